@@ -1,0 +1,174 @@
+"""The nouns that flow between stations: rows in, replies back, outcomes out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Key = tuple[str, str]
+"""(workflowId, executionId), both in lower case: what order is kept for."""
+
+
+class Outcome(StrEnum):
+    """What became of a row: it tells what to do with it."""
+
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+    INVALID = "invalid"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    UNSENT = "unsent"
+
+
+SETTLED = frozenset({Outcome.UPDATED, Outcome.UNCHANGED, Outcome.REJECTED, Outcome.INVALID})
+"""Outcomes that release the next row of the same execution and are not sent again."""
+
+LocalError = Literal[
+    "encoding_invalid",
+    "csv_malformed",
+    "json_malformed",
+    "not_an_object",
+    "duplicate_member",
+    "field_missing",
+    "field_count_mismatch",
+    "id_invalid",
+    "status_invalid",
+    "metadata_invalid",
+    "row_too_large",
+    "input_changed",
+]
+
+TransportError = Literal[
+    "dns_failed",
+    "connect_failed",
+    "connect_timeout",
+    "tls_failed",
+    "tls_verify_failed",
+    "proxy_failed",
+    "request_timeout",
+    "connection_lost",
+    "response_truncated",
+    "protocol_error",
+]
+
+AnswerError = Literal["redirect_refused", "response_too_large", "response_invalid", "response_mismatch"]
+"""Why a status line that did arrive is no acknowledgement; `http_<status>` completes the set."""
+
+RunError = Literal[
+    "interrupted",
+    "aborted_access",
+    "aborted_error_budget",
+    "aborted_outage",
+    "aborted_storage",
+    "deadline_exceeded",
+    "predecessor_unresolved",
+    "internal_error",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One valid input row, ready to be sent.
+
+    *row* counts data rows from 1, *line* is the physical line where it starts, *body* is the JSON object to send.
+    """
+
+    row: int
+    line: int
+    workflow_id: str
+    execution_id: str
+    status: str | None
+    body: bytes
+
+    @property
+    def key(self) -> Key:
+        """The execution that this row updates."""
+        return self.workflow_id, self.execution_id
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidRow:
+    """One input row that is never sent, and why; the ids and the status are the input's own text, as far as it got.
+
+    *fatal* says that the rows behind it cannot be told apart, so that the input as a whole is refused.
+    """
+
+    row: int
+    line: int
+    error: LocalError
+    detail: str
+    workflow_id: str = ""
+    execution_id: str = ""
+    status: str = ""
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step execution as the server reported it, its words verbatim."""
+
+    id: str
+    type: str
+    order: float | None
+    status: str
+    disposition: str
+    call_ended_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What an acknowledgement says of the execution, in the server's words; *steps* stand by their order."""
+
+    status: str
+    disposition: str
+    started_at: str
+    completed_at: str
+    steps: Sequence[Step]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back from one attempt, or why nothing did.
+
+    *status* is the HTTP status, None where no status line came; *error* is empty exactly when *execution* is given;
+    *retry_after* is in seconds.
+    """
+
+    status: int | None
+    error: str
+    detail: str = ""
+    execution: Execution | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run ends before its input does: the program's exit code, and what the rows it did not get to are told."""
+
+    exit_code: int
+    error: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one row in this run, as the ledger records it.
+
+    *attempts* counts the requests of this run; times are Unix times in seconds; *doubtful* says that an attempt
+    without a usable answer may have been applied.
+    """
+
+    row: int
+    key: Key
+    outcome: Outcome
+    error: str = ""
+    detail: str = ""
+    status: int | None = None
+    execution: Execution | None = None
+    attempts: int = 0
+    first_sent: float | None = None
+    finished: float | None = None
+    duration: float | None = None
+    doubtful: bool = False
+    digest: bytes = b""

@@ -1,0 +1,63 @@
+"""What one invocation counts while it runs: for progress, for the summary, and for the failure budget."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from bulksync.model import Outcome, Reply
+
+FAILURES = (Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN)
+
+
+CAUSES = ("rate", "hold", "server", "retry")
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of rows and requests; *latencies* counts answers by milliseconds.
+
+    *time_went* splits the run's time, in seconds, by what kept the next request from starting: the `rate`, a
+    `hold`, the `server` (every request in flight), or rows backing off (`retry`).
+    """
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    dispositions: Counter[str] = field(default_factory=Counter)
+    latencies: Counter[int] = field(default_factory=Counter)
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    holds: int = 0
+    time_went: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0.0))
+    first_sent: float | None = None
+    last_answer: float | None = None
+
+    def count(self, reply: Reply, *, sent: float, duration: float, is_retry: bool) -> None:
+        """Take one request and its reply into account; *sent* is a Unix time, *duration* in seconds."""
+        self.requests += 1
+        self.retries += is_retry
+        self.throttled += reply.status == 429
+        self.first_sent = sent if self.first_sent is None else self.first_sent
+        self.last_answer = sent + duration
+        if reply.status is not None:
+            self.latencies[round(duration * 1000)] += 1
+        if reply.execution is not None and reply.execution.disposition:
+            self.dispositions[reply.execution.disposition] += 1
+
+    @property
+    def done(self) -> int:
+        """Rows that this invocation has brought to an outcome."""
+        return self.outcomes.total()
+
+    @property
+    def failures(self) -> int:
+        """Rows that count against the failure budget."""
+        return sum(self.outcomes[outcome] for outcome in FAILURES)
+
+    def percentile(self, share: float) -> int | None:
+        """Return the latency in milliseconds that a *share* of the answers did not exceed; None without answers."""
+        wanted = share * self.latencies.total()
+        seen = 0
+        for latency, count in sorted(self.latencies.items()):
+            seen += count
+            if seen >= wanted:
+                return latency
+        return None
