@@ -1,0 +1,257 @@
+"""What a caller may choose: one frozen model gives flags, `BULKSYNC_*` variables and `config.toml` keys at once."""
+
+import ipaddress
+import math
+import re
+import stat
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from cyclopts import Parameter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from bulksync.errors import UsageError
+
+BASE_URLS = {"prod": "https://prod.featherhq.com", "sandbox": "https://sandbox.featherhq.com"}
+"""The API's two addresses by name; source: shared notes on the API page and on Feather's own n8n node."""
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(value: object) -> object:
+    """Read `30s`, `15m`, `2h` or `500ms` as seconds; ValueError otherwise, numbers pass."""
+    if not isinstance(value, str):
+        return value
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value.strip(), re.ASCII):
+        unit = 0.001 if match[2] == "ms" else UNITS[match[2]]
+        return float(match[1]) * unit
+    raise ValueError(f"{value!r} is not a duration: write 30s, 15m or 2h")
+
+
+def show_duration(seconds: object) -> str:
+    """Write seconds the way `parse_duration` reads them, in the largest unit that stays whole."""
+    if not isinstance(seconds, int | float):
+        return "none"
+    unit = next((unit for unit in ("h", "m") if seconds >= UNITS[unit] and seconds % UNITS[unit] == 0), "s")
+    return f"{seconds / UNITS[unit]:g}{unit}"
+
+
+def parse_rate(value: object) -> object:
+    """Read `10/s`, `600/m` or `unlimited` as requests per second (infinity for the last); ValueError otherwise."""
+    if not isinstance(value, str):
+        return value
+    if value.strip() == "unlimited":
+        return math.inf
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)/(s|m|h)", value.strip(), re.ASCII)
+    if match and float(match[1]) > 0:
+        return float(match[1]) / UNITS[match[2]]
+    raise ValueError(f"{value!r} is not a rate: write 10/s, 600/m or unlimited")
+
+
+def show_rate(rate: object) -> str:
+    """Write requests per second the way `parse_rate` reads them."""
+    if not isinstance(rate, int | float) or math.isinf(rate):
+        return "unlimited"
+    return f"{rate:g}/s" if rate >= 1 else f"{rate * 60:g}/m"
+
+
+def parse_failures(value: object) -> object:
+    """Check that a failure budget reads `N` or `P%`; ValueError otherwise."""
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str) and re.fullmatch(r"\d+|\d+(?:\.\d+)?%", value.strip(), re.ASCII):
+        return value.strip()
+    raise ValueError(f"{value!r} is not a number of rows: write 50 or 10%")
+
+
+def parse_statuses(value: object) -> object:
+    """Read `A,B` as a tuple of words."""
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0), Parameter(show_default=show_duration)]
+PositiveDuration = Annotated[Duration, Field(gt=0)]
+Rate = Annotated[float, BeforeValidator(parse_rate), Parameter(show_default=show_rate)]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+
+
+class InputOptions(BaseModel):
+    """How to read the input: what `run`, `check` and every later look at the same file must agree on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    format: Annotated[
+        Literal["csv", "tsv", "jsonl"] | None, Parameter(help="Format of the input [default: by its extension]")
+    ] = None
+    delimiter: Annotated[
+        str | None, Parameter(help="Delimiter of the CSV input [default: read off the header line]")
+    ] = None
+    encoding: Annotated[
+        str | None, Parameter(help="Encoding of the input [default: UTF-8, or what its byte order mark says]")
+    ] = None
+    allow_status: Annotated[
+        tuple[str, ...] | None,
+        BeforeValidator(parse_statuses),
+        Parameter(
+            help="Refuse rows whose status is not one of these, e.g. CREATED,PAUSED",
+            negative="",
+            consume_multiple=False,
+        ),
+    ] = None
+    rate: Annotated[Rate, Parameter(help="Quota: 10/s, 600/m or unlimited; evenly spaced, retries included")] = 10.0
+
+
+class ReportOptions(BaseModel):
+    """What is written for people, and where."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    output: Annotated[
+        Path | None,
+        Parameter(
+            name=["--output", "-o"],
+            allow_leading_hyphen=True,
+            help="Report, .csv or .jsonl; - is stdout [default: INPUT.report.csv]",
+        ),
+    ] = None
+    retry_file: Annotated[
+        Path | None, Parameter(help="Write the rows still to be done, as they stand in the input")
+    ] = None
+    summary: Annotated[Path | None, Parameter(help="Write counts, rates and timings as JSON")] = None
+    echo_metadata: Annotated[Flag, Parameter(help="Echo the metadata columns in the report too")] = False
+    guard_formulas: Annotated[Flag, Parameter(help="Guard echoed columns against spreadsheet formulas too")] = False
+    overwrite: Annotated[Flag, Parameter(help="Replace a report that this ledger did not write")] = False
+
+
+class RunOptions(InputOptions, ReportOptions):
+    """Everything that `bulksync run` may be told."""
+
+    base_url: Annotated[str, Parameter(help="prod, sandbox, or the API's URL")] = "prod"
+    allow_http: Annotated[Flag, Parameter(help="Allow plain http to other hosts than this one")] = False
+    api_key_file: Annotated[
+        Path | None, Parameter(help="Read the API key from this private file [default: $FEATHER_API_KEY]")
+    ] = None
+    api_key_command: Annotated[str | None, Parameter(help="Read the API key from this command's output")] = None
+    sandbox: Annotated[Flag, Parameter(help="Send to an emulated API on this host: no key, no network")] = False
+
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000), Parameter(help="Requests at once")] = 32
+    timeout: Annotated[PositiveDuration, Parameter(help="For one attempt, from start to last byte")] = 30.0
+    connect_timeout: Annotated[PositiveDuration, Parameter(help="For connecting")] = 5.0
+    keepalive: Annotated[Duration, Parameter(help="How long an idle connection may be used again")] = 10.0
+    proxy: Annotated[str | None, Parameter(help="Proxy URL; variables such as https_proxy are not read")] = None
+    ca_file: Annotated[Path | None, Parameter(help="Trust these certificates instead of the system's")] = None
+
+    max_attempts: Annotated[int, Field(ge=1, le=100), Parameter(help="Requests for one row in one run")] = 5
+    max_retry_after: Annotated[Duration, Parameter(help="Stop when the server asks to wait longer")] = 300.0
+    max_outage: Annotated[Duration, Parameter(help="Stop when the server was away for longer")] = 900.0
+    max_failures: Annotated[
+        str,
+        BeforeValidator(parse_failures),
+        Parameter(help="Stop after N, or P% of 100 rows or more, rejected, failed or unknown"),
+    ] = "50%"
+    max_duration: Annotated[PositiveDuration | None, Parameter(help="Stop sending after this time")] = None
+    drain: Annotated[Duration, Parameter(help="How long requests in flight may finish after a stop")] = 30.0
+    limit: Annotated[int | None, Field(ge=1), Parameter(help="Send at most N rows this time")] = None
+
+    on_invalid: Annotated[
+        Literal["abort", "skip"], Parameter(help="With invalid rows: send nothing, or send the others")
+    ] = "abort"
+    resend: Annotated[Flag, Parameter(help="Send every row again, updated ones too")] = False
+    retry_rejected: Annotated[Flag, Parameter(help="Send rejected rows again")] = False
+    restart: Annotated[Flag, Parameter(help="Begin a new run instead of continuing the latest")] = False
+    dry_run: Annotated[Flag, Parameter(name=["--dry-run", "-n"], help="Everything but network, ledger and report")] = (
+        False
+    )
+
+    ledger: Annotated[Path | None, Parameter(help="Memory across runs [default: OUTPUT.ledger]")] = None
+    keep_runs: Annotated[int, Field(ge=1), Parameter(help="Runs whose rows the ledger keeps")] = 30
+    lock_wait: Annotated[Duration, Parameter(help="How long to wait for another run on the same ledger")] = 0.0
+
+    quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Say nothing when all is well")] = False
+    log_format: Annotated[Literal["text", "json"], Parameter(help="Messages for people or for programs")] = "text"
+    stats: Annotated[Duration, Parameter(help="How often to say how far the run is; 0s is never")] = 30.0
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "RunOptions":
+        if self.api_key_file and self.api_key_command:
+            raise ValueError("--api-key-file and --api-key-command exclude each other: give one")
+        if self.sandbox and self.base_url != "prod":
+            raise ValueError("--sandbox and --base-url exclude each other: give one")
+        return self
+
+
+class RenderOptions(ReportOptions):
+    """What `bulksync report` may be told."""
+
+    run: Annotated[str | None, Parameter(help="Name of an older run [default: the latest]")] = None
+    input: Annotated[Path | None, Parameter(help="Where the input stands now [default: where it stood]")] = None
+
+
+class SandboxOptions(BaseModel):
+    """What `bulksync sandbox` may be told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    port: Annotated[int, Field(ge=0, le=65535), Parameter(help="Port of this host; 0 is any free one")] = 8099
+    key: Annotated[str | None, Parameter(help="The only API key that is accepted [default: any]")] = None
+    rate: Annotated[Rate, Parameter(help="Requests above this in any second get 429")] = 10.0
+    latency: Annotated[Duration, Parameter(help="Shortest time to an answer")] = 0.0
+    latency_max: Annotated[Duration, Parameter(help="Longest time to an answer")] = 0.0
+    faults: Annotated[str, Parameter(help="What goes wrong, and how often: server_error=0.05,hang=0.01")] = ""
+    unknown_rate: Annotated[float, Field(ge=0, le=1), Parameter(help="Share of executions that get 404")] = 0.0
+    seed: Annotated[int, Parameter(help="The same seed, the same answers and faults")] = 0
+    log_file: Annotated[Path | None, Parameter(help="Append every request and its answer as JSON lines")] = None
+
+
+def target_of(base_url: str, *, allow_http: bool) -> str:
+    """Return the API's base URL without a trailing slash; UsageError where it could leak the key or mislead.
+
+    https only, http for this host or with *allow_http*; no user, query or fragment.
+    """
+    url = BASE_URLS.get(base_url, base_url).rstrip("/")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"--base-url {base_url!r} is not a URL: {error}", "write https://HOST") from None
+    if parts.scheme not in ("https", "http") or not host or not re.fullmatch(r"[\x21-\x7e]+", url):
+        raise UsageError(f"--base-url {base_url!r} is not a URL", "write prod, sandbox or https://HOST")
+    if parts.username is not None or "@" in parts.netloc or parts.query or parts.fragment or ".." in parts.path:
+        raise UsageError("--base-url must have no user, query, fragment or `..`", "write https://HOST")
+    if parts.scheme == "http" and not (allow_http or _is_loopback(host)):
+        raise UsageError(
+            f"--base-url {url} would send the API key in clear text", "write https://, or add --allow-http"
+        )
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def read_configuration(path: Path, *, required: bool) -> dict[str, Any]:
+    """Read option names and values from a TOML file; {} where a file that is not *required* is missing.
+
+    UsageError where others may write the file (it could name the target or a command), on bad TOML and on a key
+    that is no option.
+    """
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(path.stat().st_mode) & 0o022:
+                raise UsageError(f"{path} can be written by others, so it is not read", f"chmod go-w {path}")
+            values = tomllib.load(file)
+    except FileNotFoundError:
+        if required:
+            raise UsageError(f"{path} does not exist", "check --config") from None
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", "mend the file, or name another with --config") from None
+    known = {name.replace("_", "-") for name in RunOptions.model_fields}
+    if unknown := sorted(name for name in values if name.replace("_", "-") not in known):
+        raise UsageError(f"{path}: no such option: {', '.join(unknown)}", "see: bulksync run --help")
+    return values
