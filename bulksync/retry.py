@@ -1,0 +1,139 @@
+"""What an answer means for its row and for the run, and how long to wait before asking again.
+
+Sources: RFC 9110 §9.2.2 (repeating a PUT), §10.2.3 (Retry-After), §15 (status codes); RFC 6585 §4 (429); RFC 8470 §5.2
+(425). Everything here is a pure function: clocks and random numbers are arguments.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from bulksync.model import Outcome, Reply, RunError
+
+BACKOFF_BASE = 0.5
+BACKOFF_CAP = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one reply means.
+
+    *outcome* is what the row becomes if this reply is its last; *retry* says that another attempt may bring more;
+    *sent* is False where nothing reached the server (no attempt is charged to the row); *doubtful* says that the update
+    may have been applied all the same; *away* counts as a failure of the server rather than of the row; *stop*
+    ends the run.
+    """
+
+    outcome: Outcome
+    retry: bool = False
+    sent: bool = True
+    doubtful: bool = False
+    away: bool = False
+    stop: RunError | None = None
+
+
+ACKNOWLEDGED = Verdict(Outcome.UPDATED)
+NOT_SENT = Verdict(Outcome.UNSENT, retry=True, sent=False, away=True)
+UNTRUSTED = Verdict(Outcome.UNSENT, sent=False, stop="aborted_access")
+NOT_PROCESSED = Verdict(Outcome.FAILED, retry=True)
+NOT_AVAILABLE = Verdict(Outcome.FAILED, retry=True, away=True)
+AMBIGUOUS = Verdict(Outcome.UNKNOWN, retry=True, doubtful=True, away=True)
+WRONG_ROW = Verdict(Outcome.UNKNOWN, doubtful=True, stop="aborted_outage")
+NO_ACCESS = Verdict(Outcome.FAILED, stop="aborted_access")
+REJECTED = Verdict(Outcome.REJECTED)
+
+BY_ERROR = {
+    "": ACKNOWLEDGED,
+    "dns_failed": NOT_SENT,
+    "connect_failed": NOT_SENT,
+    "connect_timeout": NOT_SENT,
+    "proxy_failed": NOT_SENT,
+    "tls_failed": UNTRUSTED,
+    "tls_verify_failed": UNTRUSTED,
+    "request_timeout": AMBIGUOUS,
+    "connection_lost": AMBIGUOUS,
+    "response_truncated": AMBIGUOUS,
+    "protocol_error": AMBIGUOUS,
+    "response_too_large": AMBIGUOUS,
+    "response_invalid": AMBIGUOUS,
+    "response_mismatch": WRONG_ROW,
+    "redirect_refused": NO_ACCESS,
+}
+BY_STATUS = {
+    401: NO_ACCESS,
+    407: NO_ACCESS,
+    408: NOT_PROCESSED,
+    425: NOT_PROCESSED,
+    429: NOT_PROCESSED,
+    501: REJECTED,
+    503: NOT_AVAILABLE,
+    505: REJECTED,
+    511: NO_ACCESS,
+}
+
+
+REFUSALS = frozenset({403, 404})
+"""What these say of a row is believed only once another row has succeeded: the key or the address may be wrong."""
+
+
+def judge(reply: Reply) -> Verdict:
+    """Say what a reply means; every status and every error has an answer."""
+    if (verdict := BY_ERROR.get(reply.error)) is not None:
+        return verdict
+    status = reply.status or 0
+    if (verdict := BY_STATUS.get(status)) is not None:
+        return verdict
+    return AMBIGUOUS if status < 200 or 500 <= status < 600 else REJECTED
+
+
+def holds_everyone(reply: Reply) -> bool:
+    """Whether a reply asks every request to wait: 429 always, 503 only with a Retry-After."""
+    return reply.status == 429 or (reply.status == 503 and reply.retry_after is not None)
+
+
+def backoff(attempt: int, chance: float) -> float:
+    """Seconds to wait after failed attempt number *attempt* (from 1), with full jitter by *chance* in [0, 1).
+
+    Source: "Exponential Backoff and Jitter", AWS Architecture Blog.
+    """
+    return chance * min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(attempt - 1, 16))
+
+
+def hold(asked: float | None, nth: int, chance: float) -> float:
+    """Seconds for which everyone waits: what the server *asked* plus up to 10 %, else the *nth* hold's backoff."""
+    return asked * (1 + chance / 10) if asked is not None else 0.5 + backoff(nth, chance)
+
+
+def over_budget(failures: int, done: int, budget: str) -> bool:
+    """Whether *failures* of *done* rows exceed a budget of `N` rows, or of `P%` judged from 100 rows on."""
+    if budget.endswith("%"):
+        return done >= 100 and failures * 100 > done * float(budget[:-1])
+    return failures > int(budget)
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Tells an outage from bad luck: open while the server is away, closed by the first answer that shows it back.
+
+    Opens when at least half of the last 50 replies, of at least 20, were failures; times are seconds of any one clock.
+    """
+
+    recent: deque[bool] = field(default_factory=lambda: deque(maxlen=50))
+    away_since: float | None = None
+    probes: int = 0
+    is_open: bool = False
+
+    def saw(self, *, away: bool, now: float) -> None:
+        """Take one reply into account."""
+        self.recent.append(away)
+        if not away:
+            if self.is_open:
+                self.recent.clear()
+            self.away_since, self.probes, self.is_open = None, 0, False
+            return
+        self.away_since = now if self.away_since is None else self.away_since
+        self.probes += self.is_open
+        self.is_open = self.is_open or (len(self.recent) >= 20 and sum(self.recent) * 2 >= len(self.recent))
+
+    def away_for(self, now: float) -> float:
+        """Seconds since the first failure after the last answer; 0 where the last reply was an answer."""
+        return 0.0 if self.away_since is None else now - self.away_since
