@@ -1,0 +1,110 @@
+"""When a request may start: evenly spaced turns that never exceed the quota, and holds for everyone."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import anyio
+from aiolimiter import AsyncLimiter
+
+HEADROOM = 0.98
+"""Share of the quota that is used: 2 % absorb what the network and the scheduler add to the spacing of turns."""
+
+LATENESS = 0.002
+"""Seconds by which a wake-up may come late and still be made up for: uvloop's clock ticks in steps of 1 ms."""
+
+REPEATED = 60.0
+"""Seconds after a hold within which another one counts as repeated, and lowers the rate."""
+
+
+def turns_at_once(rate: float) -> int:
+    """How many turns are taken together: 1 below 100/s, else a hundredth of the rate, so that timers can keep up."""
+    return 1 if rate < 100 else math.ceil(rate / 100)
+
+
+def bucket(rate: float) -> tuple[float, float]:
+    """Return (size, period in seconds) of the leaky bucket that lets through at most *rate* turns in any second.
+
+    A bucket of size b that leaks L a second lets through b + L in its worst second, one of them on the fence: so
+    L = rate - (b - 1). Its size is the turns taken at once, and what leaks while a wake-up is late.
+    """
+    size = turns_at_once(rate) + rate * LATENESS
+    return size, size / ((rate - (size - 1)) * HEADROOM)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much of the rate is used: *share* of it since the time *at*, climbing back to *ceiling*."""
+
+    share: float = 1.0
+    ceiling: float = 1.0
+    at: float = 0.0
+
+    def climbed(self, now: float) -> "Pace":
+        """Doubled every second up to the ceiling, which itself comes back by 1 % a second and never exceeds 1."""
+        elapsed = min(max(0.0, now - self.at), 600.0)
+        ceiling = min(1.0, self.ceiling * 1.01**elapsed)
+        return Pace(min(ceiling, self.share * 2.0**elapsed), ceiling, max(now, self.at))
+
+    def slowed(self, until: float) -> "Pace":
+        """Starting from a quarter when a hold ends: a pause alone would bring the storm back."""
+        return Pace(self.ceiling / 4, self.ceiling, until)
+
+    def lowered(self) -> "Pace":
+        """With a ceiling of 70 %, down to a tenth of the rate: the quota is smaller than we were told."""
+        ceiling = max(0.1, self.ceiling * 0.7)
+        return Pace(min(self.share, ceiling), ceiling, self.at)
+
+
+def pieces(amount: float, size: float) -> Iterator[float]:
+    """Split what a turn costs into parts that the bucket takes."""
+    while amount > size:
+        yield size
+        amount -= size
+    yield amount
+
+
+class Pacer:
+    """Hands out the turns of one run, at most *rate* in any second; only one task may ask for them.
+
+    The seam for a quota that others share: whoever answers `turns` and takes `hold` and `lower` can stand here.
+    """
+
+    def __init__(self, rate: float, now: Callable[[], float]) -> None:
+        self._now = now
+        self._at_once = turns_at_once(rate) if math.isfinite(rate) else 1
+        self._size, period = bucket(rate) if math.isfinite(rate) else (math.inf, 1.0)
+        self._limiter = AsyncLimiter(self._size, period) if math.isfinite(rate) else None
+        self._pace = Pace(at=now())
+        self.held_until = -math.inf
+        self.held_for = 0.0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a hold stands now."""
+        return self._now() < self.held_until
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody start for so long, then start slowly; a longer hold that already stands is kept."""
+        now = self._now()
+        self.held_until = max(self.held_until, now + seconds)
+        self._pace = self._pace.climbed(now).slowed(self.held_until)
+
+    def lower(self) -> None:
+        """Take note that the server found us too fast; once is a hint, repeatedly lowers the rate."""
+        if self.is_held:
+            return  # one more answer to the same storm
+        if self._now() - self.held_until < REPEATED:
+            self._pace = self._pace.lowered()
+
+    async def turns(self, wanted: int) -> int:
+        """Wait until requests may start, and return how many of the *wanted* ones may."""
+        count = wanted if self._limiter is None else min(wanted, self._at_once)
+        if self._limiter is not None:
+            self._pace = self._pace.climbed(self._now())
+            for piece in pieces(count / self._pace.share, self._size):
+                await self._limiter.acquire(piece)
+        while (wait := self.held_until - self._now()) > 0:
+            await anyio.sleep(wait)
+            self.held_for += wait
+        return count
