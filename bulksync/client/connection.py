@@ -1,0 +1,138 @@
+"""The connections to the API, and the one request that an attempt is."""
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from aiohttp import hdrs
+from pydantic import SecretStr
+from yarl import URL
+
+from bulksync import __version__
+from bulksync.client.reply import MAX_DETAIL, read_reply
+from bulksync.errors import UsageError
+from bulksync.model import Reply, Row
+from bulksync.text import clean
+
+MAX_BODY = 64 * 1024
+"""Bytes of an answer that are read; the API's page shows about two thousand."""
+
+Put = Callable[[Row], Awaitable[Reply]]
+
+
+@asynccontextmanager
+async def connect(
+    target: str,
+    key: SecretStr,
+    *,
+    max_in_flight: int,
+    timeout: float,  # noqa: ASYNC109  it is aiohttp that times each attempt, not the caller's scope
+    connect_timeout: float,
+    keepalive: float,
+    proxy: str | None = None,
+    ca_file: Path | None = None,
+) -> AsyncIterator[Put]:
+    """Open the connections to *target* and yield what puts one row; times are in seconds.
+
+    As many connections as requests in flight, so that no attempt's time goes into waiting for one. UsageError where
+    *ca_file* cannot be used.
+    """
+    secret = key.get_secret_value()
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=max_in_flight, keepalive_timeout=keepalive, ssl=tls(ca_file)),
+        timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=connect_timeout, ceil_threshold=float("inf")),
+        headers={
+            hdrs.ACCEPT: "application/json",
+            hdrs.ACCEPT_ENCODING: "identity",
+            hdrs.CONTENT_TYPE: "application/json",
+            hdrs.USER_AGENT: f"bulksync/{__version__}",
+            "X-API-Key": secret,
+        },
+        middlewares=(send_once,),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        proxy=proxy,
+    ) as session:
+
+        async def put(row: Row) -> Reply:
+            try:
+                async with session.put(url_of(target, row), data=row.body, allow_redirects=False) as response:
+                    body = await read_bounded(response)
+                    if body is None:
+                        return Reply(response.status, "response_too_large", f"the answer is over {MAX_BODY} bytes")
+                    return read_reply(response.status, response.headers, body.replace(secret.encode(), b"***"), row)
+            except (aiohttp.ClientError, TimeoutError, ConnectionLostError) as error:
+                return failed_reply(error)
+
+        yield put
+
+
+def tls(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a verifying TLS context that trusts *ca_file*, or the system; UsageError where it cannot be read."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"--ca-file {ca_file} cannot be used: {error}", "name a file of PEM certificates") from None
+
+
+def url_of(target: str, row: Row) -> URL:
+    """Return the URL that updates a row; its ids were checked, so that nothing in them needs quoting."""
+    return URL(f"{target}/api/v1/workflow/{row.workflow_id}/execution/{row.execution_id}", encoded=True)
+
+
+class ConnectionLostError(Exception):
+    """The connection went away after the request may have been sent."""
+
+
+async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a PUT again by itself: one turn must be one wire request.
+
+    It does so on exactly these errors; failures to connect pass unchanged, as nothing was sent.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise ConnectionLostError(type(error).__name__) from None
+
+
+async def read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    """Read the body; None, and the connection closed, where it is longer than `MAX_BODY`."""
+    body = bytearray()
+    while chunk := await response.content.read(MAX_BODY + 1 - len(body)):
+        body += chunk
+        if len(body) > MAX_BODY:
+            response.close()
+            return None
+    return bytes(body)
+
+
+def failed_reply(error: Exception) -> Reply:
+    """Say why no usable answer came; the text is ours, as an exception's own can hold headers."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return Reply(None, "dns_failed", f"no address for {error.host}")
+        case aiohttp.ClientConnectorCertificateError():
+            return Reply(None, "tls_verify_failed", clean(f"certificate: {error.certificate_error}", MAX_DETAIL))
+        case aiohttp.ClientConnectorSSLError():
+            return Reply(None, "tls_failed", clean(f"TLS: {error.os_error}", MAX_DETAIL))
+        case aiohttp.ClientProxyConnectionError():
+            return Reply(None, "proxy_failed", f"no connection to the proxy: {error.os_error.strerror or 'refused'}")
+        case aiohttp.ClientHttpProxyError():
+            return Reply(None, "proxy_failed", f"the proxy answered {error.status}")
+        case aiohttp.ClientConnectorError():
+            return Reply(None, "connect_failed", f"no connection: {error.os_error.strerror or type(error).__name__}")
+        case aiohttp.ConnectionTimeoutError():
+            return Reply(None, "connect_timeout", "no connection in time")
+        case TimeoutError():
+            return Reply(None, "request_timeout", "no complete answer in time")
+        case aiohttp.ClientPayloadError():
+            return Reply(None, "response_truncated", "the answer ended early")
+        case aiohttp.ClientResponseError():
+            return Reply(None, "protocol_error", "the answer is not HTTP")
+        case _:
+            return Reply(None, "connection_lost", f"connection lost: {type(error).__name__}")

@@ -1,0 +1,60 @@
+"""The API key: from the environment, a private file or a command, and from there only into the request's header."""
+
+import re
+import shlex
+import stat
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from bulksync.errors import UsageError
+
+VARIABLE = "FEATHER_API_KEY"
+
+
+def read_key(environment: Mapping[str, str], file: Path | None, command: str | None) -> SecretStr:
+    """Return the key from *file*, else from *command*, else from the environment; UsageError where there is none."""
+    if file is not None:
+        return checked(key_in(file), f"the key in {file}")
+    if command is not None:
+        return checked(key_from(command), "the key that --api-key-command printed")
+    if (text := environment.get(VARIABLE)) is None:
+        raise UsageError(
+            "there is no API key", f"export {VARIABLE}=…, or name a private file with --api-key-file, or use --sandbox"
+        )
+    return checked(text, f"the key in {VARIABLE}")
+
+
+def key_in(file: Path) -> str:
+    """Read a key file; UsageError where others may read it too."""
+    try:
+        with file.open(encoding="ascii", errors="replace") as stream:
+            if stat.S_IMODE(file.stat().st_mode) & 0o077:
+                raise UsageError(
+                    f"others may read or write {file}, so it is not used", f"chmod 600 {shlex.quote(str(file))}"
+                )
+            return stream.read(8192)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}", "check --api-key-file") from None
+
+
+def key_from(command: str) -> str:
+    """Run a command and return what it prints; its words on stderr go to the caller's."""
+    try:
+        done = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, check=True, timeout=60)  # noqa: S603  the caller's own command
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        raise UsageError(f"--api-key-command failed: {reason}", "run the command by hand") from None
+    return done.stdout.decode("ascii", "replace")
+
+
+def checked(text: str, what: str) -> SecretStr:
+    """Strip the line end; UsageError unless what is left can stand in a header."""
+    key = text.rstrip("\r\n")
+    if not re.fullmatch(r"[\x21-\x7e]{1,4096}", key):
+        raise UsageError(
+            f"{what} is empty, or has spaces or other characters that no key has", "check for a stray blank or line"
+        )
+    return SecretStr(key)

@@ -1,0 +1,120 @@
+"""What an answer means as it stands: acknowledged, or why not, and how long the server asks to wait."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+from aiohttp import hdrs
+from pydantic import ValidationError
+
+from bulksync.client.page import AgentCall, StepExecution, WorkflowExecution
+from bulksync.model import Execution, Reply, Row, Step
+from bulksync.text import clean
+
+MAX_DETAIL = 200
+"""Characters of the detail column; the contract's number."""
+
+
+def read_reply(status: int, headers: Mapping[str, str], body: bytes, row: Row) -> Reply:
+    """Say what an answer means: acknowledged is only a 2xx with a JSON object that names this execution."""
+    if 300 <= status < 400:
+        return Reply(status, "redirect_refused", f"answered {status}, to {origin_of(headers.get(hdrs.LOCATION, ''))}")
+    if not 200 <= status < 300:
+        wait = retry_after(headers, body) if status in (429, 503) else None
+        return Reply(status, f"http_{status}", message_of(body), retry_after=wait)
+    try:
+        page = WorkflowExecution.model_validate_json(body)
+    except ValidationError as error:
+        return Reply(status, "response_invalid", not_acknowledged(error, headers))
+    if (page.workflow_id.lower(), page.id.lower()) != row.key:
+        return Reply(status, "response_mismatch", clean(f"the answer names execution {page.id}", MAX_DETAIL))
+    return Reply(status, "", execution=execution_of(page))
+
+
+def not_acknowledged(error: ValidationError, headers: Mapping[str, str]) -> str:
+    """Describe why a 2xx is no acknowledgement, without a word of its body."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if first["type"] == "json_invalid":
+        return clean(f"not JSON but {headers.get(hdrs.CONTENT_TYPE, 'nothing')}", MAX_DETAIL)
+    where = ".".join(str(part) for part in first["loc"])
+    return clean(f"{where or 'the answer'}: {first['msg']}", MAX_DETAIL)
+
+
+def execution_of(page: WorkflowExecution) -> Execution:
+    """Take what the report shows out of the 200 body, steps by their order."""
+    steps = [step_of(step) for step in page.step_executions] if isinstance(page.step_executions, list) else []
+    steps.sort(key=lambda step: step.order if step.order is not None else float("inf"))
+    return Execution(word(page.status), word(page.disposition), word(page.started_at), word(page.completed_at), steps)
+
+
+def step_of(step: Any) -> Step:
+    """Take what the report shows out of one step execution."""
+    if not isinstance(step, StepExecution):
+        return Step("", "", None, "", "", "")
+    reason = step.agent_call.call_ended_reason if isinstance(step.agent_call, AgentCall) else None
+    order = step.order if isinstance(step.order, int | float) else None
+    return Step(word(step.id), word(step.type), order, word(step.status), word(step.disposition), word(reason))
+
+
+def word(value: Any) -> str:
+    """Return the server's word verbatim but for control characters; what is no string as JSON."""
+    if value is None:
+        return ""
+    return clean(value if isinstance(value, str) else orjson.dumps(value).decode())
+
+
+def message_of(body: bytes) -> str:
+    """Find the message in an error body: any of the API's known shapes, or else its text."""
+    try:
+        page = orjson.loads(body)
+    except ValueError:
+        return clean(body.decode("utf-8", "replace"), MAX_DETAIL)
+    if isinstance(page, dict):
+        code = page.get("code") or page.get("error")
+        message = page.get("message") or page.get("detail") or code
+        text = message if isinstance(message, str) else orjson.dumps(message).decode()
+        return clean(f"{code}: {text}" if isinstance(code, str) and code != text else text, MAX_DETAIL)
+    return clean(body.decode("utf-8", "replace"), MAX_DETAIL)
+
+
+def retry_after(headers: Mapping[str, str], body: bytes) -> float | None:
+    """Return for how many seconds the server asks to wait: its header (RFC 9110 §10.2.3), else the body's word.
+
+    A date is read against the server's own Date, so that our clock does not matter. None where nothing usable is said.
+    """
+    value = headers.get(hdrs.RETRY_AFTER, "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    if (until := http_date(value)) is not None:
+        return max(0.0, (until - (http_date(headers.get(hdrs.DATE, "")) or datetime.now(UTC))).total_seconds())
+    return body_retry_after(body)
+
+
+def http_date(value: str) -> datetime | None:
+    """Read an HTTP-date (RFC 9110 §5.6.7); None where it is none."""
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def body_retry_after(body: bytes) -> float | None:
+    """Return `retry_after` of an error body, in seconds; None where there is none."""
+    try:
+        page = orjson.loads(body)
+    except ValueError:
+        return None
+    value = page.get("retry_after") if isinstance(page, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        return None
+    return float(value)
+
+
+def origin_of(location: str) -> str:
+    """Return scheme and host of a Location; its path and query could hold what is not ours to show."""
+    match = re.match(r"https?://[^/?#@\s]+(?=[/?#]|$)", location)
+    return clean(match[0], MAX_DETAIL) if match else "another path of the same server"
