@@ -1,0 +1,6 @@
+"""The memory across runs, one SQLite file: written before the report, and the truth that the report shows."""
+
+from bulksync.ledger.store import Run, Store, timestamp
+from bulksync.ledger.writer import Ledger, open_ledger
+
+__all__ = ["Ledger", "Run", "Store", "open_ledger", "timestamp"]

@@ -1,0 +1,101 @@
+"""The file itself: private, held by one connection, refused where it is not ours or not whole."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bulksync.errors import LockedError, StorageError
+from bulksync.ledger import sql
+
+
+def open_file(path: Path | None) -> sqlite3.Connection:
+    """Open or create a ledger, or a temporary one where *path* is None; it is locked until closed.
+
+    LockedError where another process holds it; StorageError where it cannot be created, is not ours, is damaged, or
+    has another format; it is then left as it is.
+    """
+    if path is not None:
+        create_private(path)
+    with explained(path):
+        db = sqlite3.connect(path or "", isolation_level=None, timeout=0)
+        try:
+            # Exclusive from the first access on: no shared memory, so neither a network file system nor SQLite's
+            # faults with several writers can hurt.
+            for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "cache_size=-16384"):
+                db.execute(f"PRAGMA {pragma}")
+            db.execute("BEGIN EXCLUSIVE")
+            create_tables(db) if is_empty(db) else check(db, path)
+            db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+def create_private(path: Path) -> None:
+    """Create the file for this user alone, whatever the umask; SQLite's side files take its mode."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise StorageError(
+            f"the ledger {path} cannot be created: {error.strerror}", "choose a writable folder with --ledger"
+        ) from None
+
+
+def scalar(db: sqlite3.Connection, statement: str, *values: object) -> Any:
+    """Return the first value of the first row."""
+    return db.execute(statement, values).fetchone()[0]
+
+
+def is_empty(db: sqlite3.Connection) -> bool:
+    """Whether nothing was ever stored in this file."""
+    return bool(scalar(db, "PRAGMA user_version") == 0 and scalar(db, "SELECT count(*) FROM sqlite_schema") == 0)
+
+
+def create_tables(db: sqlite3.Connection) -> None:
+    """Make an empty file a ledger, inside the caller's transaction."""
+    for statement in sql.SCHEMA.split(";\n"):
+        db.execute(statement)
+    db.execute(f"PRAGMA application_id = {sql.APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {sql.VERSION}")
+
+
+def check(db: sqlite3.Connection, path: Path | None) -> None:
+    """Raise StorageError unless the file is a whole ledger of our format."""
+    if scalar(db, "PRAGMA application_id") != sql.APPLICATION_ID:
+        raise StorageError(f"{path} is not a ledger; it was left as it is", "name another with --ledger")
+    if (version := scalar(db, "PRAGMA user_version")) != sql.VERSION:
+        raise StorageError(
+            f"the ledger {path} has format {version}, this bulksync has {sql.VERSION}; it was left as it is",
+            "install the newer bulksync, or name another ledger with --ledger",
+        )
+    if (found := scalar(db, "PRAGMA quick_check(1)")) != "ok":
+        raise damaged(path, found)
+
+
+def damaged(path: Path | None, why: object) -> StorageError:
+    """Return the error for a file that is not whole."""
+    return StorageError(
+        f"the ledger {path} is damaged ({why}); it was left as it is",
+        "restore it from a copy, or name another with --ledger",
+    )
+
+
+@contextmanager
+def explained(path: Path | None) -> Iterator[None]:
+    """Turn SQLite's errors into ours, which say what to do next."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            raise LockedError(f"another run holds the ledger {path}", "wait for it, or add --lock-wait 10m") from None
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            raise damaged(path, error) from None
+        raise StorageError(
+            f"the ledger {path} cannot be read or written: {error}", "free space, then run the same command again"
+        ) from None

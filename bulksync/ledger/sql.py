@@ -1,0 +1,188 @@
+"""The ledger's tables and every statement that reads or writes them."""
+
+APPLICATION_ID = 0x626B7379
+"""Marks the file as ours ("bksy"), so that a stranger's database is never touched."""
+
+VERSION = 1
+"""The format; a file of another one is refused, never guessed at."""
+
+SCHEMA = """
+CREATE TABLE target (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE);
+
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    target INTEGER NOT NULL REFERENCES target,
+    input TEXT NOT NULL,                   -- what messages call it
+    path TEXT NOT NULL,                    -- where it stood
+    digest TEXT NOT NULL,                  -- SHA-256 of its bytes
+    reading TEXT NOT NULL DEFAULT '{}',    -- JSON: how it was read, and what the report echoes of it
+    rows INTEGER NOT NULL DEFAULT 0,
+    watermark INTEGER NOT NULL DEFAULT 0,  -- rows up to here may have been sent
+    started TEXT NOT NULL,
+    ended TEXT,                            -- NULL while it goes on, and after a kill
+    exit_code INTEGER,
+    summary TEXT NOT NULL DEFAULT '{}'     -- JSON: what the run's end said
+);
+
+-- What the input said when it was validated, a thousand rows at a time
+CREATE TABLE chunk (
+    run INTEGER NOT NULL REFERENCES run,
+    first INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (run, first)
+) WITHOUT ROWID;
+
+CREATE TABLE line (
+    run INTEGER NOT NULL REFERENCES run,
+    row INTEGER NOT NULL,
+    line INTEGER NOT NULL,
+    workflow TEXT NOT NULL,
+    execution TEXT NOT NULL,
+    requested TEXT NOT NULL,
+    due INTEGER NOT NULL,                  -- 1 while this run has still to send it
+    outcome TEXT,                          -- NULL until something became of it
+    http INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    returned TEXT NOT NULL DEFAULT '',
+    disposition TEXT NOT NULL DEFAULT '',
+    steps TEXT NOT NULL DEFAULT '[]',      -- JSON
+    started TEXT NOT NULL DEFAULT '',
+    completed TEXT NOT NULL DEFAULT '',
+    first_sent TEXT,
+    finished TEXT,
+    duration INTEGER,                      -- of the last request, in ms
+    doubtful INTEGER NOT NULL DEFAULT 0,   -- 1: an attempt without a usable answer may have been applied
+    error TEXT NOT NULL DEFAULT '',
+    detail TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (run, row)
+) WITHOUT ROWID;
+
+-- The last acknowledged payload of each execution; no entry where a later one may have been applied
+CREATE TABLE acknowledged (
+    target INTEGER NOT NULL REFERENCES target,
+    workflow TEXT NOT NULL,
+    execution TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (target, workflow, execution)
+) WITHOUT ROWID;
+"""
+
+# Runs
+
+RUNS = """
+SELECT run.id, name, url, input, path, digest, reading, rows, started, ended, exit_code, summary
+FROM run JOIN target ON target.id = run.target
+ORDER BY run.id
+"""
+ADD_TARGET = "INSERT OR IGNORE INTO target (url) VALUES (?)"
+ADD_RUN = """
+INSERT INTO run (name, target, input, path, digest, started)
+VALUES (?, (SELECT id FROM target WHERE url = ?), ?, ?, ?, ?)
+"""
+PRUNE = (
+    "DELETE FROM line WHERE run NOT IN (SELECT id FROM run ORDER BY id DESC LIMIT ?)",
+    "DELETE FROM chunk WHERE run NOT IN (SELECT id FROM run ORDER BY id DESC LIMIT ?)",
+)
+SET_READING = "UPDATE run SET rows = ?, reading = ? WHERE id = ?"
+SET_REOPENED = """
+UPDATE run SET ended = NULL, exit_code = NULL, watermark = 0
+WHERE id = ?1 AND EXISTS (SELECT 1 FROM line WHERE run = ?1 AND due)
+"""
+SET_WATERMARK = "UPDATE run SET watermark = max(watermark, ?) WHERE id = ?"
+SET_ENDED = "UPDATE run SET ended = ?, exit_code = ?, summary = ? WHERE id = ?"
+TARGET_OF = "SELECT target FROM run WHERE id = ?"
+
+# What is to be sent
+
+ADD_CHUNK = "INSERT INTO chunk (run, first, digest) VALUES (?, ?, ?)"
+CHUNK = "SELECT digest FROM chunk WHERE run = ? AND first = ?"
+ADD_LINE = """
+INSERT INTO line (run, row, line, workflow, execution, requested, due, outcome, error, detail)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+DUE_AGAIN = """
+UPDATE line SET due = 1 WHERE run = ? AND (outcome IS NULL OR outcome IN ('failed', 'unknown', 'unsent'))
+"""
+REJECTED_DUE_AGAIN = "UPDATE line SET due = 1 WHERE run = ? AND outcome = 'rejected'"
+SKIP_OVERTAKEN = """
+UPDATE line SET due = 0
+FROM (SELECT workflow AS w, execution AS e, max(row) AS last FROM line
+      WHERE run = ?1 AND outcome IN ('updated', 'unchanged') GROUP BY 1, 2) AS done
+WHERE run = ?1 AND outcome = 'rejected' AND workflow = w AND execution = e AND row < last
+"""
+COUNT_DUE = "SELECT count(*) FROM line WHERE run = ? AND due"
+DUE = "SELECT row FROM line WHERE run = ? AND row BETWEEN ? AND ? AND due"
+
+# What became of it
+
+RECORD = """
+UPDATE line SET outcome = ?, error = ?, detail = ?, http = ?, attempts = attempts + ?, returned = ?, disposition = ?,
+    steps = ?, started = ?, completed = ?, first_sent = coalesce(first_sent, ?), finished = ?, duration = ?,
+    doubtful = doubtful OR ?, due = 0
+WHERE run = ? AND row = ?
+"""
+RECORD_UNSENT = """
+UPDATE line SET
+    error = iif(outcome IS NULL OR outcome = 'unsent', ?, error),
+    detail = iif(outcome IS NULL OR outcome = 'unsent', ?, detail),
+    outcome = coalesce(outcome, 'unsent'), due = 0
+WHERE run = ? AND row = ?
+"""
+ACKNOWLEDGE = "REPLACE INTO acknowledged (target, workflow, execution, digest) VALUES (?, ?, ?, ?)"
+DOUBT = "DELETE FROM acknowledged WHERE target = ? AND workflow = ? AND execution = ?"
+LEAVE_UNSENT = """
+UPDATE line SET
+    error = iif(outcome IS NULL OR outcome = 'unsent', ?, error),
+    detail = iif(outcome IS NULL OR outcome = 'unsent', ?, detail),
+    outcome = coalesce(outcome, 'unsent'), due = 0
+WHERE run = ? AND due
+"""
+UNRESOLVED = """
+UPDATE line SET error = 'predecessor_unresolved', detail = 'waits for row ' || first || ' of its execution'
+FROM (SELECT workflow AS w, execution AS e, min(row) AS first FROM line
+      WHERE run = ?1 AND outcome IN ('failed', 'unknown') GROUP BY 1, 2) AS stuck
+WHERE run = ?1 AND outcome = 'unsent' AND workflow = w AND execution = e AND row > first
+"""
+
+# After a kill
+
+KILLED = "SELECT id FROM run WHERE ended IS NULL"
+DOUBT_KILLED = """
+DELETE FROM acknowledged WHERE (target, workflow, execution) IN (
+    SELECT target, workflow, execution FROM line JOIN run ON run.id = line.run
+    WHERE run.id = ? AND due AND row <= watermark)
+"""
+MAYBE_SENT = """
+UPDATE line SET outcome = 'unknown', error = 'interrupted', doubtful = 1, due = 0,
+    detail = 'the run was killed; this row may have been sent'
+WHERE run = ?1 AND due AND row <= (SELECT watermark FROM run WHERE id = ?1)
+"""
+
+# What people see
+
+LINES = """
+SELECT row, line, workflow, execution, requested, outcome, http, attempts, returned, disposition, steps, started,
+    completed, first_sent, finished, duration, doubtful, error, detail
+FROM line WHERE run = ? ORDER BY row
+"""
+ORDER_RISKS = """
+WITH
+doubt AS (SELECT workflow AS w, execution AS e, min(row) AS first FROM line WHERE run = ?1 AND doubtful GROUP BY 1, 2),
+risk AS (SELECT w, e, first FROM line JOIN doubt ON workflow = w AND execution = e
+         WHERE run = ?1 AND attempts GROUP BY 1, 2, 3 HAVING max(row) > first)
+SELECT row FROM line JOIN risk ON workflow = w AND execution = e
+WHERE run = ?1 AND row >= first AND (attempts OR doubtful)
+"""
+COUNTS = {
+    "outcome": "SELECT outcome, count(*) AS n FROM line WHERE run = ? GROUP BY 1 ORDER BY n DESC, 1",
+    "disposition": "SELECT disposition, count(*) AS n FROM line WHERE run = ? GROUP BY 1 ORDER BY n DESC, 1",
+    "error": "SELECT error, count(*) AS n FROM line WHERE run = ? GROUP BY 1 ORDER BY n DESC, 1",
+    "http": "SELECT http, count(*) AS n FROM line WHERE run = ? GROUP BY 1 ORDER BY n DESC, 1",
+    "requested": "SELECT requested, count(*) AS n FROM line WHERE run = ? GROUP BY 1 ORDER BY n DESC, 1",
+}
+REPEATED = """
+SELECT execution, min(row) AS first, count(*) AS n FROM line WHERE run = ? AND due
+GROUP BY workflow, execution HAVING n > 1 ORDER BY first
+"""
+INVALID = "SELECT row, line, error, detail FROM line WHERE run = ? AND outcome = 'invalid' ORDER BY row"

@@ -1,0 +1,245 @@
+"""The memory across runs: what was planned, what was sent, what became of it; the truth that the report shows."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bulksync.ledger import sql
+from bulksync.ledger.file import explained, open_file, scalar
+from bulksync.model import InvalidRow, Outcome, Result, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one input against one target; *started* and *ended* are written as in the report."""
+
+    id: int
+    name: str
+    target: str
+    input: str
+    path: str
+    digest: str
+    reading: dict[str, Any]
+    rows: int
+    started: str
+    ended: str | None
+    exit_code: int | None
+    summary: dict[str, Any]
+
+
+def run_of(columns: Sequence[Any]) -> Run:
+    """Return a run from the columns of `sql.RUNS`."""
+    values = dict(zip(Run.__dataclass_fields__, columns, strict=True))
+    return Run(**values | {"reading": orjson.loads(values["reading"]), "summary": orjson.loads(values["summary"])})
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """Write a Unix time in UTC with milliseconds and Z."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+class Store:
+    """Owns the connection; every call blocks, and one thread makes them all.
+
+    Each raises StorageError where the file cannot be read or written; what was committed before stays.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._db = open_file(path)
+        try:
+            self._recover()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file and let others have it."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Commit what happens inside as one, or nothing of it."""
+        with explained(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                # A full disk has rolled back already.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _recover(self) -> None:
+        """Close the runs that were killed: rows up to the watermark without a result may have been sent."""
+        with self.transaction() as db:
+            for (run,) in db.execute(sql.KILLED).fetchall():
+                db.execute(sql.DOUBT_KILLED, (run,))
+                db.execute(sql.MAYBE_SENT, (run,))
+                leave_unsent(db, run, "interrupted", "the run was killed before its turn")
+                db.execute(sql.SET_ENDED, (timestamp(datetime.now(UTC).timestamp()), None, "{}", run))
+
+    # Runs
+
+    def runs(self) -> list[Run]:
+        """Return every run, oldest first."""
+        with explained(self.path):
+            found = self._db.execute(sql.RUNS).fetchall()
+        return [run_of(row) for row in found]
+
+    def latest(self, target: str) -> Run | None:
+        """Return the latest run against *target*."""
+        return next((run for run in reversed(self.runs()) if run.target == target), None)
+
+    def begin(self, *, name: str, target: str, input: str, path: str, digest: str, started: float) -> int:  # noqa: A002  the column's name
+        """Open a new run inside the caller's transaction and return its id."""
+        self._db.execute(sql.ADD_TARGET, (target,))
+        cursor = self._db.execute(sql.ADD_RUN, (name, target, input, path, digest, timestamp(started)))
+        assert cursor.lastrowid is not None  # noqa: S101  an INSERT has one
+        return cursor.lastrowid
+
+    def plan(self, run: int, rows: Sequence[Row | InvalidRow], digest: bytes) -> None:
+        """Add a chunk of lines to a new run inside the caller's transaction; *digest* tells if it changes later."""
+        self._db.execute(sql.ADD_CHUNK, (run, rows[0].row, digest))
+        self._db.executemany(sql.ADD_LINE, [planned(run, row) for row in rows])
+
+    def set_reading(self, run: int, rows: int, reading: dict[str, Any]) -> None:
+        """Say how many rows a run has, how they were read and how its report looks."""
+        with explained(self.path):
+            self._db.execute(sql.SET_READING, (rows, orjson.dumps(reading).decode(), run))
+
+    def prune(self, keep: int) -> None:
+        """Forget the lines of all but the *keep* latest runs, never what was acknowledged."""
+        with self.transaction() as db:
+            for statement in sql.PRUNE:
+                db.execute(statement, (keep,))
+
+    def reopen(self, run: int, *, retry_rejected: bool) -> None:
+        """Go on with a run: what is unsettled is due again; if asked, also rejected rows that no later row overtook."""
+        with self.transaction() as db:
+            db.execute(sql.DUE_AGAIN, (run,))
+            if retry_rejected:
+                db.execute(sql.REJECTED_DUE_AGAIN, (run,))
+                db.execute(sql.SKIP_OVERTAKEN, (run,))
+            db.execute(sql.SET_REOPENED, (run,))
+
+    def leave(self, run: int, *, error: str, detail: str) -> None:
+        """Give the rows that a run did not get to their outcome: unsent, for the reason given."""
+        with self.transaction() as db:
+            leave_unsent(db, run, error, detail)
+
+    def end(self, run: int, *, ended: float, exit_code: int, summary: dict[str, Any]) -> Run:
+        """Close a run, keep what its end said, and return it as it stands then."""
+        with self.transaction() as db:
+            db.execute(sql.SET_ENDED, (timestamp(ended), exit_code, orjson.dumps(summary).decode(), run))
+        return next(found for found in self.runs() if found.id == run)
+
+    # Rows
+
+    def mark(self, run: int, row: int) -> None:
+        """Say that rows up to *row* may be sent from now on."""
+        with self.transaction() as db:
+            db.execute(sql.SET_WATERMARK, (row, run))
+
+    def chunk_digest(self, run: int, first: int) -> bytes | None:
+        """Return the digest of the planned chunk that begins with row *first*; None where none does."""
+        with explained(self.path):
+            found = self._db.execute(sql.CHUNK, (run, first)).fetchone()
+            return found[0] if found else None
+
+    def count_due(self, run: int) -> int:
+        """Return how many rows are still to be sent."""
+        with explained(self.path):
+            return int(scalar(self._db, sql.COUNT_DUE, run))
+
+    def due(self, run: int, first: int, last: int) -> set[int]:
+        """Return which rows from *first* to *last* are still to be sent."""
+        with explained(self.path):
+            return {row for (row,) in self._db.execute(sql.DUE, (run, first, last))}
+
+    def commit(self, run: int, results: Iterable[Result]) -> None:
+        """Record what became of rows, in the order in which it became so."""
+        with self.transaction() as db:
+            target = scalar(db, sql.TARGET_OF, run)
+            for result in results:
+                if result.outcome is Outcome.UNSENT:
+                    db.execute(sql.RECORD_UNSENT, (result.error, result.detail, run, result.row))
+                    continue
+                db.execute(sql.RECORD, recorded(run, result))
+                if result.outcome is Outcome.UPDATED:
+                    db.execute(sql.ACKNOWLEDGE, (target, *result.key, result.digest))
+                elif result.doubtful:
+                    db.execute(sql.DOUBT, (target, *result.key))
+
+    # What people see
+
+    def lines(self, run: int) -> Iterator[tuple[Any, ...]]:
+        """Return the lines of a run in row order, with the columns of `sql.LINES`."""
+        with explained(self.path):
+            yield from self._db.execute(sql.LINES, (run,))
+
+    def order_risks(self, run: int) -> set[int]:
+        """Return the rows from an ambiguous attempt on, of executions of which a later row was sent."""
+        with explained(self.path):
+            return {row for (row,) in self._db.execute(sql.ORDER_RISKS, (run,))}
+
+    def counts(self, run: int, column: str) -> dict[str, int]:
+        """Return how many lines hold which word in a column of `sql.COUNTS`, most frequent first, without empty."""
+        with explained(self.path):
+            return {str(word): count for word, count in self._db.execute(sql.COUNTS[column], (run,)) if word}
+
+    def repeated(self, run: int) -> list[tuple[str, int, int]]:
+        """Return the executions that stand in several rows: id, first row, number of rows."""
+        with explained(self.path):
+            return self._db.execute(sql.REPEATED, (run,)).fetchall()
+
+    def invalid(self, run: int) -> Iterator[tuple[int, int, str, str]]:
+        """Return the invalid rows of a run: row, line, error, detail."""
+        with explained(self.path):
+            yield from self._db.execute(sql.INVALID, (run,))
+
+
+def leave_unsent(db: sqlite3.Connection, run: int, error: str, detail: str) -> None:
+    """Give the rows that are still due their outcome, and the reason where an earlier row of theirs is in the way."""
+    db.execute(sql.LEAVE_UNSENT, (error, detail, run))
+    db.execute(sql.UNRESOLVED, (run,))
+
+
+def planned(run: int, row: Row | InvalidRow) -> tuple[Any, ...]:
+    """Return the line with which a row begins, as `sql.ADD_LINE` takes it."""
+    head = (run, row.row, row.line, row.workflow_id, row.execution_id, row.status or "")
+    if isinstance(row, InvalidRow):
+        return (*head, 0, Outcome.INVALID, row.error, row.detail)
+    return (*head, 1, None, "", "")
+
+
+def recorded(run: int, result: Result) -> tuple[Any, ...]:
+    """Return a result as `sql.RECORD` takes it."""
+    said = result.execution
+    return (
+        result.outcome,
+        result.error,
+        result.detail,
+        result.status,
+        result.attempts,
+        said.status if said else "",
+        said.disposition if said else "",
+        orjson.dumps(said.steps).decode() if said else "[]",
+        said.started_at if said else "",
+        said.completed_at if said else "",
+        timestamp(result.first_sent),
+        timestamp(result.finished),
+        None if result.duration is None else round(result.duration * 1000),
+        result.doubtful,
+        run,
+        result.row,
+    )

@@ -1,0 +1,98 @@
+"""The ledger's one thread: results are recorded by a plain call, and committed in batches behind it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import anyio
+
+from bulksync.errors import LockedError, StorageError
+from bulksync.ledger.store import Store
+from bulksync.model import Result
+
+BATCH = 200
+"""Results of one commit: SQLite takes over 200,000 a second this way, and a kill forgets no more of them."""
+
+DELAY = 0.1
+"""Seconds after which fewer are committed too."""
+
+BEHIND = 5_000
+"""Uncommitted results at which new requests wait for a slow disk."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Ledger:
+    """The store on a thread of its own, for one run at a time."""
+
+    def __init__(self, thread: ThreadPoolExecutor, store: Store) -> None:
+        self._thread = thread
+        self.store = store
+        self._results: list[Result] = []
+        self._enough = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the store on the ledger's thread; it is carried out even if the caller is cancelled."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+    def record(self, result: Result) -> None:
+        """Take what became of a row; a plain call, so that no cancellation comes between an answer and its record."""
+        self._results.append(result)
+        if len(self._results) >= BATCH:
+            self._enough.set()
+
+    async def room(self) -> None:
+        """Wait until the disk has caught up; at once where it is not far behind."""
+        while len(self._results) >= BEHIND:
+            self._room.clear()
+            await self._room.wait()
+
+    async def keep(self, run: int, on_failure: Callable[[], None]) -> None:
+        """Commit what is recorded, until cancelled or until it fails; then say so, and leave the rest to `flush`."""
+        while True:
+            with anyio.move_on_after(DELAY):
+                await self._enough.wait()
+            try:
+                await self.flush(run)
+            except StorageError:
+                on_failure()
+                return
+
+    async def flush(self, run: int) -> None:
+        """Commit everything recorded so far; StorageError where that fails, and then it is kept for another try."""
+        self._enough.clear()
+        batch = self._results[:]
+        if batch:
+            with anyio.CancelScope(shield=True):  # half-known results would be sent again
+                await self.call(self.store.commit, run, batch)
+                del self._results[: len(batch)]
+        self._room.set()
+
+
+@asynccontextmanager
+async def open_ledger(path: Path | None, lock_wait: float = 0.0) -> AsyncIterator[Ledger]:
+    """Open the ledger on its thread, waiting *lock_wait* seconds for another run to let it go; None is a temporary one.
+
+    Raises LockedError or StorageError.
+    """
+    deadline = anyio.current_time() + lock_wait
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") as thread:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                store = await loop.run_in_executor(thread, Store, path)
+                break
+            except LockedError:
+                if anyio.current_time() >= deadline:
+                    raise
+                await anyio.sleep(min(0.2, lock_wait))
+        try:
+            yield Ledger(thread, store)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await loop.run_in_executor(thread, store.close)
