@@ -1,0 +1,18 @@
+"""The view of the ledger for people: the report, the retry file, the summary, what a terminal shows."""
+
+from bulksync.report.extras import write_retry_file, write_summary
+from bulksync.report.file import STDOUT
+from bulksync.report.screen import check_lines, closing_lines, invalid_line
+from bulksync.report.table import COLUMNS, View, write_report
+
+__all__ = [
+    "COLUMNS",
+    "STDOUT",
+    "View",
+    "check_lines",
+    "closing_lines",
+    "invalid_line",
+    "write_report",
+    "write_retry_file",
+    "write_summary",
+]

@@ -1,0 +1,74 @@
+"""What a terminal shows of a run or a check: lines for people, from the same values as the summary."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def closing_lines(summary: Mapping[str, Any], *, report: str, ledger: str, note: str) -> list[str]:
+    """Say what came of a run, where to look, and what to do next."""
+    rows, requests = summary["rows"], summary["requests"]
+    lines = [f"{summary['input']}: {counted(rows, 'row')}, {listed(summary['outcomes'])}"]
+    if summary["stopped"]:
+        lines.append(f"stopped: {summary['stopped']}")
+    if requests:
+        lines.append(f"sent: {sent(summary)}")
+    if summary["dispositions"]:
+        lines.append(f"dispositions: {listed(summary['dispositions'])}")
+    if summary["errors"]:
+        lines.append(f"errors: {listed(summary['errors'])}")
+    lines += [f"report: {report}", f"ledger: {ledger}"]
+    lines += [f"note: {note}"] if note else []
+    lines += [f"next: {summary['nextStep']}"] if summary["nextStep"] else []
+    return lines
+
+
+def sent(summary: Mapping[str, Any]) -> str:
+    """Say how many requests went out, how fast, and what held them up."""
+    parts = [counted(summary["requests"], "request")]
+    if summary["achievedRate"]:
+        parts.append(f"{summary['achievedRate']:,}/s of {summary['rate']}")
+    if summary["retries"]:
+        parts.append(f"{counted(summary['retries'], 'retry', 'retries')}")
+    if summary["throttled"]:
+        parts.append(f"{summary['throttled']:,} answered 429")
+    if summary["pauses"]:
+        parts.append(f"{counted(summary['pauses'], 'pause')} of {summary['pausedSeconds']:.1f}s in all")
+    latency = summary["latencyMs"]
+    if latency["p50"] is not None:
+        parts.append(f"latency p50 {latency['p50']} ms, p99 {latency['p99']} ms")
+    return ", ".join(parts)
+
+
+def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]:
+    """Say what a check *found*; sending *takes* so long at *rate*."""
+    lines = [
+        f"{found['input']}: {counted(found['rows'], 'row')}, {found['valid']:,} valid, {found['invalid']:,} invalid"
+    ]
+    if found["statuses"]:
+        lines.append(f"statuses: {listed(found['statuses'])}")
+    if found["unknownStatuses"]:
+        lines.append(f"not among the known statuses, sent all the same: {listed(found['unknownStatuses'])}")
+    if repeated := found["repeatedExecutions"]:
+        stand = counted(repeated, "execution stands", "executions stand")
+        lines.append(f"{stand} in several rows ({found['rowsOfThose']:,}), which are sent in file order")
+        lines += [
+            f"  {one['executionId']} in {one['rows']} rows, from row {one['row']} on" for one in found["repeated"]
+        ]
+    lines.append(f"sending takes {takes} at {rate}")
+    return lines
+
+
+def invalid_line(invalid: tuple[int, int, str, str]) -> str:
+    """Say what is wrong with an invalid row, and where it stands."""
+    row, line, error, detail = invalid
+    return f"row {row} (line {line}): {error}: {detail}"
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Write counts by word."""
+    return ", ".join(f"{word} {count:,}" for word, count in counts.items())
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
