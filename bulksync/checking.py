@@ -1,0 +1,38 @@
+"""Validates an input without sending anything: the same look at it that a run takes first."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from bulksync.ledger import Store
+from bulksync.options import InputOptions
+from bulksync.planning import unknown_statuses, validate
+from bulksync.reader import Source
+
+
+@contextmanager
+def checked(
+    source: Source, options: InputOptions
+) -> Iterator[tuple[dict[str, Any], Iterable[tuple[int, int, str, str]]]]:
+    """Yield what a look at the whole input found, and its invalid rows: row, line, error, detail.
+
+    InputError where the input cannot be read. Memory does not grow with the input: its rows are on the disk.
+    """
+    with closing(Store(None)) as store:
+        with store.transaction():
+            run = store.begin(name="check", target="", input=source.name, path="", digest="", started=0.0)
+            found = validate(store, run, source, options.allow_status, stopping=lambda: False)
+        repeated = store.repeated(run)
+        summary = {
+            "input": source.name,
+            "rows": found.rows,
+            "valid": found.rows - found.invalid,
+            "invalid": found.invalid,
+            "statuses": found.statuses,
+            "unknownStatuses": unknown_statuses(found.statuses),
+            "repeatedExecutions": len(repeated),
+            "rowsOfThose": sum(count for _, _, count in repeated),
+            "repeated": [{"executionId": key, "row": first, "rows": count} for key, first, count in repeated[:10]],
+            "secondsAtRate": (found.rows - found.invalid) / options.rate,
+        }
+        yield summary, store.invalid(run)

@@ -1,0 +1,299 @@
+"""The command line: arguments in, exit code out; the only place that prints or exits."""
+
+# The stations are imported by the command that needs them: --version and --help must not wait for aiohttp.
+
+import os
+import shlex
+import sys
+import tempfile
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import cyclopts.config
+from cyclopts import App, CycloptsError, Parameter
+from pydantic import SecretStr, ValidationError
+
+from bulksync import __version__
+from bulksync.errors import BulksyncError, UsageError
+from bulksync.log import say_to_stderr, teller
+from bulksync.options import (
+    InputOptions,
+    RenderOptions,
+    RunOptions,
+    SandboxOptions,
+    read_configuration,
+    show_rate,
+    target_of,
+)
+
+if TYPE_CHECKING:
+    from bulksync.reader import Source
+
+T = TypeVar("T")
+
+STDIN = Path("-")
+INPUT = Parameter(allow_leading_hyphen=True, help="CSV, TSV or JSON lines, also .gz; - is stdin, with --format")
+VERBOSE = Parameter(name=["--verbose", "-v"], count=True, show_default=False, help="Say more; -vv every attempt")
+CONFIG = Parameter(help="Options as TOML [default: config.toml in ~/.config/bulksync]")
+ALL = Parameter(name="*")
+
+app = App(
+    name="bulksync",
+    version=__version__,
+    help="Update thousands to millions of workflow executions: one paced PUT a row, and a report of every answer.",
+    help_format="plaintext",
+)
+
+
+@app.command
+def run(
+    input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
+    /,
+    *,
+    options: Annotated[RunOptions, ALL] = RunOptions(),  # noqa: B008  frozen
+    verbose: Annotated[int, VERBOSE] = 0,
+) -> int:
+    """Validate all rows, send each as one paced PUT, and write a report; run it again to send what is left.
+
+    Examples:
+      bulksync run rows.csv --sandbox
+
+      bulksync run rows.csv --api-key-file ~/.feather-key --rate 10/s
+
+      zcat rows.csv.gz | bulksync run - --format csv -o rows.report.csv
+
+    """
+    from bulksync import pipeline
+    from bulksync.planning import files_for
+
+    need_format(input, options)
+    job = pipeline.Job(
+        input=input,
+        options=options,
+        files=files_for(input, options),
+        target="sandbox" if options.sandbox else target_of(options.base_url, allow_http=options.allow_http),
+        key=SecretStr("sandbox") if options.sandbox else api_key(options),
+        command=repeated_command(sys.argv[1:]),
+    )
+    if options.dry_run:
+        say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
+        return check(input, options=options)
+    tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say_to_stderr)
+    ending = on_loop(lambda: pipeline.run(job, tell))
+    if ending.run.exit_code or not options.quiet:
+        for line in pipeline.ending_lines(ending, job):
+            say_to_stderr(line)
+    return ending.run.exit_code or 0
+
+
+@app.command
+def check(
+    input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
+    /,
+    *,
+    options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
+) -> int:
+    """Validate all rows and send nothing: counts, every error with row and line, how long sending takes.
+
+    Example:
+      bulksync check rows.csv --rate 100/s
+
+    """
+    from bulksync.checking import checked
+    from bulksync.progress import spell
+    from bulksync.report import check_lines, invalid_line
+
+    need_format(input, options)
+    with source_of(input, options) as source, checked(source, options) as (found, invalid):
+        for row in invalid:
+            print(invalid_line(row))
+        takes = spell(found["secondsAtRate"])
+        print("\n".join(check_lines(found, takes=takes, rate=show_rate(options.rate))))
+        return 7 if found["invalid"] else 0
+
+
+@app.command
+def report(
+    ledger: Path,
+    /,
+    *,
+    options: Annotated[RenderOptions, ALL] = RenderOptions(),  # noqa: B008  frozen
+) -> int:
+    """Render the report of a run again, from its ledger.
+
+    Example:
+      bulksync report rows.csv.report.csv.ledger -o again.csv
+
+    """
+    from bulksync.rendering import render_again
+
+    found, output, note = render_again(ledger, options)
+    say_to_stderr(f"bulksync: run {found.name} of {found.input}, {found.rows:,} rows: {output}")
+    if note:
+        say_to_stderr(f"bulksync: {note}")
+    return 0
+
+
+@app.command
+def sandbox(*, options: Annotated[SandboxOptions, ALL] = SandboxOptions()) -> int:  # noqa: B008  frozen
+    """Serve a local emulation of the API, until interrupted.
+
+    Example:
+      bulksync sandbox --port 8099 --rate 10/s --faults server_error=0.05,reset_after=0.01
+
+    """
+    from bulksync.serving import serve_sandbox
+
+    def ready(url: str) -> None:
+        print(url, flush=True)
+        say_to_stderr(f"bulksync: sandbox at {url}; what it saw: {url}/_sandbox/log; end it with Ctrl-C")
+
+    on_loop(lambda: serve_sandbox(options, ready))
+    return 0
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Annotated[
+        Path | None, Parameter(help="Options as TOML [default: config.toml in ~/.config/bulksync]")
+    ] = None,
+) -> int:
+    """Read the configuration: flags go before `BULKSYNC_*` variables, and these before the file."""
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    values = read_configuration(config or home / "bulksync" / "config.toml", required=config is not None)
+    app.config = [
+        cyclopts.config.Env("BULKSYNC_", command=False),
+        cyclopts.config.Dict(values, use_commands_as_keys=False, allow_unknown=True),
+    ]
+    code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the program and exit with the code that tells the caller what to do next."""
+    try:
+        code = app.meta(exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        code = failed(UsageError(usage_message(error), "see: bulksync --help"))
+    except BulksyncError as error:
+        code = failed(error)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that nothing is flushed into the closed pipe at exit
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:  # noqa: BLE001  the last stop: a message, never a bare traceback
+        code = internal(error)
+    leave(code if isinstance(code, int) else 0)
+
+
+def leave(code: int) -> None:
+    """Exit; at once after a signal, when a thread may still wait for stdin."""
+    if code > 128:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def on_loop(function: Callable[[], Awaitable[T]]) -> T:
+    """Run *function* on an event loop, uvloop's where there is one; a lone error comes out of its groups."""
+    import anyio
+
+    try:
+        import uvloop  # noqa: F401  only whether it is there
+    except ImportError:
+        fast = False
+    else:
+        fast = True
+    try:
+        return anyio.run(function, backend_options={"use_uvloop": fast})
+    except BaseExceptionGroup as group:
+        ours, others = group.split(BulksyncError)
+        if ours is None or others is not None:
+            raise
+        raise next(leaves(ours)) from None
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Return the errors inside nested groups."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
+
+
+def failed(error: BulksyncError) -> int:
+    """Say what went wrong and what to do next; return the exit code."""
+    say_to_stderr(f"bulksync: {error.what}")
+    if error.next_step:
+        say_to_stderr(f"bulksync: next: {error.next_step}")
+    return error.exit_code
+
+
+def internal(error: BaseException) -> int:
+    """Say that it is our fault, with the trace where `-v` asks for it."""
+    for cause in leaves(error):
+        say_to_stderr(f"bulksync: internal error: {type(cause).__name__}: {cause}")
+    if any(token.startswith(("-v", "--verbose")) for token in sys.argv[1:]):
+        say_to_stderr("".join(traceback.format_exception(error)))
+    say_to_stderr(f"bulksync: next: report this as a fault of bulksync; for its trace: {command_line(sys.argv[1:])} -v")
+    return 1
+
+
+def usage_message(error: CycloptsError) -> str:
+    """Return one line for a wrong call; pydantic's errors name the option they are about."""
+    cause = error.__cause__
+    if not isinstance(cause, ValidationError):
+        return " ".join(str(error).split())
+    said = []
+    for problem in cause.errors(include_url=False, include_context=False, include_input=False):
+        option = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
+        said.append(option + problem["msg"].removeprefix("Value error, "))
+    return "; ".join(said)
+
+
+def command_line(arguments: list[str]) -> str:
+    """Write a call of the program as one would type it."""
+    return shlex.join(["bulksync", *arguments])
+
+
+def repeated_command(arguments: list[str]) -> str:
+    """Write the call that goes on with this run: the same, but not from the start again."""
+    return command_line([token for token in arguments if token not in ("--resend", "--restart")])
+
+
+def api_key(options: RunOptions) -> SecretStr:
+    """Return the API key from where the options say."""
+    from bulksync.client import read_key
+
+    return read_key(os.environ, options.api_key_file, options.api_key_command)
+
+
+def need_format(path: Path, options: InputOptions) -> None:
+    """Raise UsageError where nothing tells the format of stdin."""
+    if path == STDIN and options.format is None:
+        raise UsageError("stdin has no extension to tell its format by", "add --format csv (or tsv, jsonl)")
+
+
+@contextmanager
+def source_of(path: Path, options: InputOptions) -> Iterator["Source"]:
+    """Yield the input, from a private copy where it comes by stdin."""
+    from bulksync.reader import locate, spool
+
+    with tempfile.TemporaryDirectory(prefix="bulksync-") as folder:
+        name = None
+        if path == STDIN:
+            path, name = Path(folder) / "stdin", "stdin"
+            spool(sys.stdin.buffer, path)
+        yield locate(path, name=name, format=options.format, delimiter=options.delimiter, encoding=options.encoding)
+
+
+if __name__ == "__main__":
+    main()

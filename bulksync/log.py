@@ -1,0 +1,72 @@
+"""What the program says while it runs: one line for people, or one JSON object for programs, on stderr."""
+
+import logging
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import Any, Literal
+
+import structlog
+
+Tell = Callable[..., None]
+
+EVENTS: dict[str, tuple[int, str]] = {
+    "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
+    "unknown statuses": (logging.WARNING, "statuses that the API's pages do not name, sent all the same: {statuses}"),
+    "progress": (logging.INFO, "{text}"),
+    "hold": (logging.WARNING, "waiting {wait:.1f}s: {reason}"),
+    "stopping": (logging.WARNING, "stopping, what is in flight may finish: {reason}"),
+    "retry": (logging.DEBUG, "row {row} (line {line}): {reason}; attempt {attempt}, again in {wait:.1f}s"),
+    "attempt": (logging.DEBUG - 5, "row {row} (line {line}): {reason} after {duration:.3f}s"),
+    "internal error": (logging.ERROR, "row {row} (line {line}): internal error: {error}"),
+}
+"""Each event's level and what it says to people."""
+
+LEVELS = (logging.INFO, logging.DEBUG, logging.DEBUG - 5)
+"""From how much on, without `-v`, with one, and with two."""
+
+
+def teller(style: Literal["text", "json"], *, quiet: bool, verbosity: int, say: Callable[[str], None]) -> Tell:
+    """Return what takes an event's name and fields and says it, if it is worth saying."""
+    least = logging.ERROR if quiet else LEVELS[min(verbosity, len(LEVELS) - 1)]
+    render = structlog.processors.JSONRenderer() if style == "json" else for_people
+    log = structlog.wrap_logger(
+        Line(say),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.dict_tracebacks if style == "json" else structlog.processors.format_exc_info,
+            render,
+        ],
+    )
+
+    def tell(event: str, **fields: Any) -> None:
+        level, _ = EVENTS[event]
+        log.log(level, event, **fields)
+
+    return tell
+
+
+def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
+    """Write an event as a line for people."""
+    _, template = EVENTS[fields["event"]]
+    trace = f"\n{fields['exception']}" if "exception" in fields else ""
+    return f"bulksync: {template.format(**fields)}{trace}"
+
+
+class Line:
+    """The logger that structlog writes to: all levels are one line for *say*."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.notset = self.debug = self.info = self.warning = self.error = say
+
+
+def say_to_stderr(text: str) -> None:
+    """Write a line to stderr; who has closed it does not want to know, and that is no reason to stop."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.stderr = None

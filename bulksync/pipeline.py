@@ -1,0 +1,200 @@
+"""The road that rows take, from the input to the report: the program's table of contents."""
+
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+from pydantic import SecretStr
+
+from bulksync.client import Put, connect
+from bulksync.closing import close_finished, close_run, input_of, render
+from bulksync.dispatcher import Dispatcher, Tell
+from bulksync.ledger import Ledger, Run, open_ledger
+from bulksync.model import Stop
+from bulksync.options import RunOptions, show_rate
+from bulksync.planning import STDIN, Files, Plan, check_output, plan_run, unknown_statuses
+from bulksync.progress import progress_line, say_every, spell
+from bulksync.reader import Source, locate, spool
+from bulksync.report import closing_lines, invalid_line
+from bulksync.sending import Brake, Sent, Watch, send
+from bulksync.signals import watch_signals
+from bulksync.tally import Tally
+
+SHOWN = 20
+"""Invalid rows that are said aloud; the report has them all."""
+
+REFUSED = Stop(7, "interrupted", "not sent: the input has invalid rows")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call of `bulksync run`: its input, its files, the API at *target* and its *key*, and the call itself."""
+
+    input: Path
+    options: RunOptions
+    files: Files
+    target: str
+    key: SecretStr
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a run came to; *note* says what is missing in what was written, *invalid* is a first look at bad rows."""
+
+    run: Run
+    plan: Plan
+    note: str
+    invalid: list[tuple[int, int, str, str]]
+
+
+async def run(job: Job, tell: Tell) -> Ending:
+    """Validate all, then send, then report; BulksyncError where it comes to none of these."""
+    async with open_ledger(job.files.ledger, job.options.lock_wait) as ledger, braked() as brake:
+        await ledger.call(check_output, ledger.store, job.files.output, overwrite=job.options.overwrite)
+        with brake.before_sending():
+            source = await located(job)
+            plan = await planned(job, ledger, source, brake)
+        if plan.is_refused(job.options.on_invalid):
+            sent = Sent(REFUSED, Tally())
+        elif not plan.is_finished:
+            sent = await sent_to_api(job, ledger, plan, source, brake, tell)
+        else:
+            sent = None
+        return await reported(job, ledger, plan, source, sent)
+
+
+@asynccontextmanager
+async def braked() -> AsyncGenerator[Brake, None]:
+    """Yield what signals pull: the first stops, the second insists, the third leaves."""
+    brake = Brake()
+    async with anyio.create_task_group() as listening:
+        await listening.start(watch_signals, brake.pull_for, brake.slam)
+        yield brake
+        listening.cancel_scope.cancel()
+
+
+async def located(job: Job) -> Source:
+    """Find the input; what comes by stdin is kept in a private file until its run is done."""
+    options = job.options
+    path, name = job.input, None
+    if job.input == STDIN:
+        path, name = job.files.spool, "stdin"
+        await to_thread.run_sync(spool, sys.stdin.buffer, path, abandon_on_cancel=True)
+    return locate(path, name=name, format=options.format, delimiter=options.delimiter, encoding=options.encoding)
+
+
+async def planned(job: Job, ledger: Ledger, source: Source, brake: Brake) -> Plan:
+    """Validate the input, or find what an earlier run left to do."""
+    return await ledger.call(
+        plan_run,
+        ledger.store,
+        source,
+        job.options,
+        target=job.target,
+        files=job.files,
+        now=time.time(),
+        stopping=lambda: brake.stop is not None,
+    )
+
+
+async def sent_to_api(job: Job, ledger: Ledger, plan: Plan, source: Source, brake: Brake, tell: Tell) -> Sent:
+    """Send the due rows, and say how far that is now and then."""
+    options = job.options
+    about = spell(plan.due / options.rate)
+    tell("sending", rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about, run=plan.run.name)
+    if unknown := unknown_statuses(plan.run.reading["statuses"]):
+        tell("unknown statuses", statuses=unknown)
+    async with api(job) as put:
+        watch = watcher(plan, options, tell)
+        return await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell)
+
+
+@asynccontextmanager
+async def api(job: Job) -> AsyncGenerator[Put, None]:
+    """Yield what puts one row: to the API, or to a sandbox of this run's own."""
+    options = job.options
+    async with (
+        sandbox_or(job) as target,
+        connect(
+            target,
+            job.key,
+            max_in_flight=options.max_in_flight,
+            timeout=options.timeout,
+            connect_timeout=options.connect_timeout,
+            keepalive=options.keepalive,
+            proxy=options.proxy,
+            ca_file=options.ca_file,
+        ) as put,
+    ):
+        yield put
+
+
+@asynccontextmanager
+async def sandbox_or(job: Job) -> AsyncGenerator[str, None]:
+    """Yield the URL to send to."""
+    if not job.options.sandbox:
+        yield job.target
+        return
+    # Only here, as a real run needs no server.
+    from bulksync.sandbox import Settings, serve
+    from bulksync.serving import strict
+
+    async with serve(Settings(**strict(job.options.rate))) as sandbox:
+        yield sandbox.url
+
+
+def watcher(plan: Plan, options: RunOptions, tell: Tell) -> Watch:
+    """Return what says every `--stats` how far the run is."""
+
+    async def watch(dispatcher: Dispatcher) -> None:
+        started = anyio.current_time()
+
+        def line() -> str:
+            return progress_line(
+                dispatcher.tally,
+                total=plan.due,
+                in_flight=dispatcher.turns.in_flight,
+                rate=show_rate(options.rate),
+                elapsed=anyio.current_time() - started,
+                waiting=dispatcher.health.waiting_for,
+            )
+
+        await say_every(options.stats, line, lambda text: tell("progress", text=text))
+
+    return watch
+
+
+async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: Sent | None) -> Ending:
+    """Close the run in the ledger, then show it to people; with nothing *sent*, as an earlier run left it."""
+    store, rate, command = ledger.store, job.options.rate, job.command
+    if sent is None:
+        ended = await ledger.call(close_finished, store, plan.run, now=time.time(), command=command, rate=rate)
+    else:
+        ended = await ledger.call(
+            close_run, store, plan.run, sent.stop, sent.tally, now=time.time(), command=command, rate=rate
+        )
+    shown = await to_thread.run_sync(input_of, ended, source)
+    note = await ledger.call(render, store, ended, shown, job.files.output, job.options)
+    if job.input == STDIN and ended.exit_code in (0, 3):
+        job.files.spool.unlink(missing_ok=True)
+    invalid = await ledger.call(lambda: list(islice(store.invalid(ended.id), SHOWN)))
+    return Ending(ended, plan, note, invalid)
+
+
+def ending_lines(ending: Ending, job: Job) -> list[str]:
+    """Say to people what a run came to."""
+    run, plan = ending.run, ending.plan
+    lines = [invalid_line(row) for row in ending.invalid]
+    if plan.invalid > len(lines):
+        lines.append(f"… and {plan.invalid - len(lines):,} more invalid rows; the report has them all")
+    if plan.is_finished:
+        lines.append(f"all rows done by run {run.name} at {run.ended}; --resend sends again")
+    lines += closing_lines(run.summary, report=str(job.files.output), ledger=str(job.files.ledger), note=ending.note)
+    return [f"bulksync: {line}" for line in lines]

@@ -1,0 +1,235 @@
+"""Decides what a run is before anything is sent: which files, a new run or the latest one continued, which rows."""
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bulksync.errors import InputError, UsageError
+from bulksync.ledger import Run, Store
+from bulksync.model import InvalidRow, Row
+from bulksync.options import RunOptions
+from bulksync.reader import Source, fingerprint, open_input
+from bulksync.report import STDOUT
+
+CHUNK = 1_000
+"""Rows that are read and checked at once: few enough to keep, many enough that the threads' hand-over costs nothing."""
+
+STDIN = Path("-")
+
+KNOWN_STATUSES = frozenset({"CREATED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "PAUSED"})
+"""The filter of the API page "List workflow executions"."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where a run's files stand; *spool* holds what came by stdin."""
+
+    output: Path
+    ledger: Path
+    spool: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done: *due* rows of *run*; *finished* is the run as it stood where nothing is left to do.
+
+    *invalid* counts the invalid rows of the input; *fatal* says that the rows behind one of them cannot be told apart.
+    """
+
+    run: Run
+    due: int
+    invalid: int
+    fatal: bool = False
+    continued: bool = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether an earlier run has done everything."""
+        return self.continued and self.due == 0
+
+    def is_refused(self, on_invalid: str) -> bool:
+        """Whether the input's invalid rows keep the others from being sent."""
+        return self.due > 0 and (self.fatal or (self.invalid > 0 and on_invalid == "abort"))
+
+
+def files_for(input_path: Path, options: RunOptions) -> Files:
+    """Decide where the report and the ledger stand; UsageError where one file would take another's place."""
+    name = "stdin" if input_path == STDIN else input_path.name
+    beside = input_path.with_name(f"{name}.report.csv") if input_path != STDIN else Path("stdin.report.csv")
+    output = options.output or beside
+    anchor = beside if output == STDOUT else output
+    ledger = options.ledger or anchor.with_name(f"{anchor.name}.ledger")
+    taken: dict[Path, str] = {} if input_path == STDIN else {input_path.resolve(): "the input"}
+    for path, what in (
+        (output, "--output"),
+        (ledger, "--ledger"),
+        (options.retry_file, "--retry-file"),
+        (options.summary, "--summary"),
+    ):
+        if path is None or path == STDOUT:
+            continue
+        if (other := taken.setdefault(path.resolve(), what)) != what:
+            raise UsageError(f"{what} {path} is {other} too", "give each file a name of its own")
+    return Files(output, ledger, ledger.with_name(f"{ledger.name}.stdin"))
+
+
+def check_output(store: Store, output: Path, *, overwrite: bool) -> None:
+    """Raise UsageError where the report would replace a file that this ledger did not write, or a link."""
+    if output == STDOUT:
+        return
+    if output.is_symlink() or (output.exists() and not output.is_file()):
+        raise UsageError(f"{output} is not a plain file", "name another with --output")
+    if not output.parent.is_dir():
+        raise UsageError(f"the folder {output.parent} does not exist", "create it, or name another with --output")
+    ours = {run.reading.get("report") for run in store.runs()}
+    if output.exists() and not overwrite and str(output.resolve()) not in ours:
+        raise UsageError(f"{output} was not written by this ledger", "name another with --output, or add --overwrite")
+
+
+def plan_run(
+    store: Store,
+    source: Source,
+    options: RunOptions,
+    *,
+    target: str,
+    files: Files,
+    now: float,
+    stopping: Callable[[], bool],
+) -> Plan:
+    """Continue the latest run of these bytes against *target*, or validate the whole input as a new one.
+
+    Blocks; InputError where the input cannot be read or changes meanwhile. *stopping* ends it between chunks.
+    """
+    digest = fingerprint(source.path)
+    how, look = how_read(source, options), looks_for(options, files)
+    latest = store.latest(target)
+    same = latest is not None and latest.digest == digest and how.items() <= latest.reading.items()
+    if latest is not None and same and not (options.restart or options.resend):
+        return continue_run(store, latest, look, retry_rejected=options.retry_rejected)
+    with store.transaction():
+        run = store.begin(
+            name=run_name(now),
+            target=target,
+            input=source.name,
+            path=str(source.path.resolve()),
+            digest=digest,
+            started=now,
+        )
+        found = validate(store, run, source, options.allow_status, stopping)
+        if found.digest != digest:
+            raise InputError(f"{source.name} changed while it was read", "wait until it is complete, then run again")
+        store.set_reading(run, found.rows, how | look | asdict(found))
+    store.prune(options.keep_runs)
+    return Plan(store.runs()[-1], store.count_due(run), found.invalid, found.fatal)
+
+
+def continue_run(store: Store, run: Run, look: dict[str, Any], *, retry_rejected: bool) -> Plan:
+    """Make what an earlier run left undone due again."""
+    reading = run.reading | look
+    store.set_reading(run.id, run.rows, reading)
+    store.reopen(run.id, retry_rejected=retry_rejected)
+    due = store.count_due(run.id)
+    return Plan(replace(run, reading=reading), due, reading["invalid"], reading["fatal"], continued=True)
+
+
+def run_name(now: float) -> str:
+    """Name a run so that names sort by time and never meet."""
+    return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look at the whole input found, kept in the ledger for the report."""
+
+    rows: int
+    invalid: int
+    fatal: bool
+    digest: str
+    delimiter: str
+    bom: bool
+    echoed: tuple[str, ...]
+    metadata_columns: tuple[str, ...]
+    statuses: dict[str, int]
+
+
+def validate(
+    store: Store, run: int, source: Source, allowed: Iterable[str] | None, stopping: Callable[[], bool]
+) -> Found:
+    """Read every row of the input into the plan of *run*, inside the caller's transaction."""
+    rows = invalid = 0
+    fatal = False
+    statuses = Counter[str]()
+    with open_input(source) as content:
+        for chunk in chunks(content.rows(allowed_set(allowed))):
+            if stopping():
+                raise InterruptedError
+            store.plan(run, chunk, chunk_digest(chunk))
+            rows += len(chunk)
+            bad = [row for row in chunk if isinstance(row, InvalidRow)]
+            invalid += len(bad)
+            fatal = fatal or any(row.fatal for row in bad)
+            statuses.update(row.status for row in chunk if isinstance(row, Row) and row.status)
+        return Found(
+            rows=rows,
+            invalid=invalid,
+            fatal=fatal,
+            digest=content.digest,
+            delimiter=content.layout.delimiter,
+            bom=content.layout.bom,
+            echoed=content.echoed,
+            metadata_columns=content.metadata_columns,
+            statuses=dict(statuses.most_common()),
+        )
+
+
+def unknown_statuses(statuses: dict[str, int]) -> dict[str, int]:
+    """Return the statuses that the API's pages do not name; the server may know them all the same."""
+    return {status: count for status, count in statuses.items() if status not in KNOWN_STATUSES}
+
+
+def allowed_set(allowed: Iterable[str] | None) -> frozenset[str] | None:
+    """Return the statuses that rows may have; None for any."""
+    return None if allowed is None else frozenset(allowed)
+
+
+def how_read(source: Source, options: RunOptions) -> dict[str, Any]:
+    """Return what makes the same bytes mean the same rows, as the ledger keeps it."""
+    return {
+        "format": source.format,
+        "asked_delimiter": source.delimiter,
+        "encoding": source.encoding,
+        "allow_status": None if options.allow_status is None else list(options.allow_status),
+    }
+
+
+def looks_for(options: RunOptions, files: Files) -> dict[str, Any]:
+    """Return where a run's report stands and how it looks, as the ledger keeps it."""
+    return {
+        "report": None if files.output == STDOUT else str(files.output.resolve()),
+        "echo_metadata": options.echo_metadata,
+        "guard_formulas": options.guard_formulas,
+    }
+
+
+def chunks(rows: Iterable[T]) -> Iterator[list[T]]:
+    """Split rows into lists of `CHUNK`."""
+    rows = iter(rows)
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
+
+
+def chunk_digest(chunk: Iterable[Row | InvalidRow]) -> bytes:
+    """Return what tells a chunk from one that was changed in anything that would be sent."""
+    digest = blake2b(digest_size=16)
+    for row in chunk:
+        text = f"{row.row} {row.workflow_id} {row.execution_id} "
+        digest.update(text.encode("utf-8", "replace") + (row.body if isinstance(row, Row) else row.error.encode()))
+    return digest.digest()

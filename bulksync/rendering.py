@@ -1,0 +1,50 @@
+"""Renders a run's report again from its ledger, and from its input where that is still what it was."""
+
+from contextlib import closing
+from pathlib import Path
+
+from bulksync.closing import input_of, render
+from bulksync.errors import InputError, StorageError, UsageError
+from bulksync.ledger import Run, Store
+from bulksync.options import RenderOptions
+from bulksync.planning import check_output
+from bulksync.reader import Source, locate
+
+
+def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
+    """Write the report of a run again; return the run, where the report stands, and what is missing in it.
+
+    StorageError where the ledger cannot be read, LockedError while a run holds it, InputError where a retry file is
+    asked for but the input is not what it was.
+    """
+    if not ledger.is_file():
+        raise StorageError(f"there is no ledger {ledger}", "name the .ledger file beside the report")
+    with closing(Store(ledger)) as store:
+        run = chosen(store.runs(), options.run)
+        output = options.output or Path(run.reading["report"] or f"{run.input}.report.csv")
+        check_output(store, output, overwrite=options.overwrite)
+        return run, output, render(store, run, source_again(run, options.input), output, options)
+
+
+def chosen(runs: list[Run], name: str | None) -> Run:
+    """Return the run of that name, or the latest; UsageError where there is none."""
+    found = [run for run in runs if name in (None, run.name)]
+    if not found:
+        names = ", ".join(run.name for run in runs[-5:]) or "none"
+        raise UsageError(f"there is no run {name or ''} in this ledger", f"the latest are: {names}")
+    return found[-1]
+
+
+def source_again(run: Run, path: Path | None) -> Source | InputError:
+    """Return the input of a run where its bytes are what they were, at *path* or where it stood; else why not."""
+    reading = run.reading
+    try:
+        source = locate(
+            path or Path(run.path),
+            format=reading["format"],
+            delimiter=reading["asked_delimiter"],
+            encoding=reading["encoding"],
+        )
+    except InputError as error:
+        return error
+    return input_of(run, source)
