@@ -83,7 +83,9 @@ def run(
         return check(input, options=options)
     tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say_to_stderr)
     ending = on_loop(lambda: pipeline.run(job, tell))
-    if ending.run.exit_code or not options.quiet:
+    if options.log_format == "json":
+        tell("ended", note=ending.note, **ending.run.summary)
+    elif ending.run.exit_code or not options.quiet:
         for line in pipeline.ending_lines(ending, job):
             say_to_stderr(line)
     return ending.run.exit_code or 0
@@ -178,7 +180,7 @@ def main() -> None:
     try:
         code = app.meta(exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        code = failed(UsageError(usage_message(error), "see: bulksync --help"))
+        code = failed(UsageError(usage_message(error), "bulksync --help, or bulksync run --help"))
     except BulksyncError as error:
         code = failed(error)
     except BrokenPipeError:

@@ -36,7 +36,7 @@ def next_step(code: int, command: str, report: str) -> str:
         4: f"run it again, now or later: {command}",
         5: f"mend the key or the address, then run it again: {command}",
         6: f"run it again later: {command}",
-        7: f"mend the input, then run it again: {command}",
+        7: f"mend the input, then run it again: {command}; with --on-invalid skip the valid rows are sent",
         8: f"free space, then run it again: {command}",
         10: f"go on with the same command: {command}",
         12: f"look at the columns error and detail in {report}, then run it again: {command}",

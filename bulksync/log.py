@@ -12,6 +12,7 @@ Tell = Callable[..., None]
 EVENTS: dict[str, tuple[int, str]] = {
     "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
     "unknown statuses": (logging.WARNING, "statuses that the API's pages do not name, sent all the same: {statuses}"),
+    "ended": (logging.INFO, "{outcomes}"),
     "progress": (logging.INFO, "{text}"),
     "hold": (logging.WARNING, "waiting {wait:.1f}s: {reason}"),
     "stopping": (logging.WARNING, "stopping, what is in flight may finish: {reason}"),
@@ -29,20 +30,18 @@ def teller(style: Literal["text", "json"], *, quiet: bool, verbosity: int, say: 
     """Return what takes an event's name and fields and says it, if it is worth saying."""
     least = logging.ERROR if quiet else LEVELS[min(verbosity, len(LEVELS) - 1)]
     render = structlog.processors.JSONRenderer() if style == "json" else for_people
+    trace = structlog.processors.dict_tracebacks if style == "json" else structlog.processors.format_exc_info
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
     log = structlog.wrap_logger(
         Line(say),
-        wrapper_class=structlog.make_filtering_bound_logger(least),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            structlog.processors.dict_tracebacks if style == "json" else structlog.processors.format_exc_info,
-            render,
-        ],
+        wrapper_class=structlog.BoundLogger,
+        processors=[structlog.processors.add_log_level, stamp, trace, render],
     )
 
     def tell(event: str, **fields: Any) -> None:
         level, _ = EVENTS[event]
-        log.log(level, event, **fields)
+        if level >= least:
+            getattr(log, logging.getLevelName(max(level, logging.DEBUG)).lower())(event, **fields)
 
     return tell
 
@@ -58,7 +57,7 @@ class Line:
     """The logger that structlog writes to: all levels are one line for *say*."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        self.notset = self.debug = self.info = self.warning = self.error = say
+        self.debug = self.info = self.warning = self.error = say
 
 
 def say_to_stderr(text: str) -> None:

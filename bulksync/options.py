@@ -67,8 +67,11 @@ def parse_failures(value: object) -> object:
 
 
 def parse_statuses(value: object) -> object:
-    """Read `A,B` as a tuple of words."""
-    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+    """Read `A,B`, once or several times, as a tuple of words."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        return value
+    return tuple(word.strip() for text in texts for word in str(text).split(",") if word.strip())
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0), Parameter(show_default=show_duration)]

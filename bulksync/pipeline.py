@@ -21,7 +21,7 @@ from bulksync.options import RunOptions, show_rate
 from bulksync.planning import STDIN, Files, Plan, check_output, plan_run, unknown_statuses
 from bulksync.progress import progress_line, say_every, spell
 from bulksync.reader import Source, locate, spool
-from bulksync.report import closing_lines, invalid_line
+from bulksync.report import closing_lines, invalid_line, listed
 from bulksync.sending import Brake, Sent, Watch, send
 from bulksync.signals import watch_signals
 from bulksync.tally import Tally
@@ -56,17 +56,20 @@ class Ending:
 
 async def run(job: Job, tell: Tell) -> Ending:
     """Validate all, then send, then report; BulksyncError where it comes to none of these."""
+    if job.input != STDIN:
+        locate_input(job, job.input)  # before a ledger is made for a file that is not there
     async with open_ledger(job.files.ledger, job.options.lock_wait) as ledger, braked() as brake:
         await ledger.call(check_output, ledger.store, job.files.output, overwrite=job.options.overwrite)
         with brake.before_sending():
             source = await located(job)
             plan = await planned(job, ledger, source, brake)
+        sent: Sent | None
         if plan.is_refused(job.options.on_invalid):
             sent = Sent(REFUSED, Tally())
-        elif not plan.is_finished:
+        elif plan.due:
             sent = await sent_to_api(job, ledger, plan, source, brake, tell)
         else:
-            sent = None
+            sent = None if plan.is_finished else Sent(None, Tally())
         return await reported(job, ledger, plan, source, sent)
 
 
@@ -82,11 +85,15 @@ async def braked() -> AsyncGenerator[Brake, None]:
 
 async def located(job: Job) -> Source:
     """Find the input; what comes by stdin is kept in a private file until its run is done."""
+    if job.input != STDIN:
+        return locate_input(job, job.input)
+    await to_thread.run_sync(spool, sys.stdin.buffer, job.files.spool, abandon_on_cancel=True)
+    return locate_input(job, job.files.spool, name="stdin")
+
+
+def locate_input(job: Job, path: Path, name: str | None = None) -> Source:
+    """Return how the input is to be read; UsageError or InputError where it cannot be."""
     options = job.options
-    path, name = job.input, None
-    if job.input == STDIN:
-        path, name = job.files.spool, "stdin"
-        await to_thread.run_sync(spool, sys.stdin.buffer, path, abandon_on_cancel=True)
     return locate(path, name=name, format=options.format, delimiter=options.delimiter, encoding=options.encoding)
 
 
@@ -110,7 +117,7 @@ async def sent_to_api(job: Job, ledger: Ledger, plan: Plan, source: Source, brak
     about = spell(plan.due / options.rate)
     tell("sending", rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about, run=plan.run.name)
     if unknown := unknown_statuses(plan.run.reading["statuses"]):
-        tell("unknown statuses", statuses=unknown)
+        tell("unknown statuses", statuses=listed(unknown))
     async with api(job) as put:
         watch = watcher(plan, options, tell)
         return await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell)

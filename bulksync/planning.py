@@ -52,12 +52,13 @@ class Plan:
 
     @property
     def is_finished(self) -> bool:
-        """Whether an earlier run has done everything."""
+        """Whether an earlier run has done everything that can be done."""
         return self.continued and self.due == 0
 
     def is_refused(self, on_invalid: str) -> bool:
-        """Whether the input's invalid rows keep the others from being sent."""
-        return self.due > 0 and (self.fatal or (self.invalid > 0 and on_invalid == "abort"))
+        """Whether the input's invalid rows keep the others, if there are any, from being sent."""
+        is_open = self.due > 0 or self.invalid == self.run.rows
+        return is_open and (self.fatal or (self.invalid > 0 and on_invalid == "abort"))
 
 
 def files_for(input_path: Path, options: RunOptions) -> Files:

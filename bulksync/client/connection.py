@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -13,11 +14,14 @@ from yarl import URL
 from bulksync import __version__
 from bulksync.client.reply import MAX_DETAIL, read_reply
 from bulksync.errors import UsageError
-from bulksync.model import Reply, Row
+from bulksync.model import Execution, Reply, Row, Step
 from bulksync.text import clean
 
 MAX_BODY = 64 * 1024
 """Bytes of an answer that are read; the API's page shows about two thousand."""
+
+SHORTEST_KEY = 8
+"""Characters from which on a key is told from an ordinary word."""
 
 Put = Callable[[Row], Awaitable[Reply]]
 
@@ -63,11 +67,35 @@ async def connect(
                     body = await read_bounded(response)
                     if body is None:
                         return Reply(response.status, "response_too_large", f"the answer is over {MAX_BODY} bytes")
-                    return read_reply(response.status, response.headers, body.replace(secret.encode(), b"***"), row)
+                    reply = read_reply(response.status, response.headers, body, row)
+                    return blanked(reply, secret) if may_repeat(body, secret) else reply
             except (aiohttp.ClientError, TimeoutError, ConnectionLostError) as error:
                 return failed_reply(error)
 
         yield put
+
+
+def may_repeat(body: bytes, secret: str) -> bool:
+    """Whether an answer could hold the key, as it is or escaped; one shorter than `SHORTEST_KEY` could be any word."""
+    return len(secret) >= SHORTEST_KEY and (secret.encode() in body or b"\\" in body)
+
+
+def blanked(reply: Reply, secret: str) -> Reply:
+    """Return the reply without the key, wherever the server repeats it."""
+
+    def blank(word: str) -> str:
+        return word.replace(secret, "***")
+
+    def blank_step(step: Step) -> Step:
+        head = blank(step.id), blank(step.type), step.order
+        return Step(*head, blank(step.status), blank(step.disposition), blank(step.call_ended_reason))
+
+    def blank_execution(said: Execution) -> Execution:
+        times = blank(said.started_at), blank(said.completed_at)
+        return Execution(blank(said.status), blank(said.disposition), *times, [blank_step(step) for step in said.steps])
+
+    execution = reply.execution and blank_execution(reply.execution)
+    return replace(reply, detail=blank(reply.detail), execution=execution)
 
 
 def tls(ca_file: Path | None) -> ssl.SSLContext:

@@ -2,7 +2,7 @@
 
 from bulksync.report.extras import write_retry_file, write_summary
 from bulksync.report.file import STDOUT
-from bulksync.report.screen import check_lines, closing_lines, invalid_line
+from bulksync.report.screen import check_lines, closing_lines, invalid_line, listed
 from bulksync.report.table import COLUMNS, View, write_report
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "check_lines",
     "closing_lines",
     "invalid_line",
+    "listed",
     "write_report",
     "write_retry_file",
     "write_summary",
