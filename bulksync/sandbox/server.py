@@ -1,0 +1,284 @@
+"""The served side: one request in, checked, applied and answered, or a fault; each leaves a line in the log.
+
+An update is applied at some moment within its latency. A client that leaves before that moment leaves it unapplied;
+one that leaves after it has updated the execution without knowing. Both happen to a bulk sender that is killed.
+"""
+
+import asyncio
+import math
+import os
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from bulksync.sandbox.checks import PATH, Refusal, refuse_key, refuse_target, refuse_update, until_free
+from bulksync.sandbox.draws import Draws
+from bulksync.sandbox.execution import Stored, execution, untouched
+from bulksync.sandbox.faults import APPLYING, NAMES, OK, Faults, pick
+from bulksync.sandbox.wire import answer, json, refuse
+
+CLOSING = 0.01  # seconds that closing waits for requests in flight before it cancels them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the sandbox expects of its clients, and how it behaves; ValueError for what makes no sense.
+
+    *key*: the API key that must be given; None takes any that is not empty.
+    *rate*: how many requests it takes in any *window* seconds; None takes all.
+    *latency*: the shortest and the longest time to an answer, in seconds.
+    *script*: for an execution id, or `*` for all others, what befalls its first, second, … update: a fault's name,
+    `ok`, or an HTTP status to refuse it with; no fault after these. An execution without a script follows *faults*.
+    *unknown*: workflow and execution ids that get 404; *unknown_rate*: the share of executions that get it, too.
+    *redirect_to*: the origin that `redirect` names.
+    *late*: seconds until `late_apply` applies; *hang*: seconds until `hang` gives up.
+    *keepalive*: seconds until an idle connection is closed.
+    *keep_log*: whether the log is kept in memory; *log_file*: where each line of it is appended, as JSON, at once.
+    """
+
+    key: str | None = field(default=None, repr=False)
+    rate: int | None = None
+    window: float = 1.0
+    latency: tuple[float, float] = (0.0, 0.0)
+    seed: int = 0
+    faults: Faults = field(default_factory=Faults)
+    script: Mapping[str, Sequence[str | int]] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
+    unknown_rate: float = 0.0
+    redirect_to: str = "https://elsewhere.invalid"
+    late: float = 5.0
+    hang: float = 60.0
+    keepalive: float = 75.0
+    keep_log: bool = True
+    log_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and self.rate < 1:
+            raise ValueError(f"rate {self.rate}: must be at least 1; 30 a minute are rate 30, window 60")
+        if not 0 <= self.latency[0] <= self.latency[1]:
+            raise ValueError(f"latency {self.latency}: must be the shortest and the longest time in seconds")
+        for name in {name for script in self.script.values() for name in script if isinstance(name, str)}:
+            if name not in (OK, *NAMES):
+                raise ValueError(f"unknown fault {name!r}; known are {', '.join(NAMES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request, logged once it is settled whether it is applied: the log stands in the order of application.
+
+    *number* counts requests from 1 as they came, at *monotonic* and *wall* seconds; *body* is None where it was no
+    JSON; *answer* is an HTTP status, a fault's name, or `client_left` (or the sandbox closed) before it was settled.
+    """
+
+    number: int
+    monotonic: float
+    wall: float
+    method: str
+    workflow_id: str
+    execution_id: str
+    body: Any
+    answer: int | str = ""
+    applied: bool = False
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The execution that it is about."""
+        return self.workflow_id, self.execution_id
+
+
+class Sandbox:
+    """The emulated API: its executions by (workflowId, executionId), the requests it took, and their log.
+
+    `serve` opens and closes it; *url* is its origin. `/_sandbox/health` and `/_sandbox/log` need no key.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.url = ""
+        self.log: list[Arrival] = []
+        self.executions: dict[tuple[str, str], Stored] = {}
+        self._arrivals = 0
+        self._taken: deque[float] = deque(maxlen=settings.rate)
+        self._updates: Counter[tuple[str, str]] = Counter()
+        self._late: set[asyncio.Task[None]] = set()
+        self._file = _append(settings.log_file) if settings.log_file else None
+
+    @property
+    def applied(self) -> list[Arrival]:
+        """The updates that were applied, in that order."""
+        return [arrival for arrival in self.log if arrival.applied]
+
+    async def close(self) -> None:
+        """Late applications never happen; the log file is closed."""
+        for task in self._late:
+            task.cancel()
+        await asyncio.gather(*self._late, return_exceptions=True)
+        if self._file is not None:
+            os.close(self._file)
+
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, whatever it asks for."""
+        path = request.raw_path.partition("?")[0]
+        if path.startswith("/_sandbox/"):
+            return self._inspect(path)
+        data = await _read(request)
+        arrival = self._arrive(path, request.method, data)
+        if refusal := self._refuse(request, path, data, arrival):
+            self._record(arrival, refusal.status)
+            return refuse(refusal)
+        return await self._put(request, arrival) if request.method == "PUT" else self._get(arrival)
+
+    def _inspect(self, path: str) -> web.Response:
+        match path:
+            case "/_sandbox/health":
+                return json({"status": "ok"})
+            case "/_sandbox/log":
+                return json({"arrivals": self.log})
+            case _:
+                return refuse(Refusal(404, "no such path"))
+
+    def _arrive(self, path: str, method: str, data: bytes | None) -> Arrival:
+        self._arrivals += 1
+        found = PATH.fullmatch(path.lower())
+        ids = (found[1], found[2]) if found else ("", "")
+        return Arrival(self._arrivals, time.monotonic(), time.time(), method, *ids, _parse(data))
+
+    def _refuse(self, request: web.BaseRequest, path: str, data: bytes | None, arrival: Arrival) -> Refusal | None:
+        """What comes first counts: a request without a key takes nothing of the rate, one to a wrong path does."""
+        return (
+            refuse_key(request.headers.get("X-API-Key"), self.settings.key)
+            or self._refuse_rate(arrival.monotonic)
+            or refuse_target(path, arrival.method)
+            or self._refuse_unknown(arrival)
+            or (Refusal(413, "body is over 1 MiB") if data is None else None)
+            or (refuse_update(request.content_type, arrival.body) if arrival.method == "PUT" else None)
+        )
+
+    def _refuse_rate(self, now: float) -> Refusal | None:
+        """A request that is refused does not count."""
+        if self.settings.rate is None:
+            return None
+        if wait := until_free(self._taken, now, self.settings.rate, self.settings.window):
+            return Refusal(429, "rate limit exceeded", retry_after=math.ceil(wait))
+        self._taken.append(now)
+        return None
+
+    def _refuse_unknown(self, arrival: Arrival) -> Refusal | None:
+        return Refusal(404, "no such workflow execution") if self._is_unknown(arrival) else None
+
+    def _is_unknown(self, arrival: Arrival) -> bool:
+        """A GET knows those executions that were updated; a PUT knows all but those that it is told not to."""
+        if arrival.method == "GET":
+            return arrival.key not in self.executions
+        if not self.settings.unknown.isdisjoint(arrival.key):
+            return True
+        rate = self.settings.unknown_rate
+        return rate > 0 and Draws(self.settings.seed, *arrival.key, "unknown").share() < rate
+
+    def _get(self, arrival: Arrival) -> web.Response:
+        self._record(arrival, 200)
+        return json(self._execution(arrival))
+
+    async def _put(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
+        self._updates[arrival.key] += 1
+        nth = self._updates[arrival.key]
+        draws = Draws(self.settings.seed, *arrival.key, "update", nth)
+        fault = self._fault(arrival.execution_id, nth, draws.share())
+        shortest, longest = self.settings.latency
+        latency = shortest + (longest - shortest) * draws.share()
+        before = latency * draws.share()
+        if fault == "late_apply":
+            self._start_late(arrival)
+        else:
+            await self._land(arrival, 200 if fault == OK else fault, fault in APPLYING, before)
+        body = self._execution(arrival)
+        await _pass(latency - before)
+        return await answer(request, body, fault, self.settings.redirect_to, self.settings.hang)
+
+    def _fault(self, execution_id: str, nth: int, share: float) -> str | int:
+        """What befalls the *nth* update of an execution: neither the clock nor other executions have a say."""
+        script = self.settings.script.get(execution_id, self.settings.script.get("*"))
+        if script is None:
+            return pick(self.settings.faults, share)
+        return script[nth - 1] if nth <= len(script) else OK
+
+    def _start_late(self, arrival: Arrival) -> None:
+        task = asyncio.create_task(self._land(arrival, "late_apply", True, self.settings.late))
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    async def _land(self, arrival: Arrival, reply: str | int, applies: bool, seconds: float) -> None:
+        """After *seconds* apply the update, or not, and log which; it comes to nothing if the client leaves before."""
+        try:
+            await _pass(seconds)
+        except asyncio.CancelledError:
+            self._record(arrival, "client_left")
+            raise
+        if applies:
+            self.executions[arrival.key] = self._stored(arrival).updated(arrival.body)
+        self._record(arrival, reply, applies)
+
+    def _stored(self, arrival: Arrival) -> Stored:
+        return self.executions.get(arrival.key) or untouched(self.settings.seed, *arrival.key)
+
+    def _execution(self, arrival: Arrival) -> dict[str, Any]:
+        return execution(self.settings.seed, *arrival.key, self._stored(arrival))
+
+    def _record(self, arrival: Arrival, reply: str | int, applied: bool = False) -> None:
+        if not self.settings.keep_log and self._file is None:
+            return
+        settled = replace(arrival, answer=reply, applied=applied)
+        if self.settings.keep_log:
+            self.log.append(settled)
+        if self._file is not None:
+            os.write(self._file, orjson.dumps(settled, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _append(path: Path) -> int:
+    """A file that only its owner reads (metadata is personal); each write is one whole line, at once."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+
+async def _read(request: web.BaseRequest) -> bytes | None:
+    """The body, None where it is over 1 MiB."""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        return None
+
+
+def _parse(data: bytes | None) -> Any:
+    try:
+        return orjson.loads(data) if data else None
+    except orjson.JSONDecodeError:
+        return None
+
+
+async def _pass(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)
+
+
+@asynccontextmanager
+async def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Sandbox]:
+    """A sandbox at `sandbox.url`, on a free port where *port* is 0; OSError where it cannot listen."""
+    sandbox = Sandbox(settings)
+    server = web.Server(
+        sandbox.respond, handler_cancellation=True, access_log=None, keepalive_timeout=settings.keepalive
+    )
+    runner = web.ServerRunner(server, shutdown_timeout=CLOSING)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        sandbox.url = f"http://{host}:{runner.addresses[0][1]}"
+        yield sandbox
+    finally:
+        await runner.cleanup()
+        await sandbox.close()
