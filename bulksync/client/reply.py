@@ -63,7 +63,8 @@ def word(value: Any) -> str:
     """Return the server's word verbatim but for control characters; what is no string as JSON."""
     if value is None:
         return ""
-    return clean(value if isinstance(value, str) else orjson.dumps(value).decode())
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text if len(text) <= MAX_DETAIL and text.isprintable() else clean(text, MAX_DETAIL)
 
 
 def message_of(body: bytes) -> str:

@@ -55,10 +55,13 @@ CREATE TABLE line (
     doubtful INTEGER NOT NULL DEFAULT 0,   -- 1: an attempt without a usable answer may have been applied
     error TEXT NOT NULL DEFAULT '',
     detail TEXT NOT NULL DEFAULT '',
+    digest BLOB,                           -- of the payload, once it is acknowledged
     PRIMARY KEY (run, row)
 ) WITHOUT ROWID;
 
--- The last acknowledged payload of each execution; no entry where a later one may have been applied
+-- The last acknowledged payload of each execution; no entry where a later one may have been applied.
+-- Taken over from the lines when a run ends or is found killed: keys come in no order, and writing them with every
+-- batch would cost a page for each.
 CREATE TABLE acknowledged (
     target INTEGER NOT NULL REFERENCES target,
     workflow TEXT NOT NULL,
@@ -91,7 +94,6 @@ WHERE id = ?1 AND EXISTS (SELECT 1 FROM line WHERE run = ?1 AND due)
 """
 SET_WATERMARK = "UPDATE run SET watermark = max(watermark, ?) WHERE id = ?"
 SET_ENDED = "UPDATE run SET ended = ?, exit_code = ?, summary = ? WHERE id = ?"
-TARGET_OF = "SELECT target FROM run WHERE id = ?"
 
 # What is to be sent
 
@@ -119,7 +121,7 @@ DUE = "SELECT row FROM line WHERE run = ? AND row BETWEEN ? AND ? AND due"
 RECORD = """
 UPDATE line SET outcome = ?, error = ?, detail = ?, http = ?, attempts = attempts + ?, returned = ?, disposition = ?,
     steps = ?, started = ?, completed = ?, first_sent = coalesce(first_sent, ?), finished = ?, duration = ?,
-    doubtful = doubtful OR ?, due = 0
+    doubtful = doubtful OR ?, digest = ?, due = 0
 WHERE run = ? AND row = ?
 """
 RECORD_UNSENT = """
@@ -129,8 +131,20 @@ UPDATE line SET
     outcome = coalesce(outcome, 'unsent'), due = 0
 WHERE run = ? AND row = ?
 """
-ACKNOWLEDGE = "REPLACE INTO acknowledged (target, workflow, execution, digest) VALUES (?, ?, ?, ?)"
-DOUBT = "DELETE FROM acknowledged WHERE target = ? AND workflow = ? AND execution = ?"
+DOUBT = """
+DELETE FROM acknowledged WHERE (target, workflow, execution) IN (
+    SELECT target, workflow, execution FROM line JOIN run ON run.id = run
+    WHERE run = ? AND doubtful AND outcome <> 'updated')
+"""
+ACKNOWLEDGE = """
+WITH doubt AS (SELECT workflow AS w, execution AS e, max(row) AS last FROM line
+               WHERE run = ?1 AND doubtful AND outcome <> 'updated' GROUP BY 1, 2)
+INSERT OR REPLACE INTO acknowledged (target, workflow, execution, digest)
+SELECT target, workflow, execution, line.digest
+FROM line JOIN run ON run.id = run LEFT JOIN doubt ON workflow = w AND execution = e
+WHERE run = ?1 AND line.digest IS NOT NULL AND row > coalesce(last, 0)
+ORDER BY workflow, execution, row
+"""
 LEAVE_UNSENT = """
 UPDATE line SET
     error = iif(outcome IS NULL OR outcome = 'unsent', ?, error),
@@ -148,11 +162,6 @@ WHERE run = ?1 AND outcome = 'unsent' AND workflow = w AND execution = e AND row
 # After a kill
 
 KILLED = "SELECT id FROM run WHERE ended IS NULL"
-DOUBT_KILLED = """
-DELETE FROM acknowledged WHERE (target, workflow, execution) IN (
-    SELECT target, workflow, execution FROM line JOIN run ON run.id = line.run
-    WHERE run.id = ? AND due AND row <= watermark)
-"""
 MAYBE_SENT = """
 UPDATE line SET outcome = 'unknown', error = 'interrupted', doubtful = 1, due = 0,
     detail = 'the run was killed; this row may have been sent'

@@ -83,9 +83,8 @@ class Store:
         """Close the runs that were killed: rows up to the watermark without a result may have been sent."""
         with self.transaction() as db:
             for (run,) in db.execute(sql.KILLED).fetchall():
-                db.execute(sql.DOUBT_KILLED, (run,))
                 db.execute(sql.MAYBE_SENT, (run,))
-                leave_unsent(db, run, "interrupted", "the run was killed before its turn")
+                leave(db, run, "interrupted", "the run was killed before its turn")
                 db.execute(sql.SET_ENDED, (timestamp(datetime.now(UTC).timestamp()), None, "{}", run))
 
     # Runs
@@ -133,9 +132,9 @@ class Store:
             db.execute(sql.SET_REOPENED, (run,))
 
     def leave(self, run: int, *, error: str, detail: str) -> None:
-        """Give the rows that a run did not get to their outcome: unsent, for the reason given."""
+        """Give the rows that a run did not get to their outcome, and take over what was acknowledged."""
         with self.transaction() as db:
-            leave_unsent(db, run, error, detail)
+            leave(db, run, error, detail)
 
     def end(self, run: int, *, ended: float, exit_code: int, summary: dict[str, Any]) -> Run:
         """Close a run, keep what its end said, and return it as it stands then."""
@@ -167,18 +166,12 @@ class Store:
             return {row for (row,) in self._db.execute(sql.DUE, (run, first, last))}
 
     def commit(self, run: int, results: Iterable[Result]) -> None:
-        """Record what became of rows, in the order in which it became so."""
+        """Record what became of rows, as one transaction."""
+        results = list(results)
         with self.transaction() as db:
-            target = scalar(db, sql.TARGET_OF, run)
-            for result in results:
-                if result.outcome is Outcome.UNSENT:
-                    db.execute(sql.RECORD_UNSENT, (result.error, result.detail, run, result.row))
-                    continue
-                db.execute(sql.RECORD, recorded(run, result))
-                if result.outcome is Outcome.UPDATED:
-                    db.execute(sql.ACKNOWLEDGE, (target, *result.key, result.digest))
-                elif result.doubtful:
-                    db.execute(sql.DOUBT, (target, *result.key))
+            db.executemany(sql.RECORD, [recorded(run, r) for r in results if r.outcome is not Outcome.UNSENT])
+            unsent = [(r.error, r.detail, run, r.row) for r in results if r.outcome is Outcome.UNSENT]
+            db.executemany(sql.RECORD_UNSENT, unsent)
 
     # What people see
 
@@ -208,10 +201,12 @@ class Store:
             yield from self._db.execute(sql.INVALID, (run,))
 
 
-def leave_unsent(db: sqlite3.Connection, run: int, error: str, detail: str) -> None:
-    """Give the rows that are still due their outcome, and the reason where an earlier row of theirs is in the way."""
+def leave(db: sqlite3.Connection, run: int, error: str, detail: str) -> None:
+    """Leave a run: rows that are still due are unsent, for the reason given or for an earlier row in their way."""
     db.execute(sql.LEAVE_UNSENT, (error, detail, run))
     db.execute(sql.UNRESOLVED, (run,))
+    db.execute(sql.DOUBT, (run,))
+    db.execute(sql.ACKNOWLEDGE, (run,))
 
 
 def planned(run: int, row: Row | InvalidRow) -> tuple[Any, ...]:
@@ -240,6 +235,7 @@ def recorded(run: int, result: Result) -> tuple[Any, ...]:
         timestamp(result.finished),
         None if result.duration is None else round(result.duration * 1000),
         result.doubtful,
+        result.digest or None,
         run,
         result.row,
     )
