@@ -1,0 +1,97 @@
+"""Bytes to text: hashed, decompressed, decoded.
+
+Decoding never fails here. A byte that is no text becomes a lone surrogate, which no valid text contains, so that it
+spoils its own row and no other.
+"""
+
+import codecs
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bulksync.errors import InputError
+from bulksync.reader.source import Source
+
+_BLOCK = 1 << 18
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is the first half of this one
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_NOT_TEXT = (
+    (b"\x1f\x8b", "is compressed with gzip", "give it a name that ends in .gz, or feed `gunzip -c` of it to stdin"),
+    (b"PK\x03\x04", "is a workbook or a zip archive", "save the sheet as CSV (UTF-8), or unpack the archive"),
+)
+_UNDECODABLE = "\udcff"  # what `surrogateescape` makes of a byte FF, so that it can be written back
+
+codecs.register_error("bulksync_mark", lambda error: (_UNDECODABLE, getattr(error, "end", 0)))
+
+
+class HashedFile(io.FileIO):
+    """A file opened for reading that keeps the SHA-256 of every byte read from it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "rb")
+        self._sha256 = hashlib.sha256()
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fills *buffer* as far as it can, see io.RawIOBase."""
+        count = super().readinto(buffer) or 0
+        self._sha256.update(memoryview(buffer)[:count])
+        return count
+
+    def digest(self) -> str:
+        """The SHA-256 of the whole file in hex; reads what nobody has read yet."""
+        buffer = bytearray(_BLOCK)
+        while self.readinto(buffer):
+            pass
+        return self._sha256.hexdigest()
+
+
+class Text:
+    """The text of a source, block by block; *bom* says whether it began with a byte order mark."""
+
+    def __init__(self, source: Source, file: HashedFile) -> None:
+        self.name = source.name
+        with explained(self.name):
+            buffered = io.BufferedReader(file, _BLOCK)
+            self._binary = io.BufferedReader(gzip.GzipFile(fileobj=buffered), _BLOCK) if source.compressed else buffered
+            start = self._binary.peek(4)[:4]
+        for signature, what, cure in _NOT_TEXT:
+            if start.startswith(signature):
+                raise InputError(f"{self.name} {what}", cure)
+        marked = [encoding for mark, encoding in _MARKS if start.startswith(mark)]
+        self.bom = bool(marked)
+        self.encoding = marked[0] if marked else source.encoding or "utf-8"  # the mark knows better than the call
+
+    def blocks(self) -> Iterator[str]:
+        """The decoded text without its byte order mark; raises InputError where it cannot be read."""
+        with explained(self.name):
+            errors = "surrogateescape" if self.encoding == "utf-8" else "bulksync_mark"
+            decoder = codecs.getincrementaldecoder(self.encoding)(errors)
+            mark = "\ufeff" if self.bom else ""
+            while block := self._binary.read(_BLOCK):
+                yield decoder.decode(block).removeprefix(mark)
+                mark = ""
+            yield decoder.decode(b"", final=True)
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turns what reading *name* may raise into an InputError that says so."""
+    try:
+        yield
+    except EOFError as error:
+        raise InputError(f"{name}: the gzip data ends too early", "copy the file again, it is not complete") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{name} is not gzip data, or damaged", "rename it if it is plain text") from error
+    except UnicodeError as error:
+        raise InputError(f"{name} cannot be decoded", "name its encoding: --encoding cp1252") from error
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error.strerror or error}", "check the disk, run again") from error

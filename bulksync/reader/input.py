@@ -1,0 +1,90 @@
+"""The open input: the one place that owns the file."""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self, TypeVar
+
+from bulksync.model import InvalidRow, Row
+from bulksync.reader.decoding import HashedFile, Text, explained
+from bulksync.reader.delimited import Delimited
+from bulksync.reader.jsonl import JsonLines
+from bulksync.reader.record import Layout, Record
+from bulksync.reader.source import Source
+
+T = TypeVar("T")
+
+
+class Input:
+    """An open input, good for one pass: `rows` or `records`, not both; close it, or use it in a `with`.
+
+    *digest* is the SHA-256 of the file's bytes in hex, empty until the pass is over.
+    """
+
+    def __init__(self, source: Source, file: HashedFile) -> None:
+        self._file = file
+        self._text = text = Text(source, file)  # kept: its buffer would close the file when nobody holds it any more
+        self._content = JsonLines(text) if source.format == "jsonl" else Delimited(text, source.delimiter)
+        self._is_read = False
+        self.digest = ""
+
+    @property
+    def layout(self) -> Layout:
+        """What a report needs to look like this input."""
+        return self._content.layout
+
+    @property
+    def header(self) -> str:
+        """The header as it stands in the file, line ends and a `sep=` line included; empty for JSONL."""
+        return self._content.header
+
+    @property
+    def echoed(self) -> tuple[str, ...]:
+        """The columns that are not sent, in header order; for JSONL the names seen so far."""
+        return self._content.echoed
+
+    @property
+    def metadata_columns(self) -> tuple[str, ...]:
+        """`metadata` and the `metadata.*` columns, as the header spells them; for JSONL as the rows so far do."""
+        return self._content.metadata_columns
+
+    def rows(self, allowed: frozenset[str] | None = None) -> Iterator[Row | InvalidRow]:
+        """Every row in input order, valid or not; *allowed* are the only values that `status` may have.
+
+        Raises InputError where the input as a whole cannot be used.
+        """
+        return self._to_the_end(self._content.rows(allowed))
+
+    def records(self) -> Iterator[Record]:
+        """Every row in input order as it stands there, numbered as in `rows`; raises InputError."""
+        return self._to_the_end(self._content.records())
+
+    def _to_the_end(self, items: Iterator[T]) -> Iterator[T]:
+        if self._is_read:
+            raise RuntimeError("an input is read once; open it again")
+        self._is_read = True
+        yield from items
+        with explained(self._text.name):
+            self.digest = self._file.digest()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_input(source: Source) -> Input:
+    """Opens *source* and reads its header; raises InputError where it cannot be read or is not what it seems."""
+    with explained(source.name):
+        file = HashedFile(str(source.path))
+    try:
+        return Input(source, file)
+    except BaseException:
+        file.close()
+        raise

@@ -1,0 +1,121 @@
+"""JSONL: one object a line."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from bulksync.errors import InputError
+from bulksync.model import InvalidRow, Row
+from bulksync.reader.decoding import Text
+from bulksync.reader.header import known_name
+from bulksync.reader.jsontext import dumps, parse
+from bulksync.reader.lines import Lines, TooLarge, flawed
+from bulksync.reader.record import NESTING_LIMIT, Flaw, Layout, Record, repaired
+from bulksync.reader.validation import judge, refuse
+from bulksync.text import clean
+
+_MOST_NAMES = 1000  # each becomes a column of the report
+
+Found = tuple[int, int, str, dict[str, Any], Flaw | None]
+"""Row, line, raw text, members as far as they could be read, and what is wrong with them."""
+
+
+class JsonLines:
+    """A text of JSON lines; *echoed* and *metadata_columns* grow with the names seen so far."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+        self._lines = Lines(text.blocks())
+        self._names: dict[str, str | None] = {}
+        self.layout = Layout((), ",", text.bom)
+        self.header = ""
+
+    @property
+    def echoed(self) -> tuple[str, ...]:
+        """The names seen so far that are not sent."""
+        return tuple(name for name, known in self._names.items() if known is None)
+
+    @property
+    def metadata_columns(self) -> tuple[str, ...]:
+        """How the lines so far spell `metadata`."""
+        return tuple(name for name, known in self._names.items() if known == "metadata")
+
+    def rows(self, allowed: frozenset[str] | None) -> Iterator[Row | InvalidRow]:
+        """Every row in order, valid or not."""
+        for row, line, _, members, flaw in self._found():
+            given = {known: value for name, value in members.items() if (known := self._names[name])}
+            workflow, execution, status = map(given.get, ("workflowId", "executionId", "status"))
+            if flaw:
+                yield refuse(row, line, flaw, workflow, execution, status)
+            else:
+                yield judge(row, line, workflow, execution, status, _metadata(given.get("metadata")), allowed)
+
+    def records(self) -> Iterator[Record]:
+        """Every row as it stands, numbered as in `rows`."""
+        for row, line, raw, members, _ in self._found():
+            shown = {name: value for name, value in members.items() if self._names[name] in (None, "metadata")}
+            yield Record(row, line, raw, {name: _echo(value) for name, value in shown.items()})
+
+    def _found(self) -> Iterator[Found]:
+        lines, row = self._lines, 0
+        while True:
+            lines.start_row()
+            try:
+                raw, flaw = next(lines), None
+            except StopIteration:
+                return
+            except TooLarge:
+                raw, flaw = "", Flaw("row_too_large", "the line is longer than 1 MiB")
+            if not flaw and not raw.strip(" \t\r\n"):
+                continue
+            row += 1
+            if row == 1:
+                self._refuse_other_shapes(raw)
+            flaw = flaw or flawed(raw, lines.number, self._text.encoding)
+            value = flaw or parse(raw, NESTING_LIMIT + 1)  # the line itself is one level more than its metadata
+            if isinstance(value, dict):
+                yield row, lines.number, raw, value, self._note_names(value, lines.number)
+            else:
+                other = Flaw("not_an_object", 'the line is JSON, but not an object: {"workflowId": …}')
+                yield row, lines.number, raw, {}, value if isinstance(value, Flaw) else other
+
+    def _refuse_other_shapes(self, first: str) -> None:
+        where, text = f"{self._text.name}, line {self._lines.number}", first.strip(" \t\r\n")
+        if "\0" in first:
+            guess = "utf-16-be" if first.startswith("\0") else "utf-16-le"
+            raise InputError(f"{where}: NUL bytes; is this UTF-16?", f"then give --encoding {guess}")
+        if text in ("[", "{"):
+            command = "jq -c '.[]'" if text == "[" else "jq -c ."
+            raise InputError(f"{where}: JSON over several lines, not one object a line", f"convert it: {command}")
+        if "\r" in text:
+            raise InputError(f"{where}: lines end in a bare carriage return", "convert them: tr '\\r' '\\n'")
+
+    def _note_names(self, members: dict[str, Any], line: int) -> Flaw | None:
+        flaw, seen = None, set[str]()
+        for name in members:
+            if name not in self._names:
+                self._note(name, line)
+            if (known := self._names[name]) is not None:
+                if known in seen:
+                    flaw = Flaw("duplicate_member", f"{known} is given twice, the second time as '{clean(name, 60)}'")
+                seen.add(known)
+        return flaw
+
+    def _note(self, name: str, line: int) -> None:
+        if len(self._names) == _MOST_NAMES:
+            raise InputError(
+                f"{self._text.name}, line {line}: more than {_MOST_NAMES:,} different names at the top of the objects",
+                "put names that change from row to row into metadata, or leave them out",
+            )
+        self._names[name] = known_name(name)
+
+
+def _metadata(value: object) -> dict[str, Any] | Flaw | None:
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, dict) else Flaw("metadata_invalid", "metadata is not an object")
+
+
+def _echo(value: object) -> str:
+    if value is None:
+        return ""
+    return repaired(value if isinstance(value, str) else dumps(value).decode())

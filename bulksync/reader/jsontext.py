@@ -1,0 +1,87 @@
+"""JSON text to values and back, stricter than the standard library: what is sent is exactly what was written.
+
+Refused: names given twice, NaN and infinities, lone surrogates, and nesting or numbers beyond reason (RFC 8259,
+sections 4, 6, 8.2 and 9, lets a parser set such limits). Numbers with a fraction keep what a double holds of them.
+"""
+
+import json
+import math
+from collections import Counter
+from typing import Any, NoReturn
+
+import orjson
+
+from bulksync.reader.record import Flaw
+from bulksync.text import clean
+
+
+class _Refused(ValueError):  # noqa: N818 - it never leaves this module
+    """Carries a flaw out of the decoder's callbacks."""
+
+    def __init__(self, flaw: Flaw) -> None:
+        super().__init__(flaw.detail)
+        self.flaw = flaw
+
+
+def parse(text: str, levels: int) -> Any:
+    """The value that *text* holds, or a Flaw; *levels* is how many objects and arrays may stand inside one another."""
+    try:
+        value = _DECODER.decode(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError: a lone surrogate
+    except _Refused as refused:
+        return refused.flaw
+    except json.JSONDecodeError as error:
+        return Flaw("json_malformed", f"not valid JSON at character {error.pos + 1}: {clean(error.msg, 80)}")
+    except UnicodeEncodeError:
+        return Flaw("json_malformed", "a \\u escape stands for half a character (a lone surrogate)")
+    except RecursionError:
+        return _too_deep(levels)
+    except ValueError:  # Python's limit of 4,300 digits
+        return Flaw("json_malformed", "a number has too many digits")
+    if text.count("{") + text.count("[") > levels and _is_deeper(value, levels):
+        return _too_deep(levels)
+    return value
+
+
+def dumps(value: object) -> bytes:
+    """Compact UTF-8 JSON; integers of any size stand as they are."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # an integer beyond 64 bits
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        times = Counter(name for name, _ in pairs)
+        twice = next(name for name in members if times[name] > 1)
+        raise _Refused(Flaw("duplicate_member", f"the name '{clean(twice, 60)}' is given twice"))
+    return members
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise _Refused(Flaw("json_malformed", "a number is too large"))
+    return number
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise _Refused(Flaw("json_malformed", f"{name} is no JSON number"))
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
+
+
+def _too_deep(levels: int) -> Flaw:
+    return Flaw("json_malformed", f"objects and arrays are nested more than {levels} deep")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    layer = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        inner = (child for node in layer for child in (node.values() if isinstance(node, dict) else node))
+        layer = [child for child in inner if isinstance(child, dict | list)]
+    return bool(layer)
