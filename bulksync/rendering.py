@@ -21,6 +21,7 @@ def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
         raise StorageError(f"there is no ledger {ledger}", "name the .ledger file beside the report")
     with closing(Store(ledger)) as store:
         run = chosen(store.runs(), options.run)
+        check_kept(store, run)
         output = options.output or Path(run.reading["report"] or f"{run.input}.report.csv")
         check_output(store, output, overwrite=options.overwrite)
         return run, output, render(store, run, source_again(run, options.input), output, options)
@@ -33,6 +34,12 @@ def chosen(runs: list[Run], name: str | None) -> Run:
         names = ", ".join(run.name for run in runs[-5:]) or "none"
         raise UsageError(f"there is no run {name or ''} in this ledger", f"the latest are: {names}")
     return found[-1]
+
+
+def check_kept(store: Store, run: Run) -> None:
+    """Raise UsageError where the ledger has forgotten the lines of a run."""
+    if run.rows and next(store.lines(run.id), None) is None:
+        raise UsageError(f"the rows of run {run.name} were forgotten", "keep more with --keep-runs")
 
 
 def source_again(run: Run, path: Path | None) -> Source | InputError:
