@@ -7,7 +7,7 @@ import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from cyclopts import Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -18,6 +18,9 @@ BASE_URLS = {"prod": "https://prod.featherhq.com", "sandbox": "https://sandbox.f
 """The API's two addresses by name; source: shared notes on the API page and on Feather's own n8n node."""
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(?:%\w+)?")
+"""A name or an address; anything else would mean one host to us and another to the client."""
 
 
 def parse_duration(value: object) -> object:
@@ -35,7 +38,7 @@ def show_duration(seconds: object) -> str:
     if not isinstance(seconds, int | float):
         return "none"
     unit = next((unit for unit in ("h", "m") if seconds >= UNITS[unit] and seconds % UNITS[unit] == 0), "s")
-    return f"{seconds / UNITS[unit]:g}{unit}"
+    return f"{seconds / UNITS[unit]:.12g}{unit}"
 
 
 def parse_rate(value: object) -> object:
@@ -54,15 +57,15 @@ def show_rate(rate: object) -> str:
     """Write requests per second the way `parse_rate` reads them."""
     if not isinstance(rate, int | float) or math.isinf(rate):
         return "unlimited"
-    return f"{rate:g}/s" if rate >= 1 else f"{rate * 60:g}/m"
+    unit = next((unit for unit in ("s", "m") if rate * UNITS[unit] >= 1), "h")
+    return f"{rate * UNITS[unit]:.12g}/{unit}"
 
 
 def parse_failures(value: object) -> object:
     """Check that a failure budget reads `N` or `P%`; ValueError otherwise."""
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, str) and re.fullmatch(r"\d+|\d+(?:\.\d+)?%", value.strip(), re.ASCII):
-        return value.strip()
+    text = str(value).strip() if isinstance(value, int | str) else ""
+    if re.fullmatch(r"\d+|\d+(?:\.\d+)?%", text, re.ASCII):
+        return text
     raise ValueError(f"{value!r} is not a number of rows: write 50 or 10%")
 
 
@@ -76,7 +79,7 @@ def parse_statuses(value: object) -> object:
 
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0), Parameter(show_default=show_duration)]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
-Rate = Annotated[float, BeforeValidator(parse_rate), Parameter(show_default=show_rate)]
+Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0), Parameter(show_default=show_rate)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
@@ -214,15 +217,16 @@ def target_of(base_url: str, *, allow_http: bool) -> str:
     https only, http for this host or with *allow_http*; no user, query or fragment.
     """
     url = BASE_URLS.get(base_url, base_url).rstrip("/")
+    if any(mark in url for mark in "@?#") or ".." in unquote(url):
+        raise UsageError("--base-url must have no user, query, fragment or `..`", "write https://HOST")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise UsageError(f"--base-url {base_url!r} is not a URL: {error}", "write https://HOST") from None
-    if parts.scheme not in ("https", "http") or not host or not re.fullmatch(r"[\x21-\x7e]+", url):
+    is_plain = HOST.fullmatch(host or "") and re.fullmatch(r"[\x21-\x7e]+", url)
+    if parts.scheme not in ("https", "http") or not host or not is_plain:
         raise UsageError(f"--base-url {base_url!r} is not a URL", "write prod, sandbox or https://HOST")
-    if parts.username is not None or "@" in parts.netloc or parts.query or parts.fragment or ".." in parts.path:
-        raise UsageError("--base-url must have no user, query, fragment or `..`", "write https://HOST")
     if parts.scheme == "http" and not (allow_http or _is_loopback(host)):
         raise UsageError(
             f"--base-url {url} would send the API key in clear text", "write https://, or add --allow-http"

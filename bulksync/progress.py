@@ -25,8 +25,8 @@ def percent(part: int, whole: int) -> str:
 
 def spell(seconds: float) -> str:
     """Write a duration for people: 9.5s, 12m30s, 27h46m."""
-    if seconds < 60:
-        return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
+    if round(seconds) < 60:
+        return f"{seconds:.1f}s" if round(seconds, 1) < 10 else f"{seconds:.0f}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"

@@ -34,7 +34,7 @@ class Verdict:
 ACKNOWLEDGED = Verdict(Outcome.UPDATED)
 NOT_SENT = Verdict(Outcome.UNSENT, retry=True, sent=False, away=True)
 UNTRUSTED = Verdict(Outcome.UNSENT, sent=False, stop="aborted_access")
-NOT_PROCESSED = Verdict(Outcome.FAILED, retry=True)
+TOO_MANY = Verdict(Outcome.FAILED, retry=True)
 NOT_AVAILABLE = Verdict(Outcome.FAILED, retry=True, away=True)
 AMBIGUOUS = Verdict(Outcome.UNKNOWN, retry=True, doubtful=True, away=True)
 WRONG_ROW = Verdict(Outcome.UNKNOWN, doubtful=True, stop="aborted_outage")
@@ -61,9 +61,9 @@ BY_ERROR = {
 BY_STATUS = {
     401: NO_ACCESS,
     407: NO_ACCESS,
-    408: NOT_PROCESSED,
-    425: NOT_PROCESSED,
-    429: NOT_PROCESSED,
+    408: NOT_AVAILABLE,
+    425: NOT_AVAILABLE,
+    429: TOO_MANY,
     501: REJECTED,
     503: NOT_AVAILABLE,
     505: REJECTED,
@@ -114,6 +114,7 @@ def over_budget(failures: int, done: int, budget: str) -> bool:
 class Breaker:
     """Tells an outage from bad luck: open while the server is away, closed by the first answer that shows it back.
 
+    It is the retry budget as well: never are more than half of the last 50 requests such that they must be repeated.
     Opens when at least half of the last 50 replies, of at least 20, were failures; times are seconds of any one clock.
     """
 

@@ -47,20 +47,22 @@ class Order:
                     return None
                 self._moved.clear()
                 await self._moved.wait()
-            elif (row := await self._next()) is None:
-                return None
+                continue
+            self.inside += 1  # before the input is read: while that takes its time, others come here too
+            row = await self._next()
+            if row is None or row.key in self._blocked:
+                self._leave()
+                if row is None:
+                    return None
             elif (behind := self._behind.get(row.key)) is not None:
-                self.inside += 1
                 behind.append(row)
-            elif row.key not in self._blocked:
-                self.inside += 1
+            else:
                 self._behind[row.key] = []
                 return row
         return None
 
     def release(self, row: Row, *, is_settled: bool) -> None:
         """Let a row out; the next one of its execution may go only if this one is settled, else none may."""
-        self.inside -= 1
         behind = self._behind.pop(row.key)
         if not is_settled:
             self.inside -= len(behind)
@@ -68,6 +70,10 @@ class Order:
         elif behind:
             self._ready.append(behind.pop(0))
             self._behind[row.key] = behind
+        self._leave()
+
+    def _leave(self) -> None:
+        self.inside -= 1
         self._moved.set()
 
     async def _next(self) -> Row | None:

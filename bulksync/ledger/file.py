@@ -19,6 +19,8 @@ def open_file(path: Path | None) -> sqlite3.Connection:
     """
     if path is not None:
         create_private(path)
+        check_header(path)
+        path.chmod(0o600)
     with explained(path):
         db = sqlite3.connect(path or "", isolation_level=None, timeout=0)
         try:
@@ -39,11 +41,26 @@ def create_private(path: Path) -> None:
     """Create the file for this user alone, whatever the umask; SQLite's side files take its mode."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        path.chmod(0o600)
     except OSError as error:
         raise StorageError(
             f"the ledger {path} cannot be created: {error.strerror}", "choose a writable folder with --ledger"
         ) from None
+
+
+def check_header(path: Path) -> None:
+    """Raise StorageError for a file that is surely no ledger, before SQLite could change a byte of it.
+
+    A ledger keeps a write-ahead log from its first byte on (bytes 18 and 19 of the header, sqlite.org/fileformat.html).
+    """
+    with path.open("rb") as file:
+        header = file.read(20)
+    if header and header[18:] != b"\x02\x02":
+        raise not_a_ledger(path)
+
+
+def not_a_ledger(path: Path | None) -> StorageError:
+    """Return the error for a file of somebody else's."""
+    return StorageError(f"{path} is not a ledger; it was left as it is", "name another with --ledger")
 
 
 def scalar(db: sqlite3.Connection, statement: str, *values: object) -> Any:
@@ -67,7 +84,7 @@ def create_tables(db: sqlite3.Connection) -> None:
 def check(db: sqlite3.Connection, path: Path | None) -> None:
     """Raise StorageError unless the file is a whole ledger of our format."""
     if scalar(db, "PRAGMA application_id") != sql.APPLICATION_ID:
-        raise StorageError(f"{path} is not a ledger; it was left as it is", "name another with --ledger")
+        raise not_a_ledger(path)
     if (version := scalar(db, "PRAGMA user_version")) != sql.VERSION:
         raise StorageError(
             f"the ledger {path} has format {version}, this bulksync has {sql.VERSION}; it was left as it is",

@@ -83,9 +83,11 @@ ADD_RUN = """
 INSERT INTO run (name, target, input, path, digest, started)
 VALUES (?, (SELECT id FROM target WHERE url = ?), ?, ?, ?, ?)
 """
+KEPT = "SELECT id FROM (SELECT id FROM run ORDER BY id DESC LIMIT ?) UNION SELECT max(id) FROM run GROUP BY target"
+"""The latest runs, and the latest of each target: those are the ones that may have to be continued."""
 PRUNE = (
-    "DELETE FROM line WHERE run NOT IN (SELECT id FROM run ORDER BY id DESC LIMIT ?)",
-    "DELETE FROM chunk WHERE run NOT IN (SELECT id FROM run ORDER BY id DESC LIMIT ?)",
+    f"DELETE FROM line WHERE run NOT IN ({KEPT})",  # noqa: S608  a constant
+    f"DELETE FROM chunk WHERE run NOT IN ({KEPT})",  # noqa: S608  a constant
 )
 SET_READING = "UPDATE run SET rows = ?, reading = ? WHERE id = ?"
 SET_REOPENED = """

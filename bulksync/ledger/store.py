@@ -107,7 +107,7 @@ class Store:
         return cursor.lastrowid
 
     def plan(self, run: int, rows: Sequence[Row | InvalidRow], digest: bytes) -> None:
-        """Add a chunk of lines to a new run inside the caller's transaction; *digest* tells if it changes later."""
+        """Add a chunk of lines to a new run, in the caller's transaction; *digest* shows later whether it changed."""
         self._db.execute(sql.ADD_CHUNK, (run, rows[0].row, digest))
         self._db.executemany(sql.ADD_LINE, [planned(run, row) for row in rows])
 
@@ -117,13 +117,13 @@ class Store:
             self._db.execute(sql.SET_READING, (rows, orjson.dumps(reading).decode(), run))
 
     def prune(self, keep: int) -> None:
-        """Forget the lines of all but the *keep* latest runs, never what was acknowledged."""
+        """Forget the lines of all but the *keep* latest runs and the latest of each target, never what was acknowledged."""
         with self.transaction() as db:
             for statement in sql.PRUNE:
                 db.execute(statement, (keep,))
 
     def reopen(self, run: int, *, retry_rejected: bool) -> None:
-        """Go on with a run: what is unsettled is due again; if asked, also rejected rows that no later row overtook."""
+        """Go on with a run: what is unsettled is due again; if asked, rejected rows too, unless overtaken."""
         with self.transaction() as db:
             db.execute(sql.DUE_AGAIN, (run,))
             if retry_rejected:

@@ -1,0 +1,787 @@
+"""Tests of `bulksync.dispatcher`, in virtual time, against a server that is one scripted function."""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bulksync.dispatcher import Dispatcher
+from bulksync.model import SETTLED, Execution, Key, Outcome, Reply, Result, Row, Stop
+from bulksync.options import RunOptions
+from bulksync.pacing import Pacer
+from tests import virtual
+from tests.test_pacing import fullest
+
+Answer = Callable[[Row, int], Awaitable[Reply]]
+"""What the server does with a row and the number of the attempt at it, from 1."""
+
+SIGNAL = Stop(143, "interrupted", "stopped by SIGTERM")
+
+ACKNOWLEDGEMENT = Reply(200, "", execution=Execution("COMPLETED", "updated", "", "", ()))
+
+
+def refusal(status: int, retry_after: float | None = None) -> Reply:
+    """Return an answer that is no acknowledgement."""
+    return Reply(status, f"http_{status}", f"HTTP {status}", retry_after=retry_after)
+
+
+def row(number: int, execution: int | None = None) -> Row:
+    """Return a row, of an execution of its own where none is given."""
+    name = number if execution is None else execution
+    return Row(number, number + 1, "workflow", f"execution-{name}", "RUNNING", b'{"row":%d}' % number)
+
+
+def rows(executions: Iterable[int]) -> list[Row]:
+    """Return rows of these executions, numbered from 1."""
+    return [row(number, execution) for number, execution in enumerate(executions, 1)]
+
+
+@dataclass(slots=True)
+class Request:
+    """One request as the server saw it."""
+
+    row: int
+    key: Key
+    started: float
+    ended: float = float("inf")
+    reply: Reply | None = None
+
+
+@dataclass(slots=True)
+class Played:
+    """What a run came to: what the server saw, what was recorded, what was said."""
+
+    requests: list[Request] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    said: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    stop: Stop | None = None
+    ended: float = 0.0
+    most_inside: int = 0
+    dispatcher: Dispatcher | None = None
+
+    @property
+    def outcomes(self) -> dict[int, tuple[str, str]]:
+        """Outcome and error by row; a row that was recorded twice would show."""
+        assert len({result.row for result in self.results}) == len(self.results)
+        return {result.row: (str(result.outcome), result.error) for result in self.results}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by outcome."""
+        return dict(Counter(str(result.outcome) for result in self.results))
+
+    @property
+    def sent(self) -> list[int]:
+        """Rows in the order in which their requests started."""
+        return [request.row for request in self.requests]
+
+    @property
+    def stopped(self) -> tuple[int, str] | None:
+        """Exit code and error of the stop."""
+        return None if self.stop is None else (self.stop.exit_code, self.stop.error)
+
+    def most_in_flight(self, requests: Sequence[Request] | None = None) -> int:
+        """Return how many requests were on the wire at once."""
+        chosen = self.requests if requests is None else requests
+        moves = sorted([(one.started, 1) for one in chosen] + [(one.ended, -1) for one in chosen])
+        most = now = 0
+        for _, move in moves:
+            now += move
+            most = max(most, now)
+        return most
+
+
+During = Callable[[Dispatcher, anyio.CancelScope], Coroutine[Any, Any, None]]
+
+
+async def play(
+    given_rows: Sequence[Row],
+    answer: Answer,
+    *,
+    during: During | None = None,
+    chunk: int = 100,
+    room: Callable[[], Awaitable[None]] | None = None,
+    chance: Callable[[], float] | None = None,
+    **options: Any,
+) -> Played:
+    """Send rows to a scripted server; *during* happens meanwhile."""
+    played = Played()
+    chosen = RunOptions(**{"rate": 1000} | options)
+    attempts: Counter[int] = Counter()
+    waiting = list(given_rows)
+
+    async def feed() -> list[Row] | None:
+        await anyio.lowlevel.checkpoint()
+        part = waiting[:chunk]
+        del waiting[:chunk]
+        return part or None
+
+    async def put(sent_row: Row) -> Reply:
+        attempts[sent_row.row] += 1
+        request = Request(sent_row.row, sent_row.key, virtual.now())
+        played.requests.append(request)
+        played.most_inside = max(played.most_inside, dispatcher._order.inside)
+        try:
+            request.reply = await answer(sent_row, attempts[sent_row.row])
+        finally:
+            request.ended = virtual.now()
+        return request.reply
+
+    async def at_once() -> None:
+        pass
+
+    dispatcher = Dispatcher(
+        chosen,
+        feed,
+        put=put,
+        pacer=Pacer(chosen.rate, anyio.current_time),
+        record=played.results.append,
+        room=room or at_once,
+        tell=lambda event, **fields: played.said.append((event, fields)),
+        now=virtual.now,
+        wall=virtual.now,
+        chance=chance or random.Random(1).random,  # noqa: S311  no secret
+    )
+    played.dispatcher = dispatcher
+    async with anyio.create_task_group() as around:
+        with anyio.CancelScope() as sending:
+            if during is not None:
+                around.start_soon(during, dispatcher, sending)
+            await dispatcher.run()
+        played.ended = virtual.now()
+        around.cancel_scope.cancel()
+    played.stop = dispatcher.stopped
+    return played
+
+
+def played(given_rows: Sequence[Row], answer: Answer, **how: Any) -> Played:
+    """Send rows to a scripted server in virtual time."""
+    return virtual.run(lambda: play(given_rows, answer, **how))
+
+
+def answers(*script: Reply, latency: float = 0.01) -> Answer:
+    """Return a server that answers each row's attempts with these replies in turn, the last one for ever."""
+
+    async def answer(_: Row, attempt: int) -> Reply:
+        await anyio.sleep(latency)
+        return script[min(attempt, len(script)) - 1]
+
+    return answer
+
+
+def by_row(script: dict[int, Reply], otherwise: Reply = ACKNOWLEDGEMENT, latency: float = 0.01) -> Answer:
+    """Return a server that answers some rows in their own way, at every attempt."""
+
+    async def answer(sent_row: Row, _: int) -> Reply:
+        await anyio.sleep(latency)
+        return script.get(sent_row.row, otherwise)
+
+    return answer
+
+
+# Outcomes
+
+
+def test_every_row_gets_its_outcome_once() -> None:
+    """A thousand rows to a server that is well: each is sent once, recorded once, with what the server said."""
+    done = played(rows(range(1000)), answers(ACKNOWLEDGEMENT))
+    assert sorted(done.sent) == list(range(1, 1001))
+    assert done.outcomes == dict.fromkeys(range(1, 1001), ("updated", ""))
+    assert done.stop is None
+    first = next(result for result in done.results if result.row == 1)
+    assert first == Result(
+        row=1,
+        key=("workflow", "execution-0"),
+        outcome=Outcome.UPDATED,
+        status=200,
+        execution=ACKNOWLEDGEMENT.execution,
+        attempts=1,
+        first_sent=first.first_sent,
+        finished=first.finished,
+        duration=first.duration,
+        digest=first.digest,
+    )
+    assert first.first_sent == pytest.approx(0, abs=1e-3)
+    assert first.finished == pytest.approx(0.01, abs=1e-3)
+    assert first.duration == pytest.approx(0.01, abs=1e-4)
+
+
+def test_no_rows() -> None:
+    """An empty input is done at once."""
+    done = played([], answers(ACKNOWLEDGEMENT))
+    assert (done.requests, done.results, done.stop) == ([], [], None)
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "attempts", "doubtful"),
+    [
+        ([ACKNOWLEDGEMENT], ("updated", ""), 1, False),
+        ([refusal(400)], ("rejected", "http_400"), 1, False),
+        ([refusal(500), ACKNOWLEDGEMENT], ("updated", ""), 2, True),
+        ([refusal(503), ACKNOWLEDGEMENT], ("updated", ""), 2, False),
+        ([refusal(429), refusal(400)], ("rejected", "http_400"), 2, False),
+        ([Reply(None, "request_timeout"), refusal(400)], ("rejected", "http_400"), 2, True),
+        ([Reply(None, "connect_failed"), ACKNOWLEDGEMENT], ("updated", ""), 1, False),
+        ([refusal(500)], ("unknown", "http_500"), 5, True),
+        ([refusal(503)], ("failed", "http_503"), 5, False),
+        ([refusal(500), refusal(503)], ("failed", "http_503"), 5, True),
+        ([Reply(200, "response_invalid"), ACKNOWLEDGEMENT], ("updated", ""), 2, True),
+    ],
+)
+def test_what_becomes_of_a_row(script: list[Reply], outcome: tuple[str, str], attempts: int, doubtful: bool) -> None:
+    """The last reply decides; every request that may have arrived is an attempt; doubt is never forgotten."""
+
+    async def answer(sent_row: Row, attempt: int) -> Reply:
+        await anyio.sleep(0.01)
+        return ACKNOWLEDGEMENT if sent_row.row == 1 else script[min(attempt, len(script)) - 1]
+
+    done = played(rows(range(2)), answer, max_failures="9")
+    assert done.outcomes[2] == outcome
+    assert [(one.attempts, one.doubtful) for one in done.results if one.row == 2] == [(attempts, doubtful)]
+
+
+# Order
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 6), max_size=60), st.integers(0, 10**6), st.integers(1, 8), st.integers(1, 20))
+def test_rows_of_one_execution_never_overlap_or_swap(
+    executions: list[int], seed: int, max_in_flight: int, chunk: int
+) -> None:
+    """Whatever goes wrong: one request of an execution at a time, in file order, none behind an unsettled row."""
+    luck = random.Random(seed)  # noqa: S311  no secret
+    replies = [ACKNOWLEDGEMENT] * 6 + [refusal(status) for status in (400, 429, 500, 503)]
+    replies += [Reply(None, "request_timeout"), Reply(None, "connect_failed")]
+
+    async def answer(_: Row, __: int) -> Reply:
+        await anyio.sleep(luck.random() / 10)
+        return luck.choice(replies)
+
+    how = {"max_in_flight": max_in_flight, "max_attempts": 2, "max_failures": "100%", "chunk": chunk}
+    done = played(rows(executions), answer, **how)
+    of_one: dict[Key, list[Request]] = defaultdict(list)
+    for request in done.requests:
+        of_one[request.key].append(request)
+    outcomes = {result.row: result.outcome for result in done.results}
+    for requests in of_one.values():
+        for before, after in pairwise(requests):
+            assert before.ended <= after.started
+            assert before.row <= after.row
+            assert before.row == after.row or outcomes[before.row] in SETTLED
+    last_sent = {key: max(request.row for request in requests) for key, requests in of_one.items()}
+    for one in rows(executions):
+        assert (one.row in outcomes) == (one.row <= last_sent[one.key])
+    assert done.most_in_flight() <= max_in_flight
+    assert done.stop is None
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(503, "failed"), (500, "unknown")])
+def test_nothing_follows_an_unsettled_row(status: int, outcome: str) -> None:
+    """After a failed or unknown row the later ones of its execution are neither sent nor recorded; others go on."""
+    done = played(rows([0, 1, 1, 0, 1, 2]), by_row({2: refusal(status)}), max_attempts=2, max_failures="9")
+    updated = ("updated", "")
+    assert done.outcomes == {1: updated, 2: (outcome, f"http_{status}"), 4: updated, 6: updated}
+    assert sorted(done.sent) == [1, 2, 2, 4, 6]
+
+
+def test_a_rejected_row_lets_the_next_one_go() -> None:
+    """A row that the server refused for good does not keep the later rows of its execution."""
+    done = played(rows([0, 1, 1, 1]), by_row({2: refusal(400), 3: refusal(422)}), max_failures="9")
+    assert (done.sent, done.counts) == ([1, 2, 3, 4], {"updated": 2, "rejected": 2})
+
+
+def test_retries_keep_file_order() -> None:
+    """A row in backoff keeps its place: the next row of its execution is sent after it is acknowledged."""
+    done = played(rows([0, 1, 1]), answers(refusal(503), refusal(503), ACKNOWLEDGEMENT))
+    assert done.sent == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+
+
+@pytest.mark.parametrize("executions", [[0] * 500, list(range(500)), [0, *range(400)], [0, 1] * 200])
+@pytest.mark.parametrize("max_in_flight", [1, 4, 32])
+@pytest.mark.parametrize("chunk", [1, 100])
+def test_the_window_bounds_the_rows_inside(executions: list[int], max_in_flight: int, chunk: int) -> None:
+    """Never more than 4 rows for each request in flight are inside, 11 at least, however they are spread."""
+    done = played(rows(executions), answers(ACKNOWLEDGEMENT), max_in_flight=max_in_flight, chunk=chunk)
+    assert done.most_inside <= max(4 * max_in_flight, 11)
+    assert done.counts == {"updated": len(executions)}
+
+
+# Before the first success
+
+
+def test_a_bad_key_costs_one_request() -> None:
+    """401 to the first request stops the run with exit code 5; nothing else was sent."""
+    done = played(rows(range(100)), answers(refusal(401)))
+    assert (done.sent, done.stopped) == ([1], (5, "aborted_access"))
+    assert done.outcomes == {1: ("failed", "http_401")}
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "outcome"),
+    [
+        (refusal(407), 5, "failed"),
+        (refusal(511), 5, "failed"),
+        (Reply(302, "redirect_refused"), 5, "failed"),
+        (Reply(None, "tls_failed"), 5, "unsent"),
+        (Reply(None, "tls_verify_failed"), 5, "unsent"),
+        (Reply(None, "dns_failed"), 6, "unsent"),
+        (Reply(200, "response_mismatch"), 6, "unknown"),
+    ],
+)
+def test_one_request_tells_that_nobody_should_be_asked(reply: Reply, code: int, outcome: str) -> None:
+    """No access, no trust, no such host, an answer for somebody else: one request, then the run stops."""
+    done = played(rows(range(100)), answers(reply))
+    assert len(done.sent) == 1
+    assert (done.stop and done.stop.exit_code) == code
+    assert done.outcomes == {1: (outcome, reply.error)}
+
+
+@pytest.mark.parametrize("reply", [refusal(401), Reply(301, "redirect_refused"), Reply(200, "response_mismatch")])
+def test_it_stops_a_running_run_too(reply: Reply) -> None:
+    """The same answers in the middle stop the run; what is in flight finishes, nothing new starts."""
+    done = played(rows(range(500)), by_row({200: reply}))
+    seen = next(request.ended for request in done.requests if request.row == 200)
+    assert done.stop is not None
+    assert done.stop.exit_code in (5, 6)
+    assert [request.row for request in done.requests if request.started > seen] == []
+    assert all(request.reply is not None for request in done.requests)
+    assert done.counts["updated"] == len(done.requests) - 1
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_ten_refusals_in_a_row_speak_of_the_key_or_the_address(status: int) -> None:
+    """Ten executions refused before any success: stop with exit code 5; their rows are to be sent again."""
+    done = played(rows(range(100)), answers(refusal(status)))
+    assert (done.sent, done.stopped) == (list(range(1, 11)), (5, "aborted_access"))
+    assert done.outcomes == dict.fromkeys(range(1, 11), ("failed", f"http_{status}"))
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_refusals_are_believed_after_a_success(status: int) -> None:
+    """Nine refusals and a success: the nine speak of their rows, and so do all later ones."""
+    refused = {number: refusal(status) for number in [*range(1, 10), *range(20, 60)]}
+    done = played(rows(range(100)), by_row(refused), max_failures="100%")
+    assert done.stop is None
+    assert done.outcomes == {
+        number: ("rejected", f"http_{status}") if number in refused else ("updated", "") for number in range(1, 101)
+    }
+
+
+def test_when_every_row_was_refused() -> None:
+    """Fewer than ten rows, all refused: exit code 5 too, and nothing is believed."""
+    done = played(rows(range(3)), answers(refusal(404)))
+    assert (done.sent, done.stopped) == ([1, 2, 3], (5, "aborted_access"))
+    assert done.outcomes == dict.fromkeys((1, 2, 3), ("failed", "http_404"))
+
+
+def test_a_refused_row_keeps_its_execution() -> None:
+    """As long as a refusal is not believed, the next row of the execution waits; and it goes once it is."""
+    done = played(rows([0, 0, 0, 1]), by_row({1: refusal(404)}), max_failures="9")
+    assert done.sent[:2] == [1, 4]
+    assert sorted(done.sent) == [1, 2, 3, 4]
+    assert done.counts == {"rejected": 1, "updated": 3}
+
+
+def test_other_answers_show_that_the_address_is_right() -> None:
+    """Where the server rejected a row for its content, refusals at the end of the input speak of their rows."""
+    done = played(rows(range(2)), by_row({1: refusal(400), 2: refusal(404)}), max_failures="9")
+    assert done.stop is None
+    assert done.outcomes == {1: ("rejected", "http_400"), 2: ("rejected", "http_404")}
+
+
+def test_one_row_at_a_time_until_one_succeeds() -> None:
+    """Before the first acknowledgement one request is on the wire, afterwards as many as are allowed."""
+    script = {number: refusal(400) for number in range(1, 21)}
+    done = played(rows(range(200)), by_row(script, latency=0.1), max_in_flight=8, max_failures="100%")
+    assert done.most_in_flight(done.requests[:21]) == 1
+    assert done.most_in_flight() == 8
+
+
+@pytest.mark.parametrize("error", ["response_invalid", "protocol_error"])
+def test_who_does_not_speak_this_api_is_left_alone(error: str) -> None:
+    """Answers of a stranger to every attempt at the first row: stop with exit code 6."""
+    done = played(rows(range(100)), answers(Reply(200, error)))
+    assert (done.sent, done.stopped) == ([1] * 5, (6, "aborted_outage"))
+    assert done.outcomes == {1: ("unknown", error)}
+
+
+def test_three_rows_without_any_answer() -> None:
+    """Connections lost at every attempt at three rows, before any success: stop with exit code 6."""
+    done = played(rows(range(100)), answers(Reply(None, "connection_lost")), max_attempts=2)
+    assert (done.sent, done.stopped) == ([1, 1, 2, 2, 3, 3], (6, "aborted_outage"))
+
+
+# Stops
+
+
+def after(seconds: float, stop: Stop = SIGNAL) -> During:
+    """Return what stops a run after some time."""
+
+    async def during(dispatcher: Dispatcher, _: anyio.CancelScope) -> None:
+        await anyio.sleep(seconds)
+        dispatcher.stop(stop)
+
+    return during
+
+
+def test_a_stop_lets_what_is_in_flight_finish() -> None:
+    """After a stop nothing starts, every request that is out is waited for, and its answer recorded."""
+    done = played(rows(range(1000)), answers(ACKNOWLEDGEMENT, latency=1.0), rate=50, during=after(5.5))
+    assert done.stop == SIGNAL
+    assert max(request.started for request in done.requests) <= 5.5
+    assert done.ended == pytest.approx(max(request.ended for request in done.requests), abs=1e-2)
+    assert done.counts["updated"] == len(done.requests)
+    assert done.most_in_flight() > 10
+
+
+def test_a_stop_ends_a_hold() -> None:
+    """A run that waits as the server asked stops at once."""
+    done = played(rows(range(10)), answers(refusal(429, retry_after=60)), during=after(5))
+    assert done.ended == pytest.approx(5, abs=0.1)
+    assert done.outcomes[1] == ("failed", "http_429")
+
+
+def test_a_stop_ends_backoff() -> None:
+    """Rows in backoff end at once, with what their last reply says."""
+    script = by_row({number: refusal(503 if number % 2 else 500) for number in range(2, 12)})
+    done = played(rows(range(30)), script, chance=lambda: 0.99, during=after(0.3), max_failures="100%")
+    assert done.ended == pytest.approx(0.3, abs=0.05)
+    outcomes = {number: done.outcomes[number] for number in range(2, 12)}
+    assert outcomes == {
+        number: ("failed", "http_503") if number % 2 else ("unknown", "http_500") for number in range(2, 12)
+    }
+
+
+def test_a_signal_replaces_the_reason_of_a_stop() -> None:
+    """The first reason stands, but a signal tells more."""
+
+    async def during(dispatcher: Dispatcher, _: anyio.CancelScope) -> None:
+        await anyio.sleep(1)
+        dispatcher.stop(Stop(10, "deadline_exceeded", "first"))
+        dispatcher.stop(Stop(6, "aborted_outage", "second"))
+        assert dispatcher.stopped == Stop(10, "deadline_exceeded", "first")
+        dispatcher.stop(SIGNAL)
+
+    done = played(rows(range(1000)), answers(ACKNOWLEDGEMENT), rate=10, during=during)
+    assert done.stop == SIGNAL
+
+
+def test_what_is_cancelled_in_flight_is_unknown() -> None:
+    """Cancelled requests may have been applied: their rows are unknown, each attempt counted and doubtful."""
+
+    async def during(dispatcher: Dispatcher, sending: anyio.CancelScope) -> None:
+        await anyio.sleep(5)
+        dispatcher.stop(SIGNAL)
+        sending.cancel()
+
+    async def answer(sent_row: Row, _: int) -> Reply:
+        await anyio.sleep(0.01 if sent_row.row < 5 else 600)
+        return ACKNOWLEDGEMENT
+
+    done = played(rows(range(100)), answer, max_in_flight=8, during=during)
+    assert done.ended == pytest.approx(5, abs=0.01)
+    assert {number: outcome for number, outcome in done.outcomes.items() if number <= 12} == {
+        number: ("updated", "") if number < 5 else ("unknown", "interrupted") for number in range(1, 13)
+    }
+    lost = [result for result in done.results if result.outcome is Outcome.UNKNOWN]
+    assert {(one.attempts, one.doubtful, one.status) for one in lost} == {(1, True, None)}
+    assert {str(result.outcome) for result in done.results if result.row > 12} <= {"unsent"}
+
+
+def test_the_rows_that_waited_are_unsent_for_the_stops_reason() -> None:
+    """Rows that were let in but got no turn carry the reason of the stop."""
+    done = played(rows(range(100)), answers(ACKNOWLEDGEMENT, latency=10), max_in_flight=2, during=after(15))
+    left = {outcome for number, outcome in done.outcomes.items() if number not in done.sent}
+    assert left == {("unsent", "interrupted")}
+
+
+def test_a_stop_before_the_start_sends_nothing() -> None:
+    """A run that is stopped before it began ends at once."""
+
+    async def during(dispatcher: Dispatcher, _: anyio.CancelScope) -> None:
+        dispatcher.stop(SIGNAL)
+
+    async def slow_to_start() -> None:
+        await anyio.sleep(1)
+
+    done = played(rows(range(100)), answers(ACKNOWLEDGEMENT), during=during, room=slow_to_start)
+    assert (done.sent, done.stop) == ([], SIGNAL)
+    assert done.ended == pytest.approx(0, abs=1.1)
+
+
+# The rate and holds
+
+
+def test_retries_take_turns() -> None:
+    """However many rows fail, no closed second sees more requests than the rate, retries included."""
+    luck = random.Random(5)  # noqa: S311  no secret
+
+    async def answer(_: Row, __: int) -> Reply:
+        await anyio.sleep(luck.random() / 20)
+        return ACKNOWLEDGEMENT if luck.random() < 0.6 else refusal(503)
+
+    done = played(rows(range(400)), answer, rate=50, max_attempts=50, max_failures="100%")
+    assert done.counts == {"updated": 400}
+    assert len(done.requests) > 600
+    assert fullest([request.started for request in done.requests]) <= 50
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("retry_after", [0.5, 7, 299])
+def test_retry_after_holds_everyone(status: int, retry_after: float) -> None:
+    """Where the server says how long to wait, no request starts for that long, then all rows are done."""
+
+    async def answer(sent_row: Row, attempt: int) -> Reply:
+        await anyio.sleep(0.02)
+        return refusal(status, retry_after) if (sent_row.row, attempt) == (150, 1) else ACKNOWLEDGEMENT
+
+    done = played(rows(range(500)), answer, rate=100)
+    asked = next(request.ended for request in done.requests if request.reply and request.reply.status == status)
+    assert [one.started for one in done.requests if asked + 1e-4 < one.started < asked + retry_after] == []
+    assert done.counts == {"updated": 500}
+    assert [event for event, _ in done.said if event == "hold"] == ["hold"]
+    assert done.dispatcher is not None
+    assert done.dispatcher.tally.time_went["hold"] >= retry_after
+
+
+def test_429_without_retry_after_holds_everyone_too() -> None:
+    """Half a second at least where the server does not say how long."""
+
+    async def answer(sent_row: Row, attempt: int) -> Reply:
+        await anyio.sleep(0.02)
+        return refusal(429) if (sent_row.row, attempt) == (150, 1) else ACKNOWLEDGEMENT
+
+    done = played(rows(range(300)), answer, rate=100)
+    asked = next(request.ended for request in done.requests if request.reply and request.reply.status == 429)
+    assert [one.started for one in done.requests if asked + 1e-4 < one.started < asked + 0.5] == []
+
+
+def test_503_without_retry_after_holds_its_row_only() -> None:
+    """One row's backoff is not everyone's."""
+    done = played(rows(range(300)), by_row({150: refusal(503)}), rate=100, max_failures="9")
+    gaps = [after.started - before.started for before, after in pairwise(done.requests)]
+    assert done.counts == {"updated": 299, "failed": 1}
+    assert max(gaps[:250]) < 0.05
+
+
+def test_a_hold_longer_than_allowed_stops_the_run() -> None:
+    """A server that asks for more than --max-retry-after is asked again by the next run: exit code 6."""
+    done = played(rows(range(500)), by_row({100: refusal(429, 301)}), rate=100)
+    assert done.stopped == (6, "aborted_outage")
+    assert done.stop is not None
+    assert done.stop.detail == "the server asks to wait 301s, more than --max-retry-after 5m"
+    assert done.outcomes[100] == ("failed", "http_429")
+    assert done.ended < 3
+
+
+def test_a_quota_smaller_than_the_rate_is_found() -> None:
+    """A server that takes half of the rate: all rows are done, few are refused, none fails."""
+    seen: list[float] = []
+
+    async def answer(_: Row, __: int) -> Reply:
+        now = virtual.now()
+        await anyio.sleep(0.01)
+        seen[:] = [time for time in seen if now - time < 1]
+        if len(seen) >= 50:
+            return refusal(429, 1)
+        seen.append(now)
+        return ACKNOWLEDGEMENT
+
+    done = played(rows(range(600)), answer, rate=100)
+    throttled = sum(request.reply is not None and request.reply.status == 429 for request in done.requests)
+    assert done.counts == {"updated": 600}
+    assert throttled < 60
+    assert done.ended < 40
+
+
+def test_a_row_in_backoff_frees_its_slot() -> None:
+    """A row that fails for long costs the others less than 5 % of their time."""
+    well = played(rows(range(300)), answers(ACKNOWLEDGEMENT), max_in_flight=1, rate=50)
+    ill = played(rows(range(300)), by_row({2: refusal(503)}), max_in_flight=1, rate=50, max_failures="9")
+    ended = max(request.ended for request in ill.requests if request.row != 2)
+    assert ill.counts == {"updated": 299, "failed": 1}
+    assert ended < well.ended * 1.05
+
+
+def test_a_slow_disk_holds_the_requests() -> None:
+    """While the ledger is behind, nothing starts."""
+
+    async def until_ten() -> None:
+        await anyio.sleep(max(0.0, 10 - virtual.now()))
+
+    done = played(rows(range(50)), answers(ACKNOWLEDGEMENT), room=until_ten)
+    assert min(request.started for request in done.requests) >= 10
+    assert done.counts == {"updated": 50}
+
+
+def test_a_slow_server_is_used_to_the_limit_of_requests_in_flight() -> None:
+    """Where the server is the brake, the slots are full: 32 requests of a second each make 32 rows a second."""
+    done = played(rows(range(640)), answers(ACKNOWLEDGEMENT, latency=1.0))
+    assert done.most_in_flight() == 32
+    assert done.ended == pytest.approx(21, abs=0.7)
+
+
+# Outages
+
+AWAY_FROM, AWAY_UNTIL = 100.0, 700.0
+
+
+def outage(reply: Reply, until: float = AWAY_UNTIL, delay: float = 0.01) -> Answer:
+    """Return a server that is away for a while; who asks then gets this reply after this delay."""
+
+    async def answer(_: Row, __: int) -> Reply:
+        if AWAY_FROM <= virtual.now() < until:
+            await anyio.sleep(delay)
+            return reply
+        await anyio.sleep(0.02)
+        return ACKNOWLEDGEMENT
+
+    return answer
+
+
+KINDS = {
+    "refused": outage(Reply(None, "connect_failed"), delay=0.001),
+    "gateway": outage(refusal(502)),
+    "hangs": outage(Reply(None, "request_timeout"), delay=30),
+    "busy": outage(refusal(503)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_outage_of_ten_minutes_costs_no_row(kind: str) -> None:
+    """40,000 rows at 100/s: no row fails, and fewer than 150 requests go into the outage."""
+    done = played(rows(range(40_000)), KINDS[kind], rate=100, chunk=1_000)
+    into = sum(AWAY_FROM <= request.started < AWAY_UNTIL for request in done.requests)
+    assert (done.counts, done.stop) == ({"updated": 40_000}, None)
+    assert into < 150
+    assert done.ended < 400 + 600 + 90
+
+
+@pytest.mark.parametrize(
+    ("reply", "delay", "error"),
+    [
+        (Reply(None, "connect_failed"), 0.001, "connect_failed"),
+        (refusal(502), 0.01, "http_502"),
+        (Reply(None, "request_timeout"), 30, "request_timeout"),
+    ],
+)
+def test_an_outage_longer_than_allowed_stops_the_run(reply: Reply, delay: float, error: str) -> None:
+    """After --max-outage the run stops with exit code 6; what was not acknowledged is left for the next run."""
+    server = outage(reply, until=1e9, delay=delay)
+    done = played(rows(range(20_000)), server, rate=100, max_outage="15m", chunk=1_000)
+    assert done.stopped == (6, "aborted_outage")
+    assert AWAY_FROM + 900 <= done.ended < AWAY_FROM + 900 + 65
+    into = [request for request in done.requests if request.started >= AWAY_FROM]
+    assert len(into) < 200
+    arrived = error != "connect_failed"
+    touched = {request.row for request in into}
+    assert {done.outcomes[number] for number in touched} == {("unknown" if arrived else "unsent", error)}
+    assert {outcome for number, outcome in done.outcomes.items() if number not in {*done.sent}} <= {
+        ("unsent", "aborted_outage")
+    }
+
+
+def test_a_server_that_is_away_from_the_start() -> None:
+    """A refused first connection is asked again until the server is there, one request at a time."""
+
+    async def answer(_: Row, __: int) -> Reply:
+        await anyio.sleep(0.001)
+        return Reply(None, "connect_failed") if virtual.now() < 300 else ACKNOWLEDGEMENT
+
+    done = played(rows(range(100)), answer, max_outage="15m")
+    assert (done.counts, done.stop) == ({"updated": 100}, None)
+    assert done.most_in_flight([request for request in done.requests if request.started < 300]) == 1
+    assert sum(request.started < 300 for request in done.requests) < 60
+
+
+def test_bad_luck_is_no_outage() -> None:
+    """A third of all answers are 503, for ever: no hold, and no row is spared its attempts."""
+    luck = random.Random(7)  # noqa: S311  no secret
+
+    async def answer(_: Row, __: int) -> Reply:
+        await anyio.sleep(0.01)
+        return refusal(503) if luck.random() < 0.3 else ACKNOWLEDGEMENT
+
+    done = played(rows(range(2_000)), answer, rate=500)
+    assert [event for event, _ in done.said if event == "hold"] == []
+    assert done.counts["updated"] > 1_980
+
+
+# Budgets and faults of ours
+
+
+@pytest.mark.parametrize(
+    ("budget", "fewest", "most"), [("50%", 100, 132), ("5", 6, 38), ("0", 1, 33), ("90%", 100, 132)]
+)
+def test_a_wrong_mapping_stops_within_the_budget(budget: str, fewest: int, most: int) -> None:
+    """Where every row is rejected after the first, the run stops as soon as the budget is exceeded: exit code 12."""
+    script = {number: refusal(400) for number in range(2, 10_001)}
+    done = played(rows(range(10_000)), by_row(script), max_failures=budget)
+    assert done.stopped == (12, "aborted_error_budget")
+    assert fewest <= done.counts["rejected"] <= most
+
+
+def test_a_budget_that_is_kept_stops_nothing() -> None:
+    """A third of the rows rejected is not more than half."""
+    script = {number: refusal(400) for number in range(3, 901, 3)}
+    done = played(rows(range(900)), by_row(script), max_failures="50%")
+    assert (done.stop, done.counts) == (None, {"updated": 600, "rejected": 300})
+
+
+def broken_for(broken: set[int]) -> Answer:
+    """Return a client with a fault: it raises for some rows."""
+
+    async def answer(sent_row: Row, _: int) -> Reply:
+        await anyio.sleep(0.01)
+        if sent_row.row in broken:
+            raise ZeroDivisionError
+        return ACKNOWLEDGEMENT
+
+    return answer
+
+
+def test_a_fault_of_ours_costs_one_row() -> None:
+    """A row over which our own code fails is unknown where it was in flight, and the others go on."""
+    done = played(rows(range(100)), broken_for({5, 6, 50}))
+    assert done.stop is None
+    assert {
+        number: outcome for number, outcome in done.outcomes.items() if outcome != ("updated", "")
+    } == dict.fromkeys((5, 6, 50), ("unknown", "internal_error"))
+    assert [fields["row"] for event, fields in done.said if event == "internal error"] == [5, 6, 50]
+    assert done.dispatcher is not None
+    assert done.dispatcher.turns.in_flight == 0
+
+
+def test_too_many_faults_of_ours_stop_the_run() -> None:
+    """The eleventh fault stops the run with exit code 1."""
+    done = played(rows(range(1000)), broken_for(set(range(100, 1000))), max_failures="100%", max_in_flight=4)
+    assert done.stopped == (1, "internal_error")
+    assert 11 <= done.counts["unknown"] <= 14
+
+
+# What is counted
+
+
+def test_the_tally_tells_where_the_time_went() -> None:
+    """The parts of the time add up to the run, and the brake has the most of it."""
+    for how, latency, brake in (({"rate": 20}, 0.01, "rate"), ({"max_in_flight": 2}, 0.5, "server")):
+        done = played(rows(range(200)), answers(ACKNOWLEDGEMENT, latency=latency), **how)
+        assert done.dispatcher is not None
+        went = done.dispatcher.tally.time_went
+        assert sum(went.values()) == pytest.approx(done.ended, rel=0.02)
+        assert max(went, key=went.__getitem__) == brake
+
+
+def test_the_tally_counts_what_was_on_the_wire() -> None:
+    """Requests and retries are those that may have reached the server; refused connections are neither."""
+    done = played(rows(range(100)), answers(Reply(None, "connect_failed"), refusal(503), ACKNOWLEDGEMENT))
+    assert done.dispatcher is not None
+    tally = done.dispatcher.tally
+    assert (tally.requests, tally.retries, tally.done) == (200, 100, 100)

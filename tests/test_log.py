@@ -1,0 +1,133 @@
+"""Tests of `bulksync.log`."""
+
+import io
+import json
+import logging
+import os
+import sys
+from typing import Any, Literal
+
+import pytest
+
+from bulksync.log import EVENTS, say_to_stderr, teller
+
+SAMPLES: dict[str, dict[str, Any]] = {
+    "sending": {"rows": 12_345, "target": "https://api.example.com", "rate": "10/s", "about": "20m34s", "run": "r1"},
+    "unknown statuses": {"statuses": {"DONE": 2}},
+    "ended": {"outcomes": "updated 5"},
+    "progress": {"text": "5 of 10 rows"},
+    "hold": {"wait": 2.04, "reason": "the server answers 429"},
+    "stopping": {"reason": "stopped by SIGTERM"},
+    "retry": {"row": 7, "line": 9, "reason": "http_503", "attempt": 2, "wait": 0.51},
+    "attempt": {"row": 7, "line": 9, "reason": "acknowledged", "duration": 0.0423},
+    "internal error": {"row": 7, "line": 9, "error": "ZeroDivisionError()"},
+}
+
+LINES = {
+    "sending": "bulksync: sending 12,345 rows to https://api.example.com at 10/s, about 20m34s",
+    "unknown statuses": "bulksync: statuses that the API's pages do not name, sent all the same: {'DONE': 2}",
+    "ended": "bulksync: updated 5",
+    "progress": "bulksync: 5 of 10 rows",
+    "hold": "bulksync: waiting 2.0s: the server answers 429",
+    "stopping": "bulksync: stopping, what is in flight may finish: stopped by SIGTERM",
+    "retry": "bulksync: row 7 (line 9): http_503; attempt 2, again in 0.5s",
+    "attempt": "bulksync: row 7 (line 9): acknowledged after 0.042s",
+    "internal error": "bulksync: row 7 (line 9): internal error: ZeroDivisionError()",
+}
+
+
+def told(style: Literal["text", "json"], *, quiet: bool = False, verbosity: int = 0) -> list[str]:
+    """Return what is said of one event of each kind."""
+    said: list[str] = []
+    tell = teller(style, quiet=quiet, verbosity=verbosity, say=said.append)
+    for event, fields in SAMPLES.items():
+        tell(event, **fields)
+    return said
+
+
+def test_there_is_a_sample_of_every_event() -> None:
+    """No event is left untested."""
+    assert list(SAMPLES) == list(EVENTS) == list(LINES)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "verbosity", "hidden"),
+    [
+        (False, 0, {"retry", "attempt"}),
+        (False, 1, {"attempt"}),
+        (False, 2, set()),
+        (False, 9, set()),
+        (True, 0, set(EVENTS) - {"internal error"}),
+        (True, 2, set(EVENTS) - {"internal error"}),
+    ],
+)
+def test_lines_for_people(quiet: bool, verbosity: int, hidden: set[str]) -> None:
+    """Each event is one line of text, and how much is said is the caller's choice."""
+    expected = [line for event, line in LINES.items() if event not in hidden]
+    assert told("text", quiet=quiet, verbosity=verbosity) == expected
+
+
+def test_lines_for_programs() -> None:
+    """Each event is one JSON object with its name, level, time and fields."""
+    said = [json.loads(line) for line in told("json", verbosity=2)]
+    times = [line.pop("time") for line in said]
+    levels = {logging.WARNING: "warning", logging.INFO: "info", logging.ERROR: "error"}
+    assert said == [
+        fields | {"event": event, "level": levels.get(EVENTS[event][0], "debug")} for event, fields in SAMPLES.items()
+    ]
+    assert all(time.endswith("Z") for time in times)
+
+
+@pytest.mark.parametrize(("style", "mark"), [("text", "Traceback"), ("json", '"exception"')])
+def test_an_internal_error_shows_where(style: Literal["text", "json"], mark: str) -> None:
+    """A fault of ours is said with its place in the code, to be reported."""
+    said: list[str] = []
+    tell = teller(style, quiet=True, verbosity=0, say=said.append)
+    try:
+        raise ValueError("broken")
+    except ValueError as error:
+        tell("internal error", row=1, line=2, error=repr(error), exc_info=error)
+    assert len(said) == 1
+    assert "broken" in said[0]
+    assert mark in said[0]
+    assert (len(said[0].splitlines()) == 1) is (style == "json")
+
+
+def test_braces_in_what_others_say_are_text() -> None:
+    """A server's words are never taken for a template."""
+    said: list[str] = []
+    teller("text", quiet=False, verbosity=0, say=said.append)("progress", text="{rows} {0} {")
+    assert said == ["bulksync: {rows} {0} {"]
+
+
+# stderr
+
+
+def test_says_to_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line is written at once, with its end."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    say_to_stderr("a line")
+    assert stream.getvalue() == "a line\n"
+
+
+def test_a_closed_stderr_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where stderr was closed nothing is said, this time and every later time."""
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    say_to_stderr("lost")
+    assert sys.stderr is None
+    say_to_stderr("lost too")
+
+
+def test_a_pipe_without_a_reader_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the reader of stderr went away nothing is said any more."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    stream = os.fdopen(writing, "w")
+    monkeypatch.setattr(sys, "stderr", stream)
+    say_to_stderr("lost")
+    assert sys.stderr is None
+    with pytest.raises(BrokenPipeError):
+        stream.close()

@@ -1,0 +1,95 @@
+"""Tests of `bulksync.progress`."""
+
+from collections import Counter
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulksync.progress import percent, progress_line, say_every, spell
+from bulksync.tally import Tally
+from tests import virtual
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "elapsed", "waiting", "line"),
+    [
+        ({}, 0, "", "0 of 2,000 rows (0 %), 0.0/s of 10/s, 3 in flight"),
+        (
+            {"updated": 990, "rejected": 10},
+            100,
+            "",
+            "1,000 of 2,000 rows (50 %), 10.0/s of 10/s, 3 in flight, 1m40s to go, updated 990, rejected 10",
+        ),
+        ({"updated": 2000}, 100, "", "2,000 of 2,000 rows (100 %), 20.0/s of 10/s, 3 in flight, updated 2,000"),
+        (
+            {"updated": 1},
+            1,
+            "waiting 9s more: the server answers 429",
+            (
+                "1 of 2,000 rows (0 %), 1.0/s of 10/s, 3 in flight, 33m19s to go, updated 1; "
+                "waiting 9s more: the server answers 429"
+            ),
+        ),
+    ],
+)
+def test_progress_line(outcomes: dict[str, int], elapsed: float, waiting: str, line: str) -> None:
+    """It says how many rows are done, how fast, how long still, what became of them, and what the run waits for."""
+    tally = Tally(outcomes=Counter(outcomes))
+    shown = progress_line(tally, total=2_000, in_flight=3, rate="10/s", elapsed=elapsed, waiting=waiting)
+    assert shown == line
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [(0, 10, "0 %"), (999, 1000, "99 %"), (999_999, 1_000_000, "99 %"), (5, 5, "100 %"), (0, 0, "100 %")],
+)
+def test_percent(part: int, whole: int, text: str) -> None:
+    """A share is rounded down, so that 100 % means all."""
+    assert percent(part, whole) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0s"),
+        (9.5, "9.5s"),
+        (9.96, "10s"),
+        (59.4, "59s"),
+        (59.7, "1m00s"),
+        (60, "1m00s"),
+        (750, "12m30s"),
+        (3599.6, "1h00m"),
+        (3600, "1h00m"),
+        (99_999, "27h46m"),
+    ],
+)
+def test_spell(seconds: float, text: str) -> None:
+    """A duration is written with the two units that matter."""
+    assert spell(seconds) == text
+
+
+@given(st.floats(0, 10**7))
+def test_spell_never_shows_sixty(seconds: float) -> None:
+    """No rounding leads to 60 seconds or 60 minutes."""
+    assert "60" not in spell(seconds).split("h")[-1]
+
+
+def test_says_it_every_so_often() -> None:
+    """A line is said at each interval until cancelled."""
+    said: list[str] = []
+
+    async def watch() -> None:
+        with anyio.move_on_after(100):
+            await say_every(30, lambda: f"{virtual.now():.0f}", said.append)
+
+    virtual.run(watch)
+    assert said == ["30", "60", "90"]
+
+
+def test_says_nothing_at_zero() -> None:
+    """An interval of 0 is never, and does not keep anyone waiting."""
+    said: list[str] = []
+    virtual.run(lambda: say_every(0, lambda: "line", said.append))
+    assert said == []
