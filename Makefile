@@ -35,6 +35,10 @@ types: install
 cover: install
 	$(BIN)/coverage erase && $(BIN)/coverage run -m pytest && $(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
+.PHONY: bench  ## Measure us and the peers side by side; writes tests/benchmarks/RESULTS.md
+bench: install
+	$(BIN)/python -m tests.benchmarks
+
 .PHONY: clean  ## Remove what was built, measured or left by the demo
 clean:
 	rm -rf .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info samples/*.report.*

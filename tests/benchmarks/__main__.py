@@ -1,0 +1,211 @@
+"""`make bench`: everything in one go, peers interleaved, medians and ratios; the tables go to RESULTS.md.
+
+Nothing is installed: a peer that is missing is left out, and the table says what would bring it. Absolute numbers say
+little on a shared machine; ratios within one run say more.
+"""
+
+import csv
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from bulksync import __version__
+from tests.benchmarks.cost import Cost, environment, measured, median
+from tests.benchmarks.peers import IN_FLIGHT, PEER_LIST, bare, ours
+from tests.benchmarks.setting import free_port, process, server, write_rows
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+ROUNDS = int(os.environ.get("BULKSYNC_ROUNDS", "5"))
+LARGE = int(os.environ.get("BULKSYNC_LARGE", "1000000"))
+
+
+def section(title: str, header: str, rows: Sequence[str]) -> str:
+    """Return a titled table."""
+    columns = header.count("|") + 1
+    return "\n".join([f"## {title}", "", f"| {header} |", "|" + "---|" * columns, *(f"| {row} |" for row in rows), ""])
+
+
+def compare_with_peers(url: str, folder: Path) -> str:
+    """Measure us, the bare loop and the peers on the same rows, interleaved."""
+    rows, small = folder / "rows.csv", 100_000
+    costs: dict[str, list[Cost]] = {}
+    peers = [peer for peer in PEER_LIST if shutil.which(peer.program)]
+    for _ in range(ROUNDS):
+        costs.setdefault("bare aiohttp loop", []).append(measured(bare(url, rows), small, folder))
+        costs.setdefault("bulksync", []).append(measured(ours(url, rows), small, folder))
+        for peer in peers:
+            costs.setdefault(peer.name, []).append(measured(peer.command(url, rows, peer.rows), peer.rows, folder))
+    us = median(costs["bulksync"])
+    lines = [
+        f"{name} | {cost.rows:,} | {cost.rate:,.0f} | {us.rate / cost.rate:.2f} | {cost.cpu_per_row:,.0f} |"
+        f" {us.cpu_per_row / cost.cpu_per_row:.2f} | {cost.peak:,.0f}"
+        for name, cost in ((name, median(found)) for name, found in costs.items())
+    ]
+    lines += [f"{peer.name} | not installed: {peer.missing} | | | | |" for peer in PEER_LIST if peer not in peers]
+    header = (
+        "what | rows | rows/s | bulksync is so many times as fast | CPU µs/row | bulksync's CPU, times this | peak MB"
+    )
+    return section(f"Against the peers ({ROUNDS} rounds, medians, {IN_FLIGHT} in flight)", header, lines)
+
+
+def peer_commands() -> str:
+    """Return the peers' exact commands, on one row."""
+    with tempfile.TemporaryDirectory() as name:
+        rows = Path(name) / "rows.csv"
+        write_rows(rows, 1)
+        calls = [(peer.name, peer.command("URL", rows, 1)) for peer in PEER_LIST]
+    lines = [f"- {name}: `{' '.join(call).replace(name_of(call, rows), '')}`" for name, call in calls]
+    return "\n".join(["Exact commands:", "", *lines, ""])
+
+
+def name_of(call: Sequence[str], rows: Path) -> str:
+    """Return the folder that stands in a call, to be left out of what is printed."""
+    return f"{rows.parent}/"
+
+
+def growth(url: str, folder: Path) -> str:
+    """Measure whether time and memory per row grow with the input."""
+    lines = []
+    first: Cost | None = None
+    for count in (10_000, 100_000, LARGE):
+        rows = folder / f"rows-{count}.csv"
+        write_rows(rows, count)
+        cost = median([measured(ours(url, rows), count, folder) for _ in range(3 if count < LARGE else 1)])
+        first = first or cost
+        lines.append(
+            f"{count:,} | {cost.rate:,.0f} | {cost.cpu_per_row:,.0f} | {cost.peak:,.0f} |"
+            f" {(cost.wall / count) / (first.wall / first.rows):.2f}"
+        )
+        for path in folder.glob(f"rows-{count}.csv*"):
+            path.unlink()
+    return section("Growth", "rows | rows/s | CPU µs/row | peak MB | time per row, times the first line's", lines)
+
+
+def worst_second(times: Sequence[float]) -> int:
+    """Return the most events in any second."""
+    worst = first = 0
+    for last, at in enumerate(times):
+        while at - times[first] >= 1.0:
+            first += 1
+        worst = max(worst, last - first + 1)
+    return worst
+
+
+def dispatched(report: Path) -> list[float]:
+    """Return when each row was sent, in order, from the report."""
+    with report.open(newline="") as file:
+        return sorted(datetime.fromisoformat(row["firstSentAt"]).timestamp() for row in csv.DictReader(file))
+
+
+def fidelity(folder: Path) -> str:
+    """Measure how exactly the quota is filled, against a strict limiter in a process of its own."""
+    lines = []
+    for rate, count in ((10, 150), (100, 1_500), (1_000, 10_000), (5_000, 30_000)):
+        rows, log, port = folder / "paced.csv", folder / "arrivals", free_port()
+        write_rows(rows, count)
+        sink = [sys.executable, "-m", "tests.benchmarks.sink", str(port), "600", str(rate), str(log)]
+        with process(sink, port):
+            url = f"http://127.0.0.1:{port}"
+            measured(ours(url, rows, rate=f"{rate}/s"), count, folder)
+        arrivals = [float(line) for line in log.read_text().split()]
+        sent = dispatched(folder / "paced.csv.report.csv")
+        used = (count - 1) / (arrivals[-1] - arrivals[0]) / rate
+        lines.append(
+            f"{rate:,}/s | {count:,} | {worst_second(sent):,} | {worst_second(arrivals):,} | {used:.1%} |"
+            f" {len(arrivals) - count}"
+        )
+    header = "quota | rows | worst second at dispatch | worst second at the server | utilisation | answered 429"
+    return section("Rate fidelity", header, lines)
+
+
+PACED = """
+import sys, time
+if sys.argv[1] == "asyncio":
+    sys.modules["uvloop"] = None
+from bulksync.cli import on_loop
+from bulksync.dispatcher import Dispatcher
+from bulksync.model import Execution, Reply, Row
+from bulksync.options import RunOptions
+from bulksync.pacing import Pacer
+REPLY = Reply(200, "", execution=Execution("CREATED", "", "", "", ()))
+ROWS = [Row(n, n, "w", str(n), None, b"{}") for n in range(1, 8001)]
+async def put(row): return REPLY
+async def room(): pass
+async def main():
+    chunks = iter([ROWS[n:n + 1000] for n in range(0, 8000, 1000)])
+    async def feed(): return next(chunks, None)
+    pacer = Pacer(1000.0, time.monotonic)
+    dispatcher = Dispatcher(RunOptions(rate=1000.0), feed, put=put, pacer=pacer, record=lambda result: None, room=room,
+                            tell=lambda *event, **fields: None)
+    wall, cpu = time.monotonic(), time.process_time()
+    await dispatcher.run()
+    print((time.process_time() - cpu) / (time.monotonic() - wall))
+on_loop(main)
+"""
+"""Limiter and dispatcher alone, at 1,000/s against an answer that costs nothing; prints the share of a core."""
+
+
+def overhead(url: str, folder: Path) -> str:
+    """Measure what pacing costs, what a row waits for us, and the steps before and after sending."""
+    lines = []
+    for loop in ("uvloop", "asyncio"):
+        done = subprocess.run([sys.executable, "-c", PACED, loop], env=environment(), capture_output=True, check=True)
+        lines.append(f"limiter and dispatcher at 1,000/s, {loop} | {float(done.stdout):.1%} of a core")
+    one = folder / "one.csv"
+    write_rows(one, 3_000)
+    pairs = [
+        (measured(bare(url, one, 1), 3_000, folder), measured(ours(url, one, in_flight=1), 3_000, folder))
+        for _ in range(3)
+    ]
+    added = statistics.median((us.wall - loop.wall) / 3_000 * 1e6 for loop, us in pairs)
+    lines.append(f"added to a row's latency, one in flight, start-up included | {added / 3_000 * 1e6:.0f} µs")
+    rows, program = folder / "rows.csv", [sys.executable, "-m", "bulksync"]
+    check = median([measured([*program, "check", str(rows)], 100_000, folder) for _ in range(3)])
+    lines.append(f"`check` | {check.rate:,.0f} rows/s")
+    again = [*program, "report", f"{rows}.report.csv.ledger", "-o", "again.csv", "--overwrite"]
+    report = median([measured(again, 100_000, folder) for _ in range(3)])
+    lines.append(f"`report` | {report.rate:,.0f} rows/s")
+    version = median([measured([*program, "--version"], 1, folder) for _ in range(7)])
+    lines.append(f"`--version` | {version.wall:.3f} s")
+    write_rows(one, 1)
+    sandbox = [*program, "run", str(one), "--sandbox", "--restart", "--overwrite"]
+    lines.append(f"1-row run with `--sandbox` | {median([measured(sandbox, 1, folder) for _ in range(5)]).wall:.2f} s")
+    return section("Around a run", "what | figure", lines)
+
+
+def machine(sink: str) -> str:
+    """Describe where and with what this was measured."""
+    names = ("aiohttp", "uvloop", "pydantic", "orjson", "aiolimiter")
+    libraries = ", ".join(f"{name} {version(name)}" for name in names)
+    processors = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()]
+    return (
+        f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench`: bulksync {__version__}, Python"
+        f" {platform.python_version()}, {libraries}; {os.cpu_count()} cores ({processors[4]}), {platform.system()}"
+        f" {platform.machine()}; server: {sink}, on the same machine. Machines are noisy: look at the ratios.\n"
+    )
+
+
+def main() -> None:
+    """Measure everything, print it, and write RESULTS.md."""
+    with tempfile.TemporaryDirectory(prefix="bulksync-bench-") as name:
+        folder = Path(name)
+        write_rows(folder / "rows.csv", 100_000)
+        with server(folder) as (url, sink):
+            parts = ["# Benchmarks", "", machine(sink), compare_with_peers(url, folder), peer_commands()]
+            parts += [overhead(url, folder), growth(url, folder)]
+        parts.append(fidelity(folder))
+    text = "\n".join(parts)
+    RESULTS.write_text(text)
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
