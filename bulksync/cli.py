@@ -2,6 +2,7 @@
 
 # The stations are imported by the command that needs them: --version and --help must not wait for aiohttp.
 
+import gc
 import os
 import shlex
 import sys
@@ -203,6 +204,12 @@ def leave(code: int) -> None:
     sys.exit(code)
 
 
+def collect_garbage_seldom() -> None:
+    """Look for cycles every 50,000 new objects instead of every 700: rows make none, and looking cost 15 % of a run."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
 def on_loop(function: Callable[[], Awaitable[T]]) -> T:
     """Run *function* on an event loop, uvloop's where there is one; a lone error comes out of its groups."""
     import anyio
@@ -213,6 +220,7 @@ def on_loop(function: Callable[[], Awaitable[T]]) -> T:
         fast = False
     else:
         fast = True
+    collect_garbage_seldom()
     try:
         return anyio.run(function, backend_options={"use_uvloop": fast})
     except BaseExceptionGroup as group:

@@ -117,7 +117,7 @@ class Store:
             self._db.execute(sql.SET_READING, (rows, orjson.dumps(reading).decode(), run))
 
     def prune(self, keep: int) -> None:
-        """Forget the lines of all but the *keep* latest runs and the latest of each target, never what was acknowledged."""
+        """Forget the lines of all but the *keep* latest runs and each target's latest, never what was acknowledged."""
         with self.transaction() as db:
             for statement in sql.PRUNE:
                 db.execute(statement, (keep,))
