@@ -242,8 +242,9 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 def failed(error: BulksyncError) -> int:
     """Say what went wrong and what to do next; return the exit code."""
     say_to_stderr(f"bulksync: {error.what}")
-    if error.next_step:
-        say_to_stderr(f"bulksync: next: {error.next_step}")
+    again = repeated_command(sys.argv[1:]) if error.exit_code in (8, 9) or error.exit_code > 128 else ""
+    if steps := ": ".join(part for part in (error.next_step, again) if part):
+        say_to_stderr(f"bulksync: next: {steps}")
     return error.exit_code
 
 

@@ -13,6 +13,7 @@ EVENTS: dict[str, tuple[int, str]] = {
     "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
     "unknown statuses": (logging.WARNING, "statuses that the API's pages do not name, sent all the same: {statuses}"),
     "ended": (logging.INFO, "{outcomes}"),
+    "few files": (logging.WARNING, "{allowed} at once, not the {asked} asked for: ulimit -n is {files}"),
     "progress": (logging.INFO, "{text}"),
     "hold": (logging.WARNING, "waiting {wait:.1f}s: {reason}"),
     "stopping": (logging.WARNING, "stopping, what is in flight may finish: {reason}"),

@@ -1,10 +1,12 @@
 """The road that rows take, from the input to the report: the program's table of contents."""
 
+import resource
+import shlex
 import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from anyio import to_thread
 from pydantic import SecretStr
 
 from bulksync.client import Put, connect
-from bulksync.closing import close_finished, close_run, input_of, render
+from bulksync.closing import close_finished, close_run, input_of, next_step, render
 from bulksync.dispatcher import Dispatcher, Tell
+from bulksync.errors import StorageError
 from bulksync.ledger import Ledger, Run, open_ledger
 from bulksync.model import Stop
 from bulksync.options import RunOptions, show_rate
@@ -22,7 +25,7 @@ from bulksync.planning import STDIN, Files, Plan, check_output, plan_run, unknow
 from bulksync.progress import progress_line, say_every, spell
 from bulksync.reader import Source, locate, spool
 from bulksync.report import closing_lines, invalid_line, listed
-from bulksync.sending import Brake, Sent, Watch, send
+from bulksync.sending import Brake, Sent, Watch, at_once, send
 from bulksync.signals import watch_signals
 from bulksync.tally import Tally
 
@@ -113,6 +116,7 @@ async def planned(job: Job, ledger: Ledger, source: Source, brake: Brake) -> Pla
 
 async def sent_to_api(job: Job, ledger: Ledger, plan: Plan, source: Source, brake: Brake, tell: Tell) -> Sent:
     """Send the due rows, and say how far that is now and then."""
+    job = fitted(job, tell)
     options = job.options
     about = spell(plan.due / options.rate)
     tell("sending", rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about, run=plan.run.name)
@@ -121,6 +125,16 @@ async def sent_to_api(job: Job, ledger: Ledger, plan: Plan, source: Source, brak
     async with api(job) as put:
         watch = watcher(plan, options, tell)
         return await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell)
+
+
+def fitted(job: Job, tell: Tell) -> Job:
+    """Return the job with no more requests at once than this process may open connections."""
+    asked, (files, _) = job.options.max_in_flight, resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = asked if files == resource.RLIM_INFINITY else at_once(asked, files)
+    if allowed == asked:
+        return job
+    tell("few files", asked=asked, allowed=allowed, files=files)
+    return replace(job, options=job.options.model_copy(update={"max_in_flight": allowed}))
 
 
 @asynccontextmanager
@@ -188,7 +202,13 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
             close_run, store, plan.run, sent.stop, sent.tally, now=time.time(), command=command, rate=rate
         )
     shown = await to_thread.run_sync(input_of, ended, source)
-    note = await ledger.call(render, store, ended, shown, job.files.output, job.options)
+    try:
+        note = await ledger.call(render, store, ended, shown, job.files.output, job.options)
+    except StorageError as error:
+        again = (
+            f"{next_step(8, command, '')}; nothing is lost, see also: bulksync report {shlex.quote(str(store.path))}"
+        )
+        raise StorageError(error.what, again) from None
     if job.input == STDIN and ended.exit_code in (0, 3):
         job.files.spool.unlink(missing_ok=True)
     invalid = await ledger.call(lambda: list(islice(store.invalid(ended.id), SHOWN)))

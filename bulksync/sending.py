@@ -11,7 +11,7 @@ from anyio import to_thread
 
 from bulksync.client import Put
 from bulksync.dispatcher import Dispatcher, Tell
-from bulksync.errors import InputError, StoppedError
+from bulksync.errors import InputError, StoppedError, StorageError
 from bulksync.ledger import Ledger
 from bulksync.model import Row, Stop
 from bulksync.options import RunOptions, show_duration
@@ -22,6 +22,9 @@ from bulksync.tally import Tally
 
 FEWEST_MARKED = 100
 """Rows that one commit of the watermark allows at least; at higher rates a second's worth, at most a chunk."""
+
+SPARE_FILES = 64
+"""Files that are open besides connections: the input, the ledger, the report, the event loop's own."""
 
 Watch = Callable[[Dispatcher], Coroutine[Any, Any, None]]
 """Shows how far the run is, until cancelled."""
@@ -85,7 +88,9 @@ async def send(
                 return limited.cut(await anext(rows, None))
             except InputError as error:
                 dispatcher.stop(Stop(7, "input_changed", error.what))
-                return None
+            except StorageError:
+                dispatcher.stop(STORAGE)
+            return None
 
         dispatcher = Dispatcher(
             options,
@@ -109,6 +114,11 @@ async def send(
     if stop is None and limited.was_reached:
         stop = Stop(10, "interrupted", f"--limit {options.limit} was reached")
     return Sent(stop, dispatcher.tally)
+
+
+def at_once(asked: int, open_files: int) -> int:
+    """Return how many requests may be in flight, of those *asked* for, where the process may open so many files."""
+    return max(1, min(asked, open_files - SPARE_FILES))
 
 
 STORAGE = Stop(8, "aborted_storage", "the ledger cannot be written")

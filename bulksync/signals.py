@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 
 import anyio
@@ -33,5 +32,5 @@ async def watch_signals(
             elif count == 2:
                 second()
             else:
-                sys.stderr.flush()
-                os._exit(128 + number)
+                if sys.stderr is not None:
+                    os._exit(128 + number)

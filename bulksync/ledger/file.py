@@ -19,8 +19,6 @@ def open_file(path: Path | None) -> sqlite3.Connection:
     """
     if path is not None:
         create_private(path)
-        check_header(path)
-        path.chmod(0o600)
     with explained(path):
         db = sqlite3.connect(path or "", isolation_level=None, timeout=0)
         try:
@@ -41,6 +39,8 @@ def create_private(path: Path) -> None:
     """Create the file for this user alone, whatever the umask; SQLite's side files take its mode."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        check_header(path)
+        path.chmod(0o600)
     except OSError as error:
         raise StorageError(
             f"the ledger {path} cannot be created: {error.strerror}", "choose a writable folder with --ledger"

@@ -1,10 +1,12 @@
 """Files for people: whole or not there at all, private, and never in place of what somebody else wrote."""
 
+import errno
 import os
 import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -21,8 +23,9 @@ def written(path: Path, what: str) -> Iterator[TextIO]:
     """
     try:
         if path == STDOUT:
-            yield sys.stdout
-            sys.stdout.flush()
+            file = stdout()
+            yield file
+            file.flush()
             return
         draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -41,6 +44,15 @@ def written(path: Path, what: str) -> Iterator[TextIO]:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  stays open until the process ends
     except OSError as error:
         raise StorageError(f"the {what} {path} cannot be written: {error.strerror}") from None
+
+
+def stdout() -> TextIO:
+    """Return stdout, in UTF-8 like every file of ours; OSError where whoever started us has closed it."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace", newline="")
+    return sys.stdout
 
 
 def fsync_folder(folder: Path) -> None:
