@@ -12,6 +12,9 @@ from pathlib import Path
 KEY = "canary-7f3c9d1e5b-key"
 """The API key of every test; no artefact may hold it."""
 
+CANARY = "canary-metadata-5d1f"
+"""A metadata value of every row that `write_rows` writes; no ledger and no report may hold it."""
+
 WITHOUT_UVLOOP = "import sys; sys.modules['uvloop'] = None; from bulksync.cli import main; main()"
 """Runs the program on asyncio's own loop, as where uvloop is not installed."""
 
@@ -100,6 +103,7 @@ def write_rows(path: Path, numbers: Sequence[int], status: str = "COMPLETED") ->
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["workflowId", "executionId", "status", "metadata"])
         writer.writerows(
-            [WORKFLOW, execution(number), status, f'{{"turn": {turn}}}'] for turn, number in enumerate(numbers)
+            [WORKFLOW, execution(number), status, f'{{"turn": {turn}, "note": "{CANARY}"}}']
+            for turn, number in enumerate(numbers)
         )
     return path
