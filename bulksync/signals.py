@@ -32,5 +32,4 @@ async def watch_signals(
             elif count == 2:
                 second()
             else:
-                if sys.stderr is not None:
-                    os._exit(128 + number)
+                os._exit(128 + number)

@@ -516,6 +516,21 @@ def test_a_stop_before_the_start_sends_nothing() -> None:
     assert done.ended == pytest.approx(0, abs=1.1)
 
 
+def test_a_turn_that_a_stop_overtakes_is_no_turn() -> None:
+    """Of two turns given together, the second does not start where the answer to the first one stops the run."""
+
+    async def answer(sent_row: Row, _: int) -> Reply:
+        if sent_row.row == 1:
+            await anyio.sleep(0.01)
+            return ACKNOWLEDGEMENT
+        return refusal(401)
+
+    done = played(rows(range(100)), answer, rate=5_000)
+    assert (done.sent, done.stopped) == ([1, 2], (5, "aborted_access"))
+    assert done.dispatcher is not None
+    assert done.dispatcher.turns.in_flight == 0
+
+
 # The rate and holds
 
 

@@ -36,7 +36,10 @@ class Turns:
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (row, turn))
         self._wake.set()
-        return await turn
+        may_start = await turn
+        if may_start and self._is_closed:  # between the turn and our waking up
+            self.give_back()
+        return may_start and not self._is_closed
 
     def give_back(self) -> None:
         """Free the slot of a request that has ended."""
