@@ -15,7 +15,7 @@ EVENTS: dict[str, tuple[int, str]] = {
     "ended": (logging.INFO, "{outcomes}"),
     "few files": (logging.WARNING, "{allowed} at once, not the {asked} asked for: ulimit -n is {files}"),
     "progress": (logging.INFO, "{text}"),
-    "hold": (logging.WARNING, "waiting {wait:.1f}s: {reason}"),
+    "hold": (logging.WARNING, "waiting {wait:.1f}s, until {until}: {reason}"),
     "stopping": (logging.WARNING, "stopping, what is in flight may finish: {reason}"),
     "retry": (logging.DEBUG, "row {row} (line {line}): {reason}; attempt {attempt}, again in {wait:.1f}s"),
     "attempt": (logging.DEBUG - 5, "row {row} (line {line}): {reason} after {duration:.3f}s"),

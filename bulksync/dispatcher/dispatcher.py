@@ -70,7 +70,7 @@ class Dispatcher:
         self._order = Order(feed, self._window)
         self.tally = Tally()
         self.stopped: Stop | None = None
-        self.health = Health(options, pacer, self.tally, tell, now, chance)
+        self.health = Health(options, pacer, self.tally, tell, now, wall, chance)
         self.turns = Turns(pacer, self.health.width, room, self.tally, now)
 
     async def run(self) -> None:

@@ -1,6 +1,7 @@
 """What the replies say of the server: whether it is there, whether it wants everyone to wait, when to give up."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from bulksync.model import Outcome, Reply, RunError, Stop
 from bulksync.options import RunOptions, show_duration
@@ -22,6 +23,7 @@ class Health:
         tally: Tally,
         tell: Callable[..., None],
         now: Callable[[], float],
+        wall: Callable[[], float],
         chance: Callable[[], float],
     ) -> None:
         self._options = options
@@ -29,6 +31,7 @@ class Health:
         self._tally = tally
         self._tell = tell
         self._now = now
+        self._wall = wall
         self._chance = chance
         self._breaker = Breaker()
         self._throttled_in_a_row = 0
@@ -94,6 +97,7 @@ class Health:
     def _hold(self, seconds: float, reason: str) -> None:
         if not self._pacer.is_held:
             self._tally.holds += 1
-            self._tell("hold", wait=seconds, reason=reason)
+            until = datetime.fromtimestamp(self._wall() + seconds, UTC).astimezone()
+            self._tell("hold", wait=seconds, until=f"{until:%H:%M:%S}", reason=reason)
         self.reason = reason
         self._pacer.hold(seconds)
