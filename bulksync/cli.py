@@ -141,6 +141,49 @@ def report(
 
 
 @app.command
+def verify(
+    input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
+    report: Path,
+    /,
+    *,
+    options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
+) -> int:
+    """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself.
+
+    Example:
+      bulksync verify rows.csv rows.csv.report.csv
+
+    """
+    from bulksync.auditing import audit
+    from bulksync.report import listed
+
+    need_format(input, options)
+    with source_of(input, options) as source:
+        found = audit(source, report)
+    for problem in found.wrong:
+        print(problem)
+    verdict = "they agree" if not found.wrong else f"{len(found.wrong):,} discrepancies"
+    print(f"{found.rows:,} rows, {found.lines:,} report lines, {listed(found.outcomes)}: {verdict}")
+    return 11 if found.wrong else 0
+
+
+@app.command
+def history(ledger: Path, /) -> int:
+    """Show the runs in a ledger, one line each, oldest first.
+
+    Example:
+      bulksync history rows.csv.report.csv.ledger
+
+    """
+    from bulksync.rendering import history_of
+    from bulksync.report import history_line
+
+    for one in history_of(ledger):
+        print(history_line(one))
+    return 0
+
+
+@app.command
 def sandbox(*, options: Annotated[SandboxOptions, ALL] = SandboxOptions()) -> int:  # noqa: B008  frozen
     """Serve a local emulation of the API, until interrupted.
 

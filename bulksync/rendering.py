@@ -1,7 +1,9 @@
 """Renders a run's report again from its ledger, and from its input where that is still what it was."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from bulksync.closing import input_of, render
 from bulksync.errors import InputError, StorageError, UsageError
@@ -17,9 +19,7 @@ def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
     StorageError where the ledger cannot be read, LockedError while a run holds it, InputError where a retry file is
     asked for but the input is not what it was.
     """
-    if not ledger.is_file():
-        raise StorageError(f"there is no ledger {ledger}", "name the .ledger file beside the report")
-    with closing(Store(ledger)) as store:
+    with opened(ledger) as store:
         run = chosen(store.runs(), options.run)
         check_kept(store, run)
         output = options.output or Path(run.reading["report"] or f"{run.input}.report.csv")
@@ -55,3 +55,30 @@ def source_again(run: Run, path: Path | None) -> Source | InputError:
     except InputError as error:
         return error
     return input_of(run, source)
+
+
+def history_of(ledger: Path) -> list[dict[str, Any]]:
+    """Return the runs in a ledger, oldest first; StorageError or LockedError where it cannot be read."""
+    with opened(ledger) as store:
+        return [
+            {
+                "run": run.name,
+                "started": run.started,
+                "ended": run.ended,
+                "exitCode": run.exit_code,
+                "rows": run.rows,
+                "outcomes": run.summary.get("outcomes") or store.counts(run.id, "outcome"),
+                "input": run.input,
+                "target": run.target,
+            }
+            for run in store.runs()
+        ]
+
+
+@contextmanager
+def opened(ledger: Path) -> Iterator[Store]:
+    """Yield the store in a ledger that is there; StorageError or LockedError where it cannot be read."""
+    if not ledger.is_file():
+        raise StorageError(f"there is no ledger {ledger}", "name the .ledger file beside the report")
+    with closing(Store(ledger)) as store:
+        yield store

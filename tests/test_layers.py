@@ -13,7 +13,7 @@ LAYERS = (
     {"client", "ledger", "log", "options", "pacing", "progress", "reader", "report", "retry", "sandbox", "signals"},
     {"dispatcher", "serving"},
     {"planning"},
-    {"checking", "closing", "sending"},
+    {"auditing", "checking", "closing", "sending"},
     {"pipeline", "rendering"},
     {"cli"},
     {"__main__"},

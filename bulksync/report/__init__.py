@@ -2,15 +2,17 @@
 
 from bulksync.report.extras import write_retry_file, write_summary
 from bulksync.report.file import STDOUT
-from bulksync.report.screen import check_lines, closing_lines, invalid_line, listed
-from bulksync.report.table import COLUMNS, View, write_report
+from bulksync.report.screen import check_lines, closing_lines, history_line, invalid_line, listed
+from bulksync.report.table import COLUMNS, View, guarded, write_report
 
 __all__ = [
     "COLUMNS",
     "STDOUT",
     "View",
     "check_lines",
+    "guarded",
     "closing_lines",
+    "history_line",
     "invalid_line",
     "listed",
     "write_report",

@@ -58,6 +58,13 @@ def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]
     return lines
 
 
+def history_line(run: Mapping[str, Any]) -> str:
+    """Say in a line what a run was and came to."""
+    code = "killed" if run["exitCode"] is None else f"exit {run['exitCode']}"
+    head = f"{run['run']}  {run['started']} to {run['ended'] or 'now'}  {code}"
+    return f"{head}  {counted(run['rows'], 'row')}: {listed(run['outcomes'])}  {run['input']} to {run['target']}"
+
+
 def invalid_line(invalid: tuple[int, int, str, str]) -> str:
     """Say what is wrong with an invalid row, and where it stands."""
     row, line, error, detail = invalid
