@@ -98,6 +98,7 @@ def check(
     /,
     *,
     options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
+    json: Annotated[bool, Parameter(negative="", show_default=False, help="Say it as JSON")] = False,
 ) -> int:
     """Validate all rows and send nothing: counts, every error with row and line, how long sending takes.
 
@@ -107,14 +108,17 @@ def check(
     """
     from bulksync.checking import checked
     from bulksync.progress import spell
-    from bulksync.report import check_lines, invalid_line
+    from bulksync.report import check_json, check_lines, invalid_line
 
     need_format(input, options)
     with source_of(input, options) as source, checked(source, options) as (found, invalid):
-        for row in invalid:
-            print(invalid_line(row))
-        takes = spell(found["secondsAtRate"])
-        print("\n".join(check_lines(found, takes=takes, rate=show_rate(options.rate))))
+        if json:
+            print(check_json(found, invalid))
+        else:
+            for row in invalid:
+                print(invalid_line(row))
+            takes = spell(found["secondsAtRate"])
+            print("\n".join(check_lines(found, takes=takes, rate=show_rate(options.rate))))
         return 7 if found["invalid"] else 0
 
 

@@ -247,6 +247,20 @@ def test_summary(folder: Path) -> None:
     assert math.isclose(sum(summary["timeWent"].values()), 1.0, abs_tol=0.01)
 
 
+def test_check_as_json(tmp_path: Path) -> None:
+    """`check --json` says the same for programs, every error with row and line."""
+    broken = Path(__file__).parent.parent / "samples" / "broken.csv"
+    done = bulksync("check", broken, "--json", folder=tmp_path)
+    found = json.loads(done.stdout)
+    assert (done.code, found["rows"], found["valid"], found["invalid"], len(found["errors"])) == (7, 18, 4, 14, 14)
+    assert found["errors"][2] == {
+        "row": 4,
+        "line": 5,
+        "error": "field_missing",
+        "detail": "executionId is empty or missing",
+    }
+
+
 def test_samples_are_what_they_say(tmp_path: Path) -> None:
     """Every sample is valid, but for the one that shows each kind of bad row."""
     samples = Path(__file__).parent.parent / "samples"

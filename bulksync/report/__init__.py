@@ -2,13 +2,14 @@
 
 from bulksync.report.extras import write_retry_file, write_summary
 from bulksync.report.file import STDOUT
-from bulksync.report.screen import check_lines, closing_lines, history_line, invalid_line, listed
+from bulksync.report.screen import check_json, check_lines, closing_lines, history_line, invalid_line, listed
 from bulksync.report.table import COLUMNS, View, guarded, write_report
 
 __all__ = [
     "COLUMNS",
     "STDOUT",
     "View",
+    "check_json",
     "check_lines",
     "guarded",
     "closing_lines",

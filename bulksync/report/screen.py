@@ -1,7 +1,9 @@
 """What a terminal shows of a run or a check: lines for people, from the same values as the summary."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import orjson
 
 
 def closing_lines(summary: Mapping[str, Any], *, report: str, ledger: str, note: str) -> list[str]:
@@ -56,6 +58,13 @@ def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]
         ]
     lines.append(f"sending takes {takes} at {rate}")
     return lines
+
+
+def check_json(found: Mapping[str, Any], invalid: Iterable[tuple[int, int, str, str]]) -> str:
+    """Write what a check found as JSON, its invalid rows under `errors`."""
+    names = ("row", "line", "error", "detail")
+    errors = [dict(zip(names, row, strict=True)) for row in invalid]
+    return orjson.dumps({**found, "errors": errors}, option=orjson.OPT_INDENT_2).decode()
 
 
 def history_line(run: Mapping[str, Any]) -> str:
