@@ -18,7 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import SecretStr, ValidationError
 
 from bulksync import __version__
-from bulksync.errors import BulksyncError, UsageError
+from bulksync.errors import BulksyncError, UsageError, leaves
 from bulksync.log import say_to_stderr, teller
 from bulksync.options import (
     InputOptions,
@@ -275,15 +275,6 @@ def on_loop(function: Callable[[], Awaitable[T]]) -> T:
         if ours is None or others is not None:
             raise
         raise next(leaves(ours)) from None
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Return the errors inside nested groups."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from leaves(inner)
-    else:
-        yield error
 
 
 def failed(error: BulksyncError) -> int:

@@ -8,6 +8,8 @@ BulksyncError
 └── StoppedError       a signal came before the first request; the signal's code
 """
 
+from collections.abc import Iterator
+
 
 class BulksyncError(Exception):
     """Ends a run with a message for people: *what* happened, and the *next step*, best an exact command."""
@@ -50,3 +52,12 @@ class LockedError(BulksyncError):
     """Another run holds the ledger."""
 
     exit_code = 9
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Return the errors inside nested groups."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

@@ -19,6 +19,7 @@ EVENTS: dict[str, tuple[int, str]] = {
     "stopping": (logging.WARNING, "stopping, what is in flight may finish: {reason}"),
     "retry": (logging.DEBUG, "row {row} (line {line}): {reason}; attempt {attempt}, again in {wait:.1f}s"),
     "attempt": (logging.DEBUG - 5, "row {row} (line {line}): {reason} after {duration:.3f}s"),
+    "fault": (logging.ERROR, "internal error: {error}"),
     "internal error": (logging.ERROR, "row {row} (line {line}): internal error: {error}"),
 }
 """Each event's level and what it says to people."""
@@ -41,6 +42,8 @@ def teller(style: Literal["text", "json"], *, quiet: bool, verbosity: int, say: 
 
     def tell(event: str, **fields: Any) -> None:
         level, _ = EVENTS[event]
+        if not verbosity:
+            fields.pop("exc_info", None)  # traces are for who asks for them
         if level >= least:
             getattr(log, logging.getLevelName(max(level, logging.DEBUG)).lower())(event, **fields)
 

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from bulksync.client import Put, connect
 from bulksync.closing import close_finished, close_run, input_of, next_step, render
 from bulksync.dispatcher import Dispatcher, Tell
-from bulksync.errors import StorageError
+from bulksync.errors import BulksyncError, StorageError, leaves
 from bulksync.ledger import Ledger, Run, open_ledger
 from bulksync.model import Stop
 from bulksync.options import RunOptions, show_rate
@@ -122,9 +122,15 @@ async def sent_to_api(job: Job, ledger: Ledger, plan: Plan, source: Source, brak
     tell("sending", rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about, run=plan.run.name)
     if unknown := unknown_statuses(plan.run.reading["statuses"]):
         tell("unknown statuses", statuses=listed(unknown))
-    async with api(job) as put:
-        watch = watcher(plan, options, tell)
-        return await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell)
+    try:
+        async with api(job) as put:
+            watch = watcher(plan, options, tell)
+            return await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell)
+    except Exception as error:
+        if any(isinstance(cause, BulksyncError) for cause in leaves(error)):
+            raise
+        tell("fault", error=", ".join(repr(cause) for cause in leaves(error)), exc_info=error)
+        return Sent(Stop(1, "internal_error", "a fault of bulksync ended the run"), Tally())
 
 
 def fitted(job: Job, tell: Tell) -> Job:

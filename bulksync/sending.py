@@ -101,15 +101,18 @@ async def send(
             room=ledger.room,
             tell=tell,
         )
-        async with anyio.create_task_group() as around:
-            around.start_soon(ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE))
-            around.start_soon(watch, dispatcher)
-            with anyio.CancelScope() as sending:
-                brake.attach(dispatcher, sending)
-                around.start_soon(stop_in_time, dispatcher, sending, options)
-                await dispatcher.run()
-            around.cancel_scope.cancel()
-    await ledger.flush(plan.run.id)
+        try:
+            async with anyio.create_task_group() as around:
+                around.start_soon(ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE))
+                around.start_soon(watch, dispatcher)
+                with anyio.CancelScope() as sending:
+                    brake.attach(dispatcher, sending)
+                    around.start_soon(stop_in_time, dispatcher, sending, options)
+                    await dispatcher.run()
+                around.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):  # whatever ends the run, an answer that came is kept
+                await ledger.flush(plan.run.id)
     stop = dispatcher.stopped
     if stop is None and limited.was_reached:
         stop = Stop(10, "interrupted", f"--limit {options.limit} was reached")

@@ -21,6 +21,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "stopping": {"reason": "stopped by SIGTERM"},
     "retry": {"row": 7, "line": 9, "reason": "http_503", "attempt": 2, "wait": 0.51},
     "attempt": {"row": 7, "line": 9, "reason": "acknowledged", "duration": 0.0423},
+    "fault": {"error": "ZeroDivisionError()"},
     "internal error": {"row": 7, "line": 9, "error": "ZeroDivisionError()"},
 }
 
@@ -34,6 +35,7 @@ LINES = {
     "stopping": "bulksync: stopping, what is in flight may finish: stopped by SIGTERM",
     "retry": "bulksync: row 7 (line 9): http_503; attempt 2, again in 0.5s",
     "attempt": "bulksync: row 7 (line 9): acknowledged after 0.042s",
+    "fault": "bulksync: internal error: ZeroDivisionError()",
     "internal error": "bulksync: row 7 (line 9): internal error: ZeroDivisionError()",
 }
 
@@ -59,8 +61,8 @@ def test_there_is_a_sample_of_every_event() -> None:
         (False, 1, {"attempt"}),
         (False, 2, set()),
         (False, 9, set()),
-        (True, 0, set(EVENTS) - {"internal error"}),
-        (True, 2, set(EVENTS) - {"internal error"}),
+        (True, 0, set(EVENTS) - {"fault", "internal error"}),
+        (True, 2, set(EVENTS) - {"fault", "internal error"}),
     ],
 )
 def test_lines_for_people(quiet: bool, verbosity: int, hidden: set[str]) -> None:
@@ -82,17 +84,18 @@ def test_lines_for_programs() -> None:
 
 @pytest.mark.parametrize(("style", "mark"), [("text", "Traceback"), ("json", '"exception"')])
 def test_an_internal_error_shows_where(style: Literal["text", "json"], mark: str) -> None:
-    """A fault of ours is said with its place in the code, to be reported."""
+    """A fault of ours is said in a line, and with `-v` with its place in the code, to be reported."""
     said: list[str] = []
-    tell = teller(style, quiet=True, verbosity=0, say=said.append)
-    try:
-        raise ValueError("broken")
-    except ValueError as error:
-        tell("internal error", row=1, line=2, error=repr(error), exc_info=error)
-    assert len(said) == 1
-    assert "broken" in said[0]
-    assert mark in said[0]
-    assert (len(said[0].splitlines()) == 1) is (style == "json")
+    for verbosity in (0, 1):
+        tell = teller(style, quiet=True, verbosity=verbosity, say=said.append)
+        try:
+            raise ValueError("broken")
+        except ValueError as error:
+            tell("internal error", row=1, line=2, error=repr(error), exc_info=error)
+    short, long = said
+    assert ("broken" in short, mark in short, len(short.splitlines())) == (True, False, 1)
+    assert ("broken" in long, mark in long) == (True, True)
+    assert (len(long.splitlines()) == 1) is (style == "json")
 
 
 def test_braces_in_what_others_say_are_text() -> None:
