@@ -35,6 +35,10 @@ types: install
 cover: install
 	$(BIN)/coverage erase && $(BIN)/coverage run -m pytest && $(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
+.PHONY: crash  ## Kill and simulate far more often than make test does, and print the numbers
+crash: install
+	BULKSYNC_SEEDS=5000 BULKSYNC_KILLS=200 $(BIN)/python -m pytest -n 2 -s --timeout 3600 tests/test_simulation.py tests/test_crash.py
+
 .PHONY: bench  ## Measure us and the peers side by side; writes tests/benchmarks/RESULTS.md
 bench: install
 	$(BIN)/python -m tests.benchmarks

@@ -4,6 +4,7 @@
 
 import gc
 import os
+import resource
 import shlex
 import sys
 import tempfile
@@ -225,6 +226,7 @@ def launch(
 
 def main() -> None:
     """Run the program and exit with the code that tells the caller what to do next."""
+    occupy_standard_streams()
     try:
         code = app.meta(exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -239,6 +241,15 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  the last stop: a message, never a bare traceback
         code = internal(error)
     leave(code if isinstance(code, int) else 0)
+
+
+def occupy_standard_streams() -> None:
+    """Open what the caller closed: a ledger or a socket with number 2 would get what is said to stderr."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
 
 
 def leave(code: int) -> None:
@@ -319,9 +330,10 @@ def repeated_command(arguments: list[str]) -> str:
 
 
 def api_key(options: RunOptions) -> SecretStr:
-    """Return the API key from where the options say."""
+    """Return the API key from where the options say; from now on a crash leaves no image of the memory behind."""
     from bulksync.client import read_key
 
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return read_key(os.environ, options.api_key_file, options.api_key_command)
 
 

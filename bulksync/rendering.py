@@ -32,7 +32,8 @@ def chosen(runs: list[Run], name: str | None) -> Run:
     found = [run for run in runs if name in (None, run.name)]
     if not found:
         names = ", ".join(run.name for run in runs[-5:]) or "none"
-        raise UsageError(f"there is no run {name or ''} in this ledger", f"the latest are: {names}")
+        wanted = f"run {name}" if name else "run"
+        raise UsageError(f"there is no {wanted} in this ledger", f"the latest are: {names}")
     return found[-1]
 
 

@@ -1,0 +1,88 @@
+"""What a terminal shows: lines for people, from the same values as the summary."""
+
+from typing import Any
+
+from bulksync.report import check_lines, closing_lines, invalid_line
+
+SUMMARY: dict[str, Any] = {
+    "rows": 1200, "input": "rows.csv", "outcomes": {"updated": 1199, "failed": 1}, "requests": 1300,
+    "achievedRate": 9.87, "rate": "10/s", "retries": 1, "throttled": 2, "pauses": 1, "pausedSeconds": 2.25,
+    "latencyMs": {"p50": 30, "p95": 40, "p99": 50}, "dispositions": {"DNC": 1199}, "errors": {"http_503": 1},
+    "stopped": "", "nextStep": "run it again, now or later: bulksync run rows.csv",
+}  # fmt: skip
+
+PAUSE = "1 pause of 2.2s in all"
+
+
+def lines(note: str = "", **changes: Any) -> list[str]:
+    """Return what is said at the end of a run."""
+    return closing_lines(SUMMARY | changes, report="r.csv", ledger="r.ledger", note=note)
+
+
+def test_the_end_of_a_run() -> None:
+    """Rows, requests, words of the server, errors, where to look, what next."""
+    assert lines() == [
+        "rows.csv: 1,200 rows, updated 1,199, failed 1",
+        f"sent: 1,300 requests, 9.87/s of 10/s, 1 retry, 2 answered 429, {PAUSE}, latency p50 30 ms, p99 50 ms",
+        "dispositions: DNC 1,199",
+        "errors: http_503 1",
+        "report: r.csv",
+        "ledger: r.ledger",
+        "next: run it again, now or later: bulksync run rows.csv",
+    ]
+
+
+def test_what_there_is_none_of_is_not_said() -> None:
+    """A run without requests, errors and next step says only what it is."""
+    nothing: dict[str, Any] = {"p50": None, "p95": None, "p99": None}
+    quiet: dict[str, Any] = {
+        "rows": 1,
+        "outcomes": {"unsent": 1},
+        "requests": 0,
+        "dispositions": {},
+        "errors": {},
+        "nextStep": "",
+    }
+    assert lines(**quiet) == ["rows.csv: 1 row, unsent 1", "report: r.csv", "ledger: r.ledger"]
+    lost: dict[str, Any] = {
+        "requests": 1,
+        "achievedRate": None,
+        "retries": 0,
+        "throttled": 0,
+        "pauses": 0,
+        "latencyMs": nothing,
+    }
+    assert lines(**quiet | lost)[1] == "sent: 1 request"
+
+
+def test_why_a_run_stopped_and_what_is_missing() -> None:
+    """The reason stands right behind the counts, a note behind the files."""
+    said = lines(stopped="stopped by SIGINT", note="without the input's other columns", outcomes={"updated": 2})
+    assert (said[1], said[-2]) == ("stopped: stopped by SIGINT", "note: without the input's other columns")
+
+
+def test_what_a_check_says() -> None:
+    """Counts, statuses, executions in several rows, and how long it takes."""
+    found = {
+        "input": "rows.csv", "rows": 1000, "valid": 999, "invalid": 1, "statuses": {"COMPLETED": 990, "NEW": 9},
+        "unknownStatuses": {"NEW": 9}, "repeatedExecutions": 1, "rowsOfThose": 3,
+        "repeated": [{"executionId": "e", "row": 7, "rows": 3}],
+    }  # fmt: skip
+    assert check_lines(found, takes="1m40s", rate="10/s") == [
+        "rows.csv: 1,000 rows, 999 valid, 1 invalid",
+        "statuses: COMPLETED 990, NEW 9",
+        "not among the known statuses, sent all the same: NEW 9",
+        "1 execution stands in several rows (3), which are sent in file order",
+        "  e in 3 rows, from row 7 on",
+        "sending takes 1m40s at 10/s",
+    ]
+    bare = found | {"statuses": {}, "unknownStatuses": {}, "repeatedExecutions": 0}
+    assert check_lines(bare, takes="0.1s", rate="10/s") == [
+        "rows.csv: 1,000 rows, 999 valid, 1 invalid",
+        "sending takes 0.1s at 10/s",
+    ]
+
+
+def test_an_invalid_row_names_row_and_line() -> None:
+    """Every message about a row names both."""
+    assert invalid_line((7, 9, "id_invalid", "no UUID")) == "row 7 (line 9): id_invalid: no UUID"
