@@ -35,6 +35,12 @@ types: install
 cover: install
 	$(BIN)/coverage erase && $(BIN)/coverage run -m pytest && $(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
+.PHONY: audit  ## Ask PyPI for known holes in what is installed
+audit: install
+	test -x .venv/audit/bin/pip-audit || ($(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet pip-audit)
+	$(BIN)/python -m pip freeze --exclude-editable > .venv/audit/installed.txt
+	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement .venv/audit/installed.txt
+
 .PHONY: crash  ## Kill and simulate far more often than make test does, and print the numbers
 crash: install
 	BULKSYNC_SEEDS=5000 BULKSYNC_KILLS=200 $(BIN)/python -m pytest -n 2 -s --timeout 3600 tests/test_simulation.py tests/test_crash.py

@@ -1,6 +1,7 @@
 """Ends a run: closes it in the ledger, says what came of it, and renders what people see."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -113,15 +114,16 @@ def render(store: Store, run: Run, source: Source | InputError, output: Path, op
     if options.summary:
         write_summary(options.summary, run.summary)
     if isinstance(source, InputError):
-        write_report(output, store.lines(run.id), risks, None, view_of(run, echoed=False))
+        with closing(store.lines(run.id)) as lines:
+            write_report(output, lines, risks, None, view_of(run, echoed=False))
         if options.retry_file:
             raise InputError(source.what, f"without the input there is no retry file; the report is {output}")
         return f"{source.what}; the report is without the input's other columns"
-    with open_input(source) as content:
-        write_report(output, store.lines(run.id), risks, content.records(), view_of(run, echoed=True))
+    with open_input(source) as content, closing(store.lines(run.id)) as lines:
+        write_report(output, lines, risks, content.records(), view_of(run, echoed=True))
     if options.retry_file:
-        with open_input(source) as content:
-            lines, header, bom = store.lines(run.id), content.header, content.layout.bom
+        with open_input(source) as content, closing(store.lines(run.id)) as lines:
+            header, bom = content.header, content.layout.bom
             write_retry_file(options.retry_file, lines, content.records(), header, bom=bom)
     return ""
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Literal
 
 import structlog
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
 
 Tell = Callable[..., None]
 
@@ -24,6 +26,9 @@ EVENTS: dict[str, tuple[int, str]] = {
 }
 """Each event's level and what it says to people."""
 
+TRACES = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+"""Traces for programs; the values of variables stay out, as one of them is the API key."""
+
 LEVELS = (logging.INFO, logging.DEBUG, logging.DEBUG - 5)
 """From how much on, without `-v`, with one, and with two."""
 
@@ -32,7 +37,7 @@ def teller(style: Literal["text", "json"], *, quiet: bool, verbosity: int, say: 
     """Return what takes an event's name and fields and says it, if it is worth saying."""
     least = logging.ERROR if quiet else LEVELS[min(verbosity, len(LEVELS) - 1)]
     render = structlog.processors.JSONRenderer() if style == "json" else for_people
-    trace = structlog.processors.dict_tracebacks if style == "json" else structlog.processors.format_exc_info
+    trace = TRACES if style == "json" else structlog.processors.format_exc_info
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
     log = structlog.wrap_logger(
         Line(say),

@@ -198,10 +198,12 @@ class RenderOptions(ReportOptions):
 class SandboxOptions(BaseModel):
     """What `bulksync sandbox` may be told."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     port: Annotated[int, Field(ge=0, le=65535), Parameter(help="Port of this host; 0 is any free one")] = 8099
-    key: Annotated[str | None, Parameter(help="The only API key that is accepted [default: any]")] = None
+    key: Annotated[
+        str | None, Field(repr=False), Parameter(help="The only API key that is accepted [default: any]")
+    ] = None
     rate: Annotated[Rate, Parameter(help="Requests above this in any second get 429")] = 10.0
     latency: Annotated[Duration, Parameter(help="Shortest time to an answer")] = 0.0
     latency_max: Annotated[Duration, Parameter(help="Longest time to an answer")] = 0.0

@@ -1,5 +1,6 @@
 """The road that rows take, from the input to the report: the program's table of contents."""
 
+import glob
 import resource
 import shlex
 import sys
@@ -15,7 +16,7 @@ from anyio import to_thread
 from pydantic import SecretStr
 
 from bulksync.client import Put, connect
-from bulksync.closing import close_finished, close_run, input_of, next_step, render
+from bulksync.closing import close_finished, close_run, input_of, render
 from bulksync.dispatcher import Dispatcher, Tell
 from bulksync.errors import BulksyncError, StorageError, leaves
 from bulksync.ledger import Ledger, Run, open_ledger
@@ -90,8 +91,15 @@ async def located(job: Job) -> Source:
     """Find the input; what comes by stdin is kept in a private file until its run is done."""
     if job.input != STDIN:
         return locate_input(job, job.input)
-    await to_thread.run_sync(spool, sys.stdin.buffer, job.files.spool, abandon_on_cancel=True)
-    return locate_input(job, job.files.spool, name="stdin")
+    path = job.files.spool
+    try:
+        await to_thread.run_sync(spool, sys.stdin.buffer, path, abandon_on_cancel=True)
+    except anyio.get_cancelled_exc_class():
+        # Its thread still waits for stdin and never comes to clear up.
+        for draft in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+            draft.unlink()
+        raise
+    return locate_input(job, path, name="stdin")
 
 
 def locate_input(job: Job, path: Path, name: str | None = None) -> Source:
@@ -211,10 +219,8 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
     try:
         note = await ledger.call(render, store, ended, shown, job.files.output, job.options)
     except StorageError as error:
-        again = (
-            f"{next_step(8, command, '')}; nothing is lost, see also: bulksync report {shlex.quote(str(store.path))}"
-        )
-        raise StorageError(error.what, again) from None
+        again = f"bulksync report {shlex.quote(str(store.path))} writes the report alone"
+        raise StorageError(error.what, f"free space; then {again}, or run the same command again") from None
     if job.input == STDIN and ended.exit_code in (0, 3):
         job.files.spool.unlink(missing_ok=True)
     invalid = await ledger.call(lambda: list(islice(store.invalid(ended.id), SHOWN)))

@@ -63,11 +63,10 @@ class Plan:
 
 def files_for(input_path: Path, options: RunOptions) -> Files:
     """Decide where the report and the ledger stand; UsageError where one file would take another's place."""
-    name = "stdin" if input_path == STDIN else input_path.name
-    beside = input_path.with_name(f"{name}.report.csv") if input_path != STDIN else Path("stdin.report.csv")
+    beside = Path("stdin.report.csv") if input_path == STDIN else beside_it(input_path, "report.csv")
     output = options.output or beside
     anchor = beside if output == STDOUT else output
-    ledger = options.ledger or anchor.with_name(f"{anchor.name}.ledger")
+    ledger = options.ledger or beside_it(anchor, "ledger")
     taken: dict[Path, str] = {} if input_path == STDIN else {input_path.resolve(): "the input"}
     for path, what in (
         (output, "--output"),
@@ -79,7 +78,12 @@ def files_for(input_path: Path, options: RunOptions) -> Files:
             continue
         if (other := taken.setdefault(path.resolve(), what)) != what:
             raise UsageError(f"{what} {path} is {other} too", "give each file a name of its own")
-    return Files(output, ledger, ledger.with_name(f"{ledger.name}.stdin"))
+    return Files(output, ledger, beside_it(ledger, "stdin"))
+
+
+def beside_it(path: Path, what: str) -> Path:
+    """Return where *what* of a file stands; also of one that is none, such as `.`, which is for others to find."""
+    return path.parent / f"{path.name}.{what}"
 
 
 def check_output(store: Store, output: Path, *, overwrite: bool) -> None:

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,8 @@ class Brake:
     @contextmanager
     def before_sending(self) -> Iterator[None]:
         """Let a signal end what happens inside; StoppedError then."""
-        with anyio.CancelScope() as self._before:
+        # Validation may have noticed the signal, and ended itself, before its waiter was cancelled.
+        with anyio.CancelScope() as self._before, suppress(InterruptedError):
             yield
         self._before = None
         if self.stop is not None:

@@ -389,6 +389,28 @@ def test_a_refused_row_keeps_its_execution() -> None:
     assert done.counts == {"rejected": 1, "updated": 3}
 
 
+def test_a_refusal_is_recorded_even_where_the_run_is_cut_short() -> None:
+    """Refusals that wait to be believed are not lost when the row behind them is cancelled in flight."""
+
+    async def answer(sent_row: Row, attempt: int) -> Reply:
+        await anyio.sleep(0.01 if sent_row.row < 4 else 600)
+        return refusal(500) if attempt == 1 else refusal(404)
+
+    async def during(dispatcher: Dispatcher, sending: anyio.CancelScope) -> None:
+        await anyio.sleep(60)
+        dispatcher.stop(SIGNAL)
+        sending.cancel()
+
+    done = played(rows(range(20)), answer, during=during)
+    assert done.outcomes == dict.fromkeys((1, 2, 3), ("failed", "http_404")) | {4: ("unknown", "interrupted")}
+    assert {(one.row, one.attempts, one.doubtful) for one in done.results} == {
+        (1, 2, True),
+        (2, 2, True),
+        (3, 2, True),
+        (4, 1, True),
+    }
+
+
 def test_other_answers_show_that_the_address_is_right() -> None:
     """Where the server rejected a row for its content, refusals at the end of the input speak of their rows."""
     done = played(rows(range(2)), by_row({1: refusal(400), 2: refusal(404)}), max_failures="9")

@@ -303,6 +303,15 @@ def test_a_later_doubt_takes_the_digest_away(outcome: Outcome, path: Path) -> No
     assert acknowledged(path) == {execution(2): b"digest-2"}
 
 
+def test_a_doubt_about_a_later_row_takes_the_digest_of_an_earlier_one_away(path: Path) -> None:
+    """Within one run, too, only what no later row may have replaced is acknowledged."""
+    with closing(Store(path)) as store:
+        run = begin(store, [row(1, 1), row(2, 1)])
+        store.commit(run, [updated(row(1, 1)), result(row(2, 1), Outcome.REJECTED, doubtful=True)])
+        store.leave(run, error="interrupted", detail="")
+    assert acknowledged(path) == {}
+
+
 def test_a_doubt_that_an_update_followed_is_none(path: Path) -> None:
     """A row updated after a doubtful attempt, or after a doubtful earlier row, is acknowledged."""
     with closing(Store(path)) as store:
@@ -435,9 +444,10 @@ def test_prune_spares_the_run_that_may_be_continued(store: Store) -> None:
 # The file
 
 
-def test_every_file_is_private_whatever_the_umask(path: Path) -> None:
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_every_file_is_private_whatever_the_umask(umask: int, path: Path) -> None:
     """The ledger and SQLite's side files are readable by their owner alone."""
-    before = os.umask(0)
+    before = os.umask(umask)
     try:
         with closing(Store(path)) as store:
             begin_rows(store, 1)
@@ -506,6 +516,12 @@ def flipped(path: Path) -> None:
     path.write_bytes(data)
 
 
+def flipped_at_the_end(path: Path) -> None:
+    """Overwrite a page that opening a ledger has no need to read."""
+    data = path.read_bytes()
+    path.write_bytes(data[:-4096] + os.urandom(64) + data[-4032:])
+
+
 def garbage(path: Path) -> None:
     """Make a file of anything else."""
     path.write_text("workflowId,executionId,status\n" * 100)
@@ -540,6 +556,7 @@ LEFT = "it was left as it is"
     [
         (newer, f"the ledger {{path}} has format {sql.VERSION + 1}, this bulksync has {sql.VERSION}; {LEFT}"),
         (flipped, f"the ledger {{path}} is damaged (*); {LEFT}"),
+        (flipped_at_the_end, f"the ledger {{path}} is damaged (*); {LEFT}"),
         (truncated, f"the ledger {{path}} is damaged (*); {LEFT}"),
         (garbage, f"{{path}} is not a ledger; {LEFT}"),
         (strangers, f"{{path}} is not a ledger; {LEFT}"),
@@ -883,4 +900,4 @@ class Ledgers(RuleBasedStateMachine):
 
 
 TestLedgers = Ledgers.TestCase
-TestLedgers.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestLedgers.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)

@@ -215,13 +215,15 @@ def test_nothing_is_left_when_the_work_is_abandoned(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_every_file_is_private_whatever_the_umask(umask: int, tmp_path: Path) -> None:
     """Report, retry file and summary are readable by their owner alone."""
-    before = os.umask(0)
+    records = records_of(tmp_path / "i.csv", INPUT)[1:]
+    before = os.umask(umask)
     try:
         text_of(tmp_path / "r.csv", [UPDATED])
         write_summary(tmp_path / "s.json", {"rows": 1})
-        write_retry_file(tmp_path / "again.csv", [UNSENT], records_of(tmp_path / "i.csv", INPUT)[1:], "", bom=False)
+        write_retry_file(tmp_path / "again.csv", [UNSENT], records, "", bom=False)
     finally:
         os.umask(before)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir() if file.name != "i.csv"}

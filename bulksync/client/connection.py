@@ -65,10 +65,10 @@ async def connect(
             try:
                 async with session.put(url_of(target, row), data=row.body, allow_redirects=False) as response:
                     body = await read_bounded(response)
-                    if body is None:
+                    if len(body) > MAX_BODY and 200 <= response.status < 300:
                         return Reply(response.status, "response_too_large", f"the answer is over {MAX_BODY} bytes")
                     reply = read_reply(response.status, response.headers, body, row)
-                    return blanked(reply, secret) if may_repeat(body, secret) else reply
+                    return blanked(reply, secret) if reply.error or may_repeat(body, secret) else reply
             except (aiohttp.ClientError, TimeoutError, ConnectionLostError) as error:
                 return failed_reply(error)
 
@@ -76,15 +76,19 @@ async def connect(
 
 
 def may_repeat(body: bytes, secret: str) -> bool:
-    """Whether an answer could hold the key, as it is or escaped; one shorter than `SHORTEST_KEY` could be any word."""
-    return len(secret) >= SHORTEST_KEY and (secret.encode() in body or b"\\" in body)
+    """Whether an acknowledgement could hold the key: as it is, escaped, or with characters in it that are not shown."""
+    return secret.encode() in body or b"\\" in body or not body.isascii()
 
 
 def blanked(reply: Reply, secret: str) -> Reply:
-    """Return the reply without the key, wherever the server repeats it."""
+    """Return the reply without the key, wherever the server repeats it, even where it was cut off."""
+    if len(secret) < SHORTEST_KEY:
+        return reply
 
     def blank(word: str) -> str:
-        return word.replace(secret, "***")
+        word = word.replace(secret, "***")
+        cut = next((n for n in range(len(secret) - 1, 3, -1) if word.endswith(f"{secret[:n]}…")), 0)
+        return f"{word[: -cut - 1]}***…" if cut else word
 
     def blank_step(step: Step) -> Step:
         head = blank(step.id), blank(step.type), step.order
@@ -128,14 +132,13 @@ async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandl
         raise ConnectionLostError(type(error).__name__) from None
 
 
-async def read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
-    """Read the body; None, and the connection closed, where it is longer than `MAX_BODY`."""
+async def read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    """Read the body, at most one byte more than `MAX_BODY`; the connection of a longer one is closed."""
     body = bytearray()
     while chunk := await response.content.read(MAX_BODY + 1 - len(body)):
         body += chunk
-        if len(body) > MAX_BODY:
-            response.close()
-            return None
+    if len(body) > MAX_BODY:
+        response.close()
     return bytes(body)
 
 
@@ -150,6 +153,9 @@ def failed_reply(error: Exception) -> Reply:
             return Reply(None, "tls_failed", clean(f"TLS: {error.os_error}", MAX_DETAIL))
         case aiohttp.ClientProxyConnectionError():
             return Reply(None, "proxy_failed", f"no connection to the proxy: {error.os_error.strerror or 'refused'}")
+        case aiohttp.ClientHttpProxyError(status=407):
+            # A refusal as of the API itself, not an outage: asking the proxy again would not help.
+            return Reply(407, "http_407", "the proxy asks for a user and a password")
         case aiohttp.ClientHttpProxyError():
             return Reply(None, "proxy_failed", f"the proxy answered {error.status}")
         case aiohttp.ClientConnectorError():
@@ -162,5 +168,7 @@ def failed_reply(error: Exception) -> Reply:
             return Reply(None, "response_truncated", "the answer ended early")
         case aiohttp.ClientResponseError():
             return Reply(None, "protocol_error", "the answer is not HTTP")
+        case ConnectionLostError():
+            return Reply(None, "connection_lost", f"connection lost: {error}")
         case _:
             return Reply(None, "connection_lost", f"connection lost: {type(error).__name__}")

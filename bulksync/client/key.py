@@ -1,5 +1,6 @@
 """The API key: from the environment, a private file or a command, and from there only into the request's header."""
 
+import os
 import re
 import shlex
 import stat
@@ -31,7 +32,7 @@ def key_in(file: Path) -> str:
     """Read a key file; UsageError where others may read it too."""
     try:
         with file.open(encoding="ascii", errors="replace") as stream:
-            if stat.S_IMODE(file.stat().st_mode) & 0o077:
+            if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077:
                 raise UsageError(
                     f"others may read or write {file}, so it is not used", f"chmod 600 {shlex.quote(str(file))}"
                 )

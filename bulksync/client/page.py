@@ -47,6 +47,10 @@ class StepExecution(Page):
     agent_call: Annotated[AgentCall | Any | None, Field(union_mode="left_to_right")] = None
 
 
+Steps = list[Annotated[StepExecution | Any, Field(union_mode="left_to_right")]]
+"""An odd step is no reason to lose the others."""
+
+
 class DefinitionStep(Page):
     """`definition.steps[]`."""
 
@@ -80,5 +84,5 @@ class WorkflowExecution(Page):
     metadata: Any = None
     disposition: Word = None
     definition: Annotated[Definition | Any | None, Field(union_mode="left_to_right")] = None
-    step_executions: Annotated[list[StepExecution] | Any | None, Field(union_mode="left_to_right")] = None
+    step_executions: Annotated[Steps | Any | None, Field(union_mode="left_to_right")] = None
     created_at: Word = None

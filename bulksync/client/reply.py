@@ -1,14 +1,15 @@
 """What an answer means as it stands: acknowledged, or why not, and how long the server asks to wait."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import orjson
 from aiohttp import hdrs
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from bulksync.client.page import AgentCall, StepExecution, WorkflowExecution
 from bulksync.model import Execution, Reply, Row, Step
@@ -16,6 +17,9 @@ from bulksync.text import clean
 
 MAX_DETAIL = 200
 """Characters of the detail column; the contract's number."""
+
+MAX_ORDER = 2**53
+"""From here on a step's order is no number that every reader of JSON reads alike (RFC 8259 §6)."""
 
 
 def read_reply(status: int, headers: Mapping[str, str], body: bytes, row: Row) -> Reply:
@@ -55,30 +59,42 @@ def step_of(step: Any) -> Step:
     if not isinstance(step, StepExecution):
         return Step("", "", None, "", "", "")
     reason = step.agent_call.call_ended_reason if isinstance(step.agent_call, AgentCall) else None
-    order = step.order if isinstance(step.order, int | float) else None
-    return Step(word(step.id), word(step.type), order, word(step.status), word(step.disposition), word(reason))
+    head = word(step.id), word(step.type), order_of(step.order)
+    return Step(*head, word(step.status), word(step.disposition), word(reason))
+
+
+def order_of(value: Any) -> float | None:
+    """Return the number that steps stand in order by; None for whatever else is said instead."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and abs(value) < MAX_ORDER else None
 
 
 def word(value: Any) -> str:
     """Return the server's word verbatim but for control characters; what is no string as JSON."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    text = value if isinstance(value, str) else as_json(value)
     return text if len(text) <= MAX_DETAIL and text.isprintable() else clean(text, MAX_DETAIL)
+
+
+def as_json(value: Any) -> str:
+    """Write what the server said, in one line, as JSON again; numbers of any size."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def message_of(body: bytes) -> str:
     """Find the message in an error body: any of the API's known shapes, or else its text."""
+    text = body.decode("utf-8", "replace")
     try:
-        page = orjson.loads(body)
+        page = from_json(body)
     except ValueError:
-        return clean(body.decode("utf-8", "replace"), MAX_DETAIL)
+        return clean(text, MAX_DETAIL)
     if isinstance(page, dict):
         code = page.get("code") or page.get("error")
-        message = page.get("message") or page.get("detail") or code
-        text = message if isinstance(message, str) else orjson.dumps(message).decode()
-        return clean(f"{code}: {text}" if isinstance(code, str) and code != text else text, MAX_DETAIL)
-    return clean(body.decode("utf-8", "replace"), MAX_DETAIL)
+        message = page.get("message") or page.get("detail") or code or text
+        text = message if isinstance(message, str) else as_json(message)
+        text = f"{code}: {text}" if code and isinstance(code, str) and code != text else text
+    return clean(text, MAX_DETAIL)
 
 
 def retry_after(headers: Mapping[str, str], body: bytes) -> float | None:
@@ -106,7 +122,7 @@ def http_date(value: str) -> datetime | None:
 def body_retry_after(body: bytes) -> float | None:
     """Return `retry_after` of an error body, in seconds; None where there is none."""
     try:
-        page = orjson.loads(body)
+        page = from_json(body)
     except ValueError:
         return None
     value = page.get("retry_after") if isinstance(page, dict) else None

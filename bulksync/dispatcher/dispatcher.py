@@ -164,20 +164,22 @@ class Dispatcher:
         """Send one row at a time until one succeeds: a wrong key or address then costs one request, not many."""
         refused: list[tuple[Row, Result]] = []
         refused_in_a_row = lost_in_a_row = 0
-        while not self.health.is_proven and (row := await self._next_unless_all_refused(refused)) is not None:
-            result = await self._carry(row)
-            is_refusal = result.outcome is Outcome.REJECTED and result.status in REFUSALS
-            refused_in_a_row = refused_in_a_row + 1 if is_refusal else 0
-            lost_in_a_row = lost_in_a_row + 1 if result.error == "connection_lost" else 0
-            if is_refusal:
-                refused.append((row, result))
-            else:
-                self._settle(row, result)
-            if refused_in_a_row == REFUSED_IN_A_ROW:
-                self._stop_refused(result)
-            if result.error in STRANGERS or lost_in_a_row == LOST_IN_A_ROW:
-                self.stop(Stop(6, "aborted_outage", f"no answer of this API: {result.error}, {result.detail}"))
-        self._believe(refused)
+        try:
+            while not self.health.is_proven and (row := await self._next_unless_all_refused(refused)) is not None:
+                result = await self._carry(row)
+                is_refusal = result.outcome is Outcome.REJECTED and result.status in REFUSALS
+                refused_in_a_row = refused_in_a_row + 1 if is_refusal else 0
+                lost_in_a_row = lost_in_a_row + 1 if result.error == "connection_lost" else 0
+                if is_refusal:
+                    refused.append((row, result))
+                else:
+                    self._settle(row, result)
+                if refused_in_a_row == REFUSED_IN_A_ROW:
+                    self._stop_refused(result)
+                if result.error in STRANGERS or lost_in_a_row == LOST_IN_A_ROW:
+                    self.stop(Stop(6, "aborted_outage", f"no answer of this API: {result.error}, {result.detail}"))
+        finally:  # even where it is cancelled, as every answer is recorded
+            self._believe(refused)
 
     async def _next_unless_all_refused(self, refused: list[tuple[Row, Result]]) -> Row | None:
         """Take the next row; where refused ones leave none to take, decide first what their refusals mean."""

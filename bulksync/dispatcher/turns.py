@@ -31,15 +31,17 @@ class Turns:
 
     async def take(self, row: int) -> bool:
         """Wait until this row may start a request; False where nothing may start any more."""
-        if self._is_closed:
-            return False
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (row, turn))
-        self._wake.set()
+        if self._is_closed:
+            turn.set_result(False)
+        else:
+            heapq.heappush(self._waiting, (row, turn))
+            self._wake.set()
         may_start = await turn
         if may_start and self._is_closed:  # between the turn and our waking up
             self.give_back()
-        return may_start and not self._is_closed
+            return False
+        return may_start
 
     def give_back(self) -> None:
         """Free the slot of a request that has ended."""

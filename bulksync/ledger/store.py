@@ -1,7 +1,7 @@
 """The memory across runs: what was planned, what was sent, what became of it; the truth that the report shows."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -175,8 +175,8 @@ class Store:
 
     # What people see
 
-    def lines(self, run: int) -> Iterator[tuple[Any, ...]]:
-        """Return the lines of a run in row order, with the columns of `sql.LINES`."""
+    def lines(self, run: int) -> Generator[tuple[Any, ...], None, None]:
+        """Return the lines of a run in row order, with the columns of `sql.LINES`; close it where it is not used up."""
         with explained(self.path):
             yield from self._db.execute(sql.LINES, (run,))
 

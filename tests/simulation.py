@@ -1,0 +1,527 @@
+"""Whole runs in virtual time: a seed decides on the input, the server's faults, kills and stops; then come repeats.
+
+What runs is the real planning, dispatcher, pacer, ledger and SQLite file; scripted are the server behind `put` and, in
+`Simulation._send`, the few lines of `sending` that need threads. `tests.invariants` says what must hold of a history.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any, ParamSpec, TypeVar
+
+import anyio
+
+from bulksync.closing import close_finished, close_run
+from bulksync.dispatcher import Dispatcher
+from bulksync.ledger import Ledger, Store
+from bulksync.model import Execution, Key, Reply, Row, Stop
+from bulksync.options import RunOptions
+from bulksync.pacing import Pacer
+from bulksync.planning import Files, Plan, plan_run
+from bulksync.reader import Source, locate, open_input
+from bulksync.sending import STORAGE, Brake, Limit, Sent, stop_in_time
+from tests import virtual
+from tests.program import write_rows
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TARGET = "https://api.example.com"
+
+TIMEOUT = 2.0
+"""Seconds after which the client gives a request up."""
+
+
+# What the server does
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of one request; a *reply* of None acknowledges it, *late* applies it after the client has gone."""
+
+    reply: Reply | None
+    applies: bool = False
+    hangs: bool = False
+    late: bool = False
+
+
+def answer(status: int, retry_after: float | None = None) -> Reply:
+    """Return an answer that is no acknowledgement."""
+    return Reply(status, f"http_{status}", retry_after=retry_after)
+
+
+ACKNOWLEDGED = Fate(None, applies=True)
+
+FAULTS = {
+    "lost before": Fate(Reply(None, "connection_lost")),
+    "lost after": Fate(Reply(None, "connection_lost"), applies=True),
+    "hangs before": Fate(Reply(None, "request_timeout"), hangs=True),
+    "hangs after": Fate(Reply(None, "request_timeout"), applies=True, hangs=True),
+    "connection refused": Fate(Reply(None, "connect_failed")),
+    "truncated": Fate(Reply(200, "response_truncated"), applies=True),
+    "500 before": Fate(answer(500)),
+    "500 after": Fate(answer(500), applies=True),
+    "502 after": Fate(answer(502), applies=True),
+    "503": Fate(answer(503)),
+    "503 with Retry-After": Fate(answer(503, 1.5)),
+    "429": Fate(answer(429)),
+    "429 with Retry-After": Fate(answer(429, 2.0)),
+}
+"""What a run rides out."""
+
+STOPPERS = {
+    "401": Fate(answer(401)),
+    "404": Fate(answer(404)),
+    "redirect": Fate(Reply(307, "redirect_refused")),
+    "another row's answer": Fate(Reply(200, "response_mismatch"), applies=True),
+    "not this API": Fate(Reply(200, "response_invalid"), applies=True),
+    "asks for an hour": Fate(answer(429, 3600.0)),
+}
+"""What may end a run."""
+
+LATE = Fate(Reply(None, "request_timeout"), hangs=True, late=True)
+
+OUTAGES = ("connection refused", "502 after", "hangs before", "503")
+
+
+@dataclass(slots=True)
+class Request:
+    """One request: *reply* is what the client got, None where it was gone by then; *applied* is when, if ever."""
+
+    number: int
+    invocation: int
+    row: int
+    key: Key
+    body: bytes
+    started: float
+    ended: float = float("inf")
+    reply: Reply | None = None
+    applied: float | None = None
+
+    @property
+    def word(self) -> str:
+        """The disposition that only the acknowledgement of this request has."""
+        return f"update-{self.number}"
+
+
+# What a seed decides
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an invocation is disturbed: killed at a time or in a phase, or stopped and perhaps stopped harder."""
+
+    killed_at: float | None = None
+    killed_when: str = ""
+    stopped_at: float | None = None
+    insisted_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Everything that a seed decides before the first request."""
+
+    seed: int
+    executions: tuple[int, ...]
+    refused: frozenset[int]
+    faults: dict[str, float]
+    outage: tuple[float, float, str]
+    late: float
+    latency: float
+    rate: float
+    max_in_flight: int
+    max_attempts: int
+    step: int
+    disturbed: tuple[tuple[Ending, dict[str, Any]], ...]
+
+    def options(self, invocation: int) -> RunOptions:
+        """Return the options of an invocation; the undisturbed ones have only what all have."""
+        own = self.disturbed[invocation][1] if invocation < len(self.disturbed) else {}
+        common = {"rate": self.rate, "max_in_flight": self.max_in_flight, "max_attempts": self.max_attempts}
+        return RunOptions.model_validate(common | {"timeout": TIMEOUT, "max_failures": "100%", "drain": 5.0} | own)
+
+    def ending(self, invocation: int) -> Ending:
+        """Return how an invocation is disturbed."""
+        return self.disturbed[invocation][0] if invocation < len(self.disturbed) else Ending()
+
+    def is_calm(self, invocation: int) -> bool:
+        """Whether the server is well and nobody disturbs the run."""
+        return invocation >= len(self.disturbed)
+
+
+def scenario(seed: int) -> Scenario:
+    """Draw what happens from a seed."""
+    luck = random.Random(seed)  # noqa: S311  no secret
+    size = luck.randint(20, 90)
+    keys = luck.choice([1, 3, 12, size, 10 * size])
+    executions = tuple(luck.randrange(keys) if luck.random() < 0.8 else 0 for _ in range(size))
+    refused = luck.choice([0.0, 0.0, 0.05, 0.2])
+    rate = luck.choice([5.0, 15.0, 40.0, 300.0])
+    chosen = luck.sample(sorted(FAULTS), luck.randint(1, len(FAULTS)))
+    share = luck.choice([0.0, 0.1, 0.2, 0.4]) / len(chosen)
+    faults = dict.fromkeys(chosen, share)
+    if luck.random() < 0.5:
+        faults |= dict.fromkeys(luck.sample(sorted(STOPPERS), 2), luck.choice([0.01, 0.04]))
+    away = luck.uniform(0, 3)
+    outage = (away, away + luck.choice([0, 0, 0, 2, 40, 1200]), luck.choice(OUTAGES))
+    late = luck.choice([0.0, 0.0, 0.0, 0.05])
+    longest = 1.3 * size / rate + 0.3
+    disturbed = tuple((ending(luck, longest), options(luck, size, longest)) for _ in range(luck.randint(1, 5)))
+    return Scenario(
+        seed=seed,
+        executions=executions,
+        refused=frozenset(row for row in range(1, size + 1) if luck.random() < refused),
+        faults=faults,
+        outage=outage,
+        late=late,
+        latency=luck.choice([0.0, 0.01, 0.05]),
+        rate=rate,
+        max_in_flight=luck.choice([1, 2, 5, 16]),
+        max_attempts=luck.choice([1, 2, 5]),
+        step=luck.choice([3, 10, 30, 200]),
+        disturbed=disturbed,
+    )
+
+
+def ending(luck: random.Random, longest: float) -> Ending:
+    """Draw how an invocation is disturbed."""
+    how = luck.choice(["killed", "killed", "killed in a phase", "stopped", "stopped harder", "stopped harder", ""])
+    time, patience = luck.uniform(0, longest), luck.choice([0.0, 0.02, 1.0])
+    if how == "killed":
+        return Ending(killed_at=time)
+    if how == "killed in a phase":
+        return Ending(killed_when=luck.choice(["planned", "sent"]))
+    if how:
+        return Ending(stopped_at=time, insisted_after=patience if how == "stopped harder" else None)
+    return Ending()
+
+
+def options(luck: random.Random, size: int, longest: float) -> dict[str, Any]:
+    """Draw the options that one invocation has for itself."""
+    return luck.choice(
+        [
+            {},
+            {},
+            {"limit": luck.randint(1, size)},
+            {"max_duration": luck.uniform(0.01, longest), "drain": luck.choice([0.0, 0.02, 5.0])},
+            {"max_outage": 20.0},
+            {"max_failures": luck.choice(["3", "20%"])},
+        ]
+    )
+
+
+# What happened
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One call of the program; without an *exit_code* it was killed."""
+
+    number: int
+    started: float
+    is_finished: bool = False
+    stopped_at: float | None = None
+    signalled_at: float | None = None
+    ended: float = float("inf")
+    exit_code: int | None = None
+    counted: int = 0
+    is_killed: bool = False
+    is_overfull: bool = False
+    saw_outage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the ledger holds of a row."""
+
+    row: int
+    key: Key
+    outcome: str | None
+    attempts: int
+    disposition: str
+    doubtful: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the ledger holds after an invocation, or when it is opened after a kill."""
+
+    time: float
+    after: int
+    lines: tuple[Line, ...]
+    risks: frozenset[int]
+    acknowledged: dict[Key, bytes]
+
+
+@dataclass(slots=True)
+class History:
+    """Everything that can be seen from outside: by the server, in the ledger, and by who called the program."""
+
+    scenario: Scenario
+    rows: list[Row]
+    requests: list[Request] = field(default_factory=list)
+    invocations: list[Invocation] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+
+    @property
+    def log(self) -> list[tuple[int, float, float, str, float | None]]:
+        """What the server saw, comparable."""
+        return [
+            (one.row, one.started, one.ended, one.reply.error if one.reply else "none", one.applied)
+            for one in self.requests
+        ]
+
+
+# How it happens
+
+
+class DirectLedger(Ledger):
+    """The ledger without its thread: what it is told to do is done at once."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(ThreadPoolExecutor(max_workers=1), store)  # starts its thread with the first call: never
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the store."""
+        return function(*args, **kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a simulation is built of: the real parts, or broken ones to see that it notices."""
+
+    store: type[Store] = Store
+    ledger: type[DirectLedger] = DirectLedger
+    pacer: type[Pacer] = Pacer
+    dispatcher: type[Dispatcher] = Dispatcher
+
+
+class Server:
+    """Receives requests, some of them after their client has gone, and decides their fate in the order of sending."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._scenario = history.scenario
+        self._luck = random.Random(-1 - history.scenario.seed)  # noqa: S311  no secret
+        self.invocation = 0
+        self.is_cut_off = False
+
+    async def put(self, row: Row) -> Reply:
+        """Answer a request as its fate wants."""
+        if self.is_cut_off:
+            await anyio.sleep_forever()
+        requests = self._history.requests
+        request = Request(len(requests), self.invocation, row.row, row.key, row.body, virtual.now())
+        requests.append(request)
+        fate, latency = self._fate(row), self._luck.uniform(0, self._scenario.latency)
+        later = TIMEOUT + self._luck.uniform(2, 4) if fate.late else latency / 4
+        if fate.applies or fate.late:
+            asyncio.get_running_loop().call_later(later, self._apply, request)
+        try:
+            if seconds := TIMEOUT if fate.hangs else latency:
+                await anyio.sleep(seconds)
+            request.reply = fate.reply or acknowledgement(request)
+        finally:
+            request.ended = virtual.now()
+        return request.reply
+
+    def _fate(self, row: Row) -> Fate:
+        chance, since, until, kind = self._luck.random(), *self._scenario.outage
+        if self._scenario.is_calm(self.invocation):
+            return Fate(answer(422)) if row.row in self._scenario.refused else ACKNOWLEDGED
+        if since <= virtual.now() < until:
+            return FAULTS[kind]
+        for name, share in self._scenario.faults.items():
+            chance -= share
+            if chance < 0:
+                return (FAULTS | STOPPERS)[name]
+        if row.row in self._scenario.refused:
+            return Fate(answer(422))
+        return LATE if chance < self._scenario.late else ACKNOWLEDGED
+
+    def _apply(self, request: Request) -> None:
+        request.applied = virtual.now()
+
+
+def acknowledgement(request: Request) -> Reply:
+    """Return the acknowledgement that only this request gets."""
+    return Reply(200, "", execution=Execution("COMPLETED", request.word, "", "", ()))
+
+
+class Simulation:
+    """Plays one seed in a folder of its own."""
+
+    def __init__(self, seed: int, folder: Path, parts: Parts) -> None:
+        self._parts = parts
+        self._scenario = scenario(seed)
+        write_rows(folder / "rows.csv", self._scenario.executions)
+        self._source = locate(folder / "rows.csv")
+        self._files = Files(folder / "report.csv", folder / "ledger", folder / "spool")
+        self.history = History(self._scenario, list(read(self._source)))
+        self._server = Server(self.history)
+
+    async def play(self) -> None:
+        """Run until done: the disturbed invocations, an undisturbed one, and one that should find nothing to do."""
+        for number in range(len(self._scenario.disturbed) + 2):
+            self.history.invocations.append(Invocation(number, virtual.now()))
+            self._server.invocation, self._server.is_cut_off = number, False
+            await self._invoke(self._scenario.ending(number))
+            await anyio.sleep(1.5)
+
+    async def _invoke(self, ending: Ending) -> None:
+        store = self._parts.store(self._files.ledger)
+        running = asyncio.ensure_future(self._run(store, ending))
+        try:
+            await asyncio.wait({running}, timeout=ending.killed_at)
+            if not running.done():
+                self._server.is_cut_off = self._now.is_killed = True
+                store.close()  # nothing is committed from here on
+                running.cancel()
+                await asyncio.wait({running})
+            with suppress(asyncio.CancelledError):
+                if not self._now.is_killed:
+                    running.result()
+                else:
+                    running.exception()
+        finally:
+            store.close()
+        self._now.ended = virtual.now()
+
+    @property
+    def _now(self) -> Invocation:
+        return self.history.invocations[-1]
+
+    async def _run(self, store: Store, ending: Ending) -> None:
+        """Do what `pipeline.run` does."""
+        options = self._scenario.options(self._now.number)
+        if self._now.number and self.history.invocations[-2].is_killed:
+            self._look(store, self._now.number - 1)
+        plan = plan_run(
+            store,
+            self._source,
+            options,
+            target=TARGET,
+            files=self._files,
+            now=virtual.now(),
+            stopping=lambda: False,
+        )
+        self._now.is_finished = plan.is_finished
+        if ending.killed_when == "planned":
+            self._die()
+        if plan.is_finished:
+            run = close_finished(store, plan.run, now=virtual.now(), command="again", rate=options.rate)
+            self._now.exit_code = run.exit_code
+            self._look(store, self._now.number)
+            return
+        sent = await self._send(store, plan, options, ending)
+        if ending.killed_when == "sent":
+            self._die()
+        run = close_run(store, plan.run, sent.stop, sent.tally, now=virtual.now(), command="again", rate=options.rate)
+        self._now.exit_code, self._now.counted = run.exit_code, sent.tally.requests
+        self._look(store, self._now.number)
+
+    def _die(self) -> None:
+        self._now.is_killed = True
+        raise asyncio.CancelledError
+
+    async def _send(self, store: Store, plan: Plan, options: RunOptions, ending: Ending) -> Sent:
+        """Do what `sending.send` does, reading without a thread and by this loop's clock."""
+        ledger, limited, brake = self._parts.ledger(store), Limit(options.limit), Brake()
+        parts = due(store, plan, self._source, self._scenario.step)
+
+        async def feed() -> list[Row] | None:
+            await anyio.lowlevel.checkpoint()
+            return limited.cut(next(parts, None))
+
+        dispatcher = self._parts.dispatcher(
+            options,
+            feed,
+            put=lambda row: self._put(row, dispatcher),
+            pacer=self._parts.pacer(options.rate, anyio.current_time),
+            record=ledger.record,
+            room=ledger.room,
+            tell=self._tell,
+            now=virtual.now,
+            wall=virtual.now,
+            chance=random.Random(self._scenario.seed).random,  # noqa: S311  no secret
+        )
+        try:
+            async with anyio.create_task_group() as around:
+                around.start_soon(ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE))
+                with anyio.CancelScope() as sending:
+                    brake.attach(dispatcher, sending)
+                    around.start_soon(stop_in_time, dispatcher, sending, options)
+                    around.start_soon(self._signal, brake, ending)
+                    await dispatcher.run()
+                around.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await ledger.flush(plan.run.id)
+        stop = dispatcher.stopped
+        if stop is None and limited.was_reached:
+            stop = Stop(10, "interrupted", "the limit was reached")
+        return Sent(stop, dispatcher.tally)
+
+    async def _put(self, row: Row, dispatcher: Dispatcher) -> Reply:
+        self._now.is_overfull |= dispatcher._order.inside > max(4 * self._scenario.max_in_flight, 11)
+        try:
+            return await self._server.put(row)
+        finally:
+            self._now.saw_outage |= dispatcher.health.is_outage
+
+    async def _signal(self, brake: Brake, ending: Ending) -> None:
+        if ending.stopped_at is None:
+            return
+        await anyio.sleep(ending.stopped_at)
+        self._now.signalled_at = virtual.now()
+        brake.pull_for(SIGTERM)
+        if ending.insisted_after is not None:
+            await anyio.sleep(ending.insisted_after)
+            brake.slam()
+
+    def _tell(self, event: str, **_: object) -> None:
+        if event == "stopping" and self._now.stopped_at is None:
+            self._now.stopped_at = virtual.now()
+
+    def _look(self, store: Store, after: int) -> None:
+        run = store.runs()[-1]
+        lines = tuple(
+            Line(row, (workflow, execution), outcome, attempts, disposition, bool(doubtful))
+            for row, _, workflow, execution, _, outcome, _, attempts, _, disposition, *_, doubtful, _, _ in store.lines(
+                run.id
+            )
+        )
+        found = store._db.execute("SELECT workflow, execution, digest FROM acknowledged")
+        acknowledged = {(workflow, execution): digest for workflow, execution, digest in found}
+        risks = frozenset(store.order_risks(run.id))
+        self.history.snapshots.append(Snapshot(virtual.now(), after, lines, risks, acknowledged))
+
+
+def read(source: Source) -> Iterator[Row]:
+    """Read the rows of the input, all of which are valid."""
+    with open_input(source) as content:
+        for row in content.rows(None):
+            assert isinstance(row, Row)
+            yield row
+
+
+def due(store: Store, plan: Plan, source: Source, step: int) -> Iterator[list[Row]]:
+    """Give the due rows, some at a time, once the ledger knows that they may be sent: as `sending.due_rows` does."""
+    wanted = store.due(plan.run.id, 1, plan.run.rows)
+    rows = [row for row in read(source) if row.row in wanted]
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        store.mark(plan.run.id, part[-1].row)
+        yield part
+
+
+def simulate(seed: int, folder: Path, parts: Parts | None = None) -> History:
+    """Play a seed in virtual time and return what happened."""
+    simulation = Simulation(seed, folder, parts or Parts())
+    virtual.run(simulation.play)
+    return simulation.history

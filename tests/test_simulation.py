@@ -1,0 +1,80 @@
+"""Whole runs in virtual time: hundreds of seeds, every rule, and mistakes that must not go unnoticed.
+
+`BULKSYNC_SEEDS=5000` plays more than the usual 200; `BULKSYNC_FIRST_SEED=4711 BULKSYNC_SEEDS=1` plays one again.
+"""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.broken import BROKEN
+from tests.invariants import RULES, violations
+from tests.simulation import FAULTS, LATE, STOPPERS, History, Parts, scenario, simulate
+
+SEEDS = int(os.environ.get("BULKSYNC_SEEDS", "200"))
+FIRST = int(os.environ.get("BULKSYNC_FIRST_SEED", "0"))
+
+PARTS = min(SEEDS, 20)
+"""Into how many tests the seeds are split, so that several processes can share them."""
+
+
+def played(seed: int, folder: Path, parts: Parts | None = None) -> History:
+    """Play a seed in a folder of its own."""
+    own = folder / str(seed)
+    own.mkdir()
+    return simulate(seed, own, parts)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_rule_holds(part: int, tmp_path: Path) -> None:
+    """Whatever the server does and whenever the run is killed or stopped: no rule is broken, and repeats finish it."""
+    broken = {}
+    for seed in range(FIRST + part, FIRST + SEEDS, PARTS):
+        if found := violations(played(seed, tmp_path)):
+            broken[seed] = found[:5]
+    assert broken == {}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_same_seed_plays_the_same_game(seed: int, tmp_path: Path) -> None:
+    """A seed that fails can be played again: the server sees the same requests at the same times."""
+    first, second = (played(seed, tmp_path / name) for name in made(tmp_path, "first", "second"))
+    assert first.log == second.log
+    assert [snapshot.lines for snapshot in first.snapshots] == [snapshot.lines for snapshot in second.snapshots]
+
+
+def made(folder: Path, *names: str) -> tuple[str, ...]:
+    """Make folders, and return their names."""
+    for name in names:
+        (folder / name).mkdir()
+    return names
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_no_mistake_goes_unnoticed(name: str, tmp_path: Path) -> None:
+    """Each deliberately broken part breaks the rule that is about it, within twenty seeds."""
+    mistake = BROKEN[name]
+    assert any([*mistake.rule(played(seed, tmp_path, mistake.parts))] for seed in range(20))
+
+
+def test_no_rule_is_idle() -> None:
+    """For each rule there is a mistake that it notices."""
+    assert {mistake.rule for mistake in BROKEN.values()} == set(RULES)
+
+
+def test_the_seeds_are_varied(tmp_path: Path) -> None:
+    """Sixty seeds bring kills, every way to end, every fault, and inputs with one execution and with many."""
+    codes: Counter[object] = Counter()
+    errors: Counter[str] = Counter()
+    for seed in range(60):
+        history = played(seed, tmp_path)
+        codes.update(one.exit_code for one in history.invocations)
+        errors.update(request.reply.error if request.reply else "none" for request in history.requests)
+    assert set(codes) >= {None, 0, 3, 4, 5, 6, 10, 12, 143}
+    assert set(errors) >= {"none", ""} | {
+        fate.reply.error for fate in [LATE, *FAULTS.values(), *STOPPERS.values()] if fate.reply
+    }
+    assert {len(set(scenario(seed).executions)) > 1 for seed in range(60)} == {True, False}
