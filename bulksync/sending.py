@@ -100,6 +100,7 @@ async def send(
             pacer=Pacer(options.rate, anyio.current_time),
             record=ledger.record,
             room=ledger.room,
+            kept=ledger.kept,
             tell=tell,
         )
         try:

@@ -12,7 +12,7 @@ from bulksync.dispatcher.order import Order
 from bulksync.dispatcher.tries import Tries
 from bulksync.dispatcher.turns import Turns
 from bulksync.ledger import Store, sql
-from bulksync.model import Execution, Outcome, Reply, Result, Row, Stop
+from bulksync.model import Execution, Key, Outcome, Reply, Result, Row, Stop
 from bulksync.pacing import Pacer
 from bulksync.retry import Verdict
 from tests import invariants as rules
@@ -391,6 +391,13 @@ class LosesTheFirst(Store):
         super().commit(run, kept[1:] if len(kept) > 4 else kept)
 
 
+class TrustsItsMemory(DirectLedger):
+    """Takes what is recorded for what is kept."""
+
+    async def kept(self, key: Key) -> None:
+        """Wait for nothing."""
+
+
 class LosesTheLastBatch(DirectLedger):
     """Forgets what is not yet committed when the run ends."""
 
@@ -410,6 +417,7 @@ class Mistake:
 
 BROKEN = {
     "no order": Mistake(Parts(dispatcher=ordered_by(NoOrder)), rules.i07_one_request_of_an_execution_at_a_time),
+    "no order, by what is left": Mistake(Parts(dispatcher=ordered_by(NoOrder)), rules.i03_the_last_row_wins),
     "successor released after an unsettled row": Mistake(
         Parts(dispatcher=ordered_by(ReleasesUnsettled)), rules.nothing_overtakes_an_unsettled_row
     ),
@@ -452,7 +460,10 @@ BROKEN = {
     "killed run trusted": Mistake(Parts(store=TrustsTheKilled), rules.unsent_means_unsent),
     "rows left without an outcome": Mistake(Parts(store=LeavesNoOutcome), rules.i01_one_line_for_each_row),
     "no risk told": Mistake(Parts(store=TellsNoRisk), rules.order_risks_are_told),
-    "results left out of a batch": Mistake(Parts(store=LosesTheFirst), rules.i03_the_last_row_wins),
+    "results left out of a batch": Mistake(Parts(store=LosesTheFirst), rules.i05_attempts_are_requests),
+    "later rows sent before the earlier is kept": Mistake(
+        Parts(ledger=TrustsItsMemory), rules.i04_updates_are_applied_in_file_order
+    ),
     "last batch lost": Mistake(Parts(ledger=LosesTheLastBatch), rules.i10_a_finished_run_sends_nothing),
 }
 """By the mistake that was made."""

@@ -212,25 +212,14 @@ def i03_the_last_row_wins(history: History) -> Iterator[str]:
 
 
 def i04_updates_are_applied_in_file_order(history: History) -> Iterator[str]:
-    """Without late updates, the server never applies an earlier row of an execution after a later one.
-
-    Except again, after a kill that came between an answer and its commit: the ledger could not know better, sends the
-    row again, and everything behind it too.
-    """
+    """Without late updates, the server never applies an earlier row of an execution after a later one, kills or not."""
     if history.scenario.late:
         return
     for key, requests in by_key(history).items():
         applied = sorted((one for one in requests if one.applied is not None), key=lambda one: one.applied or 0.0)
         for before, after in pairwise(applied):
-            if before.row > after.row and not is_sent_again_after_kill(history, after, before):
+            if before.row > after.row:
                 yield f"{key[1]}: row {after.row} was applied after row {before.row}"
-
-
-def is_sent_again_after_kill(history: History, again: Request, overtaken: Request) -> bool:
-    """Whether a request is the second one for its row, and a kill came between the first and the second."""
-    killed = {one.number for one in history.invocations if one.is_killed}
-    first = [one for one in history.requests if one.row == again.row and one.number < overtaken.number]
-    return overtaken.invocation in killed and any(one.invocation in killed for one in first)
 
 
 # What is sent, and when

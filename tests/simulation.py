@@ -445,6 +445,7 @@ class Simulation:
             pacer=self._parts.pacer(options.rate, anyio.current_time),
             record=ledger.record,
             room=ledger.room,
+            kept=ledger.kept,
             tell=self._tell,
             now=virtual.now,
             wall=virtual.now,

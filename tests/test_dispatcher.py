@@ -144,6 +144,7 @@ async def play(
         pacer=Pacer(chosen.rate, anyio.current_time),
         record=played.results.append,
         room=room or at_once,
+        kept=lambda _: at_once(),
         tell=lambda event, **fields: played.said.append((event, fields)),
         now=virtual.now,
         wall=virtual.now,

@@ -12,7 +12,7 @@ from bulksync.dispatcher.health import Health
 from bulksync.dispatcher.order import Feed, Order
 from bulksync.dispatcher.tries import Tries
 from bulksync.dispatcher.turns import Turns
-from bulksync.model import SETTLED, Outcome, Reply, Result, Row, Stop
+from bulksync.model import SETTLED, Key, Outcome, Reply, Result, Row, Stop
 from bulksync.options import RunOptions
 from bulksync.pacing import Pacer
 from bulksync.retry import REFUSALS, Verdict, backoff, over_budget
@@ -38,7 +38,7 @@ Tell = Callable[..., None]
 
 
 class Dispatcher:
-    """Brings rows to their outcome; *put* is the client's, *record* and *room* are the ledger's.
+    """Brings rows to their outcome; *put* is the client's; *record*, *room* and *kept* the ledger's.
 
     *now* is a monotonic clock and *wall* the time of day, both in seconds; *chance* draws from [0, 1).
     """
@@ -52,6 +52,7 @@ class Dispatcher:
         pacer: Pacer,
         record: Callable[[Result], None],
         room: Callable[[], Awaitable[None]],
+        kept: Callable[[Key], Awaitable[None]],
         tell: Tell,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -60,6 +61,7 @@ class Dispatcher:
         self._options = options
         self._put = put
         self._record = record
+        self._kept = kept
         self._tell = tell
         self._now = now
         self._wall = wall
@@ -104,6 +106,7 @@ class Dispatcher:
         """Make attempts until a reply is final, the attempts are used up, or the run stops."""
         tries = Tries(row)
         try:
+            await self._kept(row.key)
             while await self.turns.take(row.row):
                 verdict = await self._attempt(tries)
                 if not verdict.retry or tries.charged >= self._options.max_attempts:

@@ -11,7 +11,7 @@ import anyio
 
 from bulksync.errors import LockedError, StorageError
 from bulksync.ledger.store import Store
-from bulksync.model import Result
+from bulksync.model import Key, Result
 
 BATCH = 200
 """Results of one commit: SQLite takes over 200,000 a second this way, and a kill forgets no more of them."""
@@ -33,8 +33,10 @@ class Ledger:
         self._thread = thread
         self.store = store
         self._results: list[Result] = []
+        self._keys: set[Key] = set()
+        self._is_broken = False
         self._enough = asyncio.Event()
-        self._room = asyncio.Event()
+        self._flushed = asyncio.Event()
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method of the store on the ledger's thread; it is carried out even if the caller is cancelled."""
@@ -43,14 +45,25 @@ class Ledger:
     def record(self, result: Result) -> None:
         """Take what became of a row; a plain call, so that no cancellation comes between an answer and its record."""
         self._results.append(result)
+        self._keys.add(result.key)
         if len(self._results) >= BATCH:
             self._enough.set()
 
     async def room(self) -> None:
         """Wait until the disk has caught up; at once where it is not far behind."""
         while len(self._results) >= BEHIND:
-            self._room.clear()
-            await self._room.wait()
+            self._flushed.clear()
+            await self._flushed.wait()
+
+    async def kept(self, key: Key) -> None:
+        """Wait until what was recorded of an execution is committed.
+
+        A later row of it may go only then: after a kill a repeat would send the earlier one again, behind the later.
+        """
+        while key in self._keys and not self._is_broken:
+            self._enough.set()
+            self._flushed.clear()
+            await self._flushed.wait()
 
     async def keep(self, run: int, on_failure: Callable[[], None]) -> None:
         """Commit what is recorded, until cancelled or until it fails; then say so, and leave the rest to `flush`."""
@@ -60,6 +73,8 @@ class Ledger:
             try:
                 await self.flush(run)
             except StorageError:
+                self._is_broken = True
+                self._flushed.set()
                 on_failure()
                 return
 
@@ -71,7 +86,8 @@ class Ledger:
             with anyio.CancelScope(shield=True):  # half-known results would be sent again
                 await self.call(self.store.commit, run, batch)
                 del self._results[: len(batch)]
-        self._room.set()
+                self._keys = {result.key for result in self._results}
+        self._flushed.set()
 
 
 @asynccontextmanager

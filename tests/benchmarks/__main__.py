@@ -139,12 +139,13 @@ REPLY = Reply(200, "", execution=Execution("CREATED", "", "", "", ()))
 ROWS = [Row(n, n, "w", str(n), None, b"{}") for n in range(1, 8001)]
 async def put(row): return REPLY
 async def room(): pass
+async def kept(key): pass
 async def main():
     chunks = iter([ROWS[n:n + 1000] for n in range(0, 8000, 1000)])
     async def feed(): return next(chunks, None)
     pacer = Pacer(1000.0, time.monotonic)
     dispatcher = Dispatcher(RunOptions(rate=1000.0), feed, put=put, pacer=pacer, record=lambda result: None, room=room,
-                            tell=lambda *event, **fields: None)
+                            kept=kept, tell=lambda *event, **fields: None)
     wall, cpu = time.monotonic(), time.process_time()
     await dispatcher.run()
     print((time.process_time() - cpu) / (time.monotonic() - wall))
