@@ -2,8 +2,8 @@
 
 import ipaddress
 import math
+import os
 import re
-import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -251,7 +251,8 @@ def read_configuration(path: Path, *, required: bool) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            if stat.S_IMODE(path.stat().st_mode) & 0o022:
+            status = os.fstat(file.fileno())
+            if status.st_mode & 0o022 or status.st_uid not in (0, os.geteuid()):
                 raise UsageError(f"{path} can be written by others, so it is not read", f"chmod go-w {path}")
             values = tomllib.load(file)
     except FileNotFoundError:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from bulksync.errors import InputError, UsageError
 from bulksync.ledger import Run, Store
-from bulksync.model import InvalidRow, Row
+from bulksync.model import InvalidRow, Outcome, Row
 from bulksync.options import RunOptions
 from bulksync.reader import Source, fingerprint, open_input
 from bulksync.report import STDOUT
@@ -41,7 +41,8 @@ class Files:
 class Plan:
     """What is to be done: *due* rows of *run*; *finished* is the run as it stood where nothing is left to do.
 
-    *invalid* counts the invalid rows of the input; *fatal* says that the rows behind one of them cannot be told apart.
+    *invalid* counts the invalid rows of the input; *fatal* says that the rows behind one of them cannot be told apart,
+    *is_known* that an earlier invocation of the run has had an acknowledgement.
     """
 
     run: Run
@@ -49,6 +50,7 @@ class Plan:
     invalid: int
     fatal: bool = False
     continued: bool = False
+    is_known: bool = False
 
     @property
     def is_finished(self) -> bool:
@@ -142,7 +144,9 @@ def continue_run(store: Store, run: Run, look: dict[str, Any], *, retry_rejected
     store.set_reading(run.id, run.rows, reading)
     store.reopen(run.id, retry_rejected=retry_rejected)
     due = store.count_due(run.id)
-    return Plan(replace(run, reading=reading), due, reading["invalid"], reading["fatal"], continued=True)
+    is_known = Outcome.UPDATED in store.counts(run.id, "outcome")
+    run = replace(run, reading=reading)
+    return Plan(run, due, reading["invalid"], reading["fatal"], continued=True, is_known=is_known)
 
 
 def run_name(now: float) -> str:

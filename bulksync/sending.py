@@ -101,6 +101,7 @@ async def send(
             record=ledger.record,
             room=ledger.room,
             kept=ledger.kept,
+            is_known=plan.is_known,
             tell=tell,
         )
         try:

@@ -446,6 +446,7 @@ class Simulation:
             record=ledger.record,
             room=ledger.room,
             kept=ledger.kept,
+            is_known=plan.is_known,
             tell=self._tell,
             now=virtual.now,
             wall=virtual.now,

@@ -109,6 +109,7 @@ async def play(
     chunk: int = 100,
     room: Callable[[], Awaitable[None]] | None = None,
     chance: Callable[[], float] | None = None,
+    is_known: bool = False,
     **options: Any,
 ) -> Played:
     """Send rows to a scripted server; *during* happens meanwhile."""
@@ -145,6 +146,7 @@ async def play(
         record=played.results.append,
         room=room or at_once,
         kept=lambda _: at_once(),
+        is_known=is_known,
         tell=lambda event, **fields: played.said.append((event, fields)),
         now=virtual.now,
         wall=virtual.now,
@@ -373,6 +375,12 @@ def test_refusals_are_believed_after_a_success(status: int) -> None:
     assert done.outcomes == {
         number: ("rejected", f"http_{status}") if number in refused else ("updated", "") for number in range(1, 101)
     }
+
+
+def test_refusals_are_believed_where_the_key_has_worked_before() -> None:
+    """Where an earlier invocation had a success, rows that are all refused are rejected; no repeat is asked for."""
+    done = played(rows(range(20)), answers(refusal(404)), is_known=True)
+    assert (done.stop, done.counts) == (None, {"rejected": 20})
 
 
 def test_when_every_row_was_refused() -> None:

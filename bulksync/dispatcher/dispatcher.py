@@ -40,7 +40,8 @@ Tell = Callable[..., None]
 class Dispatcher:
     """Brings rows to their outcome; *put* is the client's; *record*, *room* and *kept* the ledger's.
 
-    *now* is a monotonic clock and *wall* the time of day, both in seconds; *chance* draws from [0, 1).
+    *is_known* says that the key and the address have worked before, so that a 403 or 404 is the row's own from the
+    first one on. *now* is a monotonic clock and *wall* the time of day, both in seconds; *chance* draws from [0, 1).
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class Dispatcher:
         room: Callable[[], Awaitable[None]],
         kept: Callable[[Key], Awaitable[None]],
         tell: Tell,
+        is_known: bool = False,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._options = options
         self._put = put
+        self._is_known = is_known
         self._record = record
         self._kept = kept
         self._tell = tell
@@ -170,7 +173,7 @@ class Dispatcher:
         try:
             while not self.health.is_proven and (row := await self._next_unless_all_refused(refused)) is not None:
                 result = await self._carry(row)
-                is_refusal = result.outcome is Outcome.REJECTED and result.status in REFUSALS
+                is_refusal = result.outcome is Outcome.REJECTED and result.status in REFUSALS and not self._is_known
                 refused_in_a_row = refused_in_a_row + 1 if is_refusal else 0
                 lost_in_a_row = lost_in_a_row + 1 if result.error == "connection_lost" else 0
                 if is_refusal:
