@@ -1,5 +1,6 @@
 """The connections to the API, and the one request that an attempt is."""
 
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -152,14 +153,14 @@ def failed_reply(error: Exception) -> Reply:
         case aiohttp.ClientConnectorSSLError():
             return Reply(None, "tls_failed", clean(f"TLS: {error.os_error}", MAX_DETAIL))
         case aiohttp.ClientProxyConnectionError():
-            return Reply(None, "proxy_failed", f"no connection to the proxy: {error.os_error.strerror or 'refused'}")
+            return Reply(None, "proxy_failed", f"no connection to the proxy: {reason_of(error.os_error)}")
         case aiohttp.ClientHttpProxyError(status=407):
             # A refusal as of the API itself, not an outage: asking the proxy again would not help.
             return Reply(407, "http_407", "the proxy asks for a user and a password")
         case aiohttp.ClientHttpProxyError():
             return Reply(None, "proxy_failed", f"the proxy answered {error.status}")
         case aiohttp.ClientConnectorError():
-            return Reply(None, "connect_failed", f"no connection: {error.os_error.strerror or type(error).__name__}")
+            return Reply(None, "connect_failed", f"no connection: {reason_of(error.os_error)}")
         case aiohttp.ConnectionTimeoutError():
             return Reply(None, "connect_timeout", "no connection in time")
         case TimeoutError():
@@ -172,3 +173,8 @@ def failed_reply(error: Exception) -> Reply:
             return Reply(None, "connection_lost", f"connection lost: {error}")
         case _:
             return Reply(None, "connection_lost", f"connection lost: {type(error).__name__}")
+
+
+def reason_of(error: OSError) -> str:
+    """Return what the system says of an error; the event loops word it each in their own way."""
+    return os.strerror(error.errno) if error.errno else type(error).__name__
