@@ -2,12 +2,18 @@
 
 import mmap
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.program import CANARY, KEY
+
+# A suite started by nohup or cron must see the same as one started from a terminal.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 
 INPUTS_WITH_KEY = ("key", "*.key")
 """Files that may hold the key: a test wrote it there to be read by the program."""
