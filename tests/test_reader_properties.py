@@ -100,7 +100,7 @@ def test_whatever_is_said_can_be_printed(tmp_path: Path, data: bytes, told: Form
 @given(st.binary(max_size=60), st.integers(0, 200), st.integers(0, 255))
 def test_any_gzip(tmp_path: Path, rest: bytes, at: int, byte: int) -> None:
     """Damaged or cut-off gzip is refused or read, never a crash."""
-    data = bytearray(gzip.compress(f"workflowId,executionId,status\n{W},{E},RUNNING\n".encode()) + rest)
+    data = bytearray(gzip.compress(f"workflowId,executionId,status\n{W},{E},RUNNING\n".encode(), mtime=0) + rest)
     data[at % len(data)] = byte
     path = tmp_path / "input.gz"
     path.write_bytes(data)
