@@ -64,7 +64,9 @@ class Tale:
 def arrivals(folder: Path) -> list[tuple[str, int]]:
     """Return each applied update as execution and turn, in the order of application."""
     log = folder / "log"
-    lines = map(orjson.loads, log.read_bytes().splitlines()) if log.exists() else []
+    text = log.read_bytes() if log.exists() else b""
+    whole = text[: text.rfind(b"\n") + 1]  # the sandbox may be writing the next line just now
+    lines = map(orjson.loads, whole.splitlines())
     return [(line["execution_id"], line["body"]["metadata"]["turn"]) for line in lines if line["applied"]]
 
 
