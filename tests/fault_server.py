@@ -152,6 +152,11 @@ def bomb() -> bytes:
     return message(body, headers={"Content-Encoding": "gzip"})
 
 
+async def bombed(_: asyncio.StreamReader, writer: asyncio.StreamWriter, __: Request) -> None:
+    """Send the bomb."""
+    writer.write(bomb())
+
+
 def chunked(data: bytes) -> bytes:
     """Return the head and the first chunk of an answer; the last chunk is missing."""
     return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(data), data)
@@ -263,11 +268,18 @@ async def read_head(reader: asyncio.StreamReader, connection: int) -> Request | 
 
 @asynccontextmanager
 async def serve(
-    *script: Behaviour, then: Behaviour = valid, idle: float = LIFETIME, tls: ssl.SSLContext | None = None
+    *script: Behaviour,
+    then: Behaviour = valid,
+    idle: float = LIFETIME,
+    tls: ssl.SSLContext | None = None,
+    at: socket.socket | None = None,
 ) -> AsyncIterator[FaultServer]:
-    """Yield a server at its `url` on a free port; it closes a connection that was *idle* for so many seconds."""
+    """Yield a server at its `url`, on the port that *at* holds or on a free one.
+
+    It closes a connection that was *idle* for so many seconds.
+    """
     server = FaultServer(script, then, idle)
-    listening = await asyncio.start_server(server.connected, "127.0.0.1", 0, ssl=tls)
+    listening = await asyncio.start_server(server.connected, sock=at or socket.create_server(("127.0.0.1", 0)), ssl=tls)
     server.url = f"{'https' if tls else 'http'}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     async with listening:
         try:

@@ -221,6 +221,7 @@ async def test_a_body_may_be_refused_before_it_is_sent() -> None:
     assert await reply_to(faults.early_413, large) == Reply(413, "http_413", "too large")
 
 
+@pytest.mark.fault(29, "512 MiB, a gzip bomb, 500 headers")
 @pytest.mark.parametrize(
     "behaviour",
     [faults.endless, raw(faults.message(length=10**15) + bytes(10**6)), None],
@@ -305,6 +306,7 @@ async def test_no_answer_reaches_another_row() -> None:
         assert await put(row(200)) == ACKNOWLEDGED
 
 
+@pytest.mark.fault(31, "idle connections closed as they are used")
 async def test_the_keep_alive_race_costs_no_request_twice() -> None:
     """Where the server closes idle connections just as they are used, each arrival is one attempt and its reply."""
     async with serve(idle=0.05) as server, client(server.url) as put:
@@ -326,6 +328,7 @@ async def test_a_shorter_keepalive_avoids_the_race() -> None:
     assert len(server.requests) == 10
 
 
+@pytest.mark.fault(15, "redirect to another origin")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_never_followed(status: int) -> None:
     """Neither the key nor the row reaches the place that a redirect names."""
@@ -683,6 +686,7 @@ async def test_a_certificate_that_is_trusted(trusted: Authority) -> None:
 UNVERIFIED = "certificate: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
 
 
+@pytest.mark.fault(13, "certificate self-signed, expired or of another host")
 @pytest.mark.parametrize(
     ("name", "days", "is_trusted", "reason"),
     [
@@ -704,6 +708,7 @@ async def test_a_certificate_that_is_not(
     assert server.requests == []
 
 
+@pytest.mark.fault(13, "certificate self-signed, expired or of another host")
 async def test_a_certificate_that_signed_itself(trusted: Authority) -> None:
     """A certificate that nobody else vouches for is not believed."""
     async with serve(tls=trusted.tls(self_signed=True)) as server, client(server.url) as put:

@@ -579,6 +579,7 @@ def test_retries_take_turns() -> None:
     assert fullest([request.started for request in done.requests]) <= 50
 
 
+@pytest.mark.fault(22, "429 with Retry-After")
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("retry_after", [0.5, 7, 299])
 def test_retry_after_holds_everyone(status: int, retry_after: float) -> None:
@@ -597,6 +598,7 @@ def test_retry_after_holds_everyone(status: int, retry_after: float) -> None:
     assert done.dispatcher.tally.time_went["hold"] >= retry_after
 
 
+@pytest.mark.fault(23, "429 without a usable Retry-After")
 def test_429_without_retry_after_holds_everyone_too() -> None:
     """Half a second at least where the server does not say how long."""
 
@@ -617,6 +619,7 @@ def test_503_without_retry_after_holds_its_row_only() -> None:
     assert max(gaps[:250]) < 0.05
 
 
+@pytest.mark.fault(23, "429 without a usable Retry-After")
 def test_a_hold_longer_than_allowed_stops_the_run() -> None:
     """A server that asks for more than --max-retry-after is asked again by the next run: exit code 6."""
     done = played(rows(range(500)), by_row({100: refusal(429, 301)}), rate=100)
@@ -700,6 +703,7 @@ KINDS = {
 }
 
 
+@pytest.mark.fault(9, "connection refused for a while")
 @pytest.mark.parametrize(
     ("kind", "size"), [("refused", 40_000), ("gateway", 40_000), ("hangs", 40_000), ("busy", 12_000)]
 )
@@ -712,6 +716,7 @@ def test_an_outage_of_ten_minutes_costs_no_row(kind: str, size: int) -> None:
     assert done.ended < size / 100 + 600 + 90
 
 
+@pytest.mark.fault(10, "connection refused for longer than --max-outage")
 @pytest.mark.parametrize(
     ("reply", "delay", "error"),
     [
@@ -734,6 +739,7 @@ def test_an_outage_longer_than_allowed_stops_the_run(reply: Reply, delay: float,
     assert set(outcomes.values()) <= {("updated", ""), asked, ("unsent", "aborted_outage")}
 
 
+@pytest.mark.fault(9, "connection refused for a while")
 def test_a_server_that_is_away_from_the_start() -> None:
     """A refused first connection is asked again until the server is there, one request at a time."""
 
@@ -747,6 +753,7 @@ def test_a_server_that_is_away_from_the_start() -> None:
     assert sum(request.started < 300 for request in done.requests) < 60
 
 
+@pytest.mark.fault(24, "503 for three in ten")
 def test_bad_luck_is_no_outage() -> None:
     """A third of all answers are 503, for ever: no hold, and no row is spared its attempts."""
     luck = random.Random(7)  # noqa: S311  no secret
@@ -793,6 +800,7 @@ def broken_for(broken: set[int]) -> Answer:
     return answer
 
 
+@pytest.mark.fault(56, "a fault of ours in one row")
 def test_a_fault_of_ours_costs_one_row() -> None:
     """A row over which our own code fails is unknown where it was in flight, and the others go on."""
     done = played(rows(range(100)), broken_for({5, 6, 50}))
