@@ -26,6 +26,7 @@ from bulksync.options import (
     RenderOptions,
     RunOptions,
     SandboxOptions,
+    check_proxy,
     read_configuration,
     show_rate,
     target_of,
@@ -80,6 +81,7 @@ def run(
         key=SecretStr("sandbox") if options.sandbox else api_key(options),
         command=repeated_command(sys.argv[1:]),
     )
+    check_proxy(job.target, options.proxy, allow_http=options.allow_http)
     if options.dry_run:
         say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
         return check(input, options=options)

@@ -236,6 +236,17 @@ def target_of(base_url: str, *, allow_http: bool) -> str:
     return url
 
 
+def check_proxy(target: str, proxy: str | None, *, allow_http: bool) -> None:
+    """Raise UsageError where a plain http *target* would take the API key in clear text to a proxy elsewhere."""
+    if proxy is None or allow_http or not target.startswith("http://"):
+        return
+    if not _is_loopback(urlsplit(proxy).hostname or ""):
+        raise UsageError(
+            "--proxy would carry the API key in clear text to another host",
+            "use an https:// target, or add --allow-http",
+        )
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -62,6 +62,10 @@ def test_help_shows_every_option(tmp_path: Path) -> None:
         (["run", "rows.csv", "--max-in-flight", "0"], "--max-in-flight: Input should be greater than or equal to 1"),
         (["run", "rows.csv", "--base-url", "http://example.com"], "would send the API key in clear text"),
         (["run", "rows.csv", "--base-url", "https://u:p@example.com"], "must have no user"),
+        (
+            ["run", "rows.csv", "--base-url", "http://127.0.0.1:9", "--proxy", "http://proxy.example:3128"],
+            "--proxy would carry the API key in clear text to another host",
+        ),
         (["run", "rows.csv", "-o", "rows.csv", "--sandbox"], "--output rows.csv is the input too"),
         (["run", "-", "--sandbox"], "stdin has no extension to tell its format by"),
         (["run", "rows.csv", "--config", "nope.toml"], "nope.toml does not exist"),
