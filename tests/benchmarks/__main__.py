@@ -46,7 +46,7 @@ def compare_with_peers(url: str, folder: Path) -> str:
     us = median(costs["bulksync"])
     lines = [
         f"{name} | {cost.rows:,} | {cost.rate:,.0f} | {us.rate / cost.rate:.2f} | {cost.cpu_per_row:,.0f} |"
-        f" {us.cpu_per_row / cost.cpu_per_row:.2f} | {cost.peak:,.0f}"
+        f" {us.cpu_per_row / cost.cpu_per_row:.2f} | {cost.peak / 1e6:,.0f}"
         for name, cost in ((name, median(found)) for name, found in costs.items())
     ]
     lines += [f"{peer.name} | not installed: {peer.missing} | | | | |" for peer in PEER_LIST if peer not in peers]
@@ -81,7 +81,7 @@ def growth(url: str, folder: Path) -> str:
         cost = median([measured(ours(url, rows), count, folder) for _ in range(3 if count < LARGE else 1)])
         first = first or cost
         lines.append(
-            f"{count:,} | {cost.rate:,.0f} | {cost.cpu_per_row:,.0f} | {cost.peak:,.0f} |"
+            f"{count:,} | {cost.rate:,.0f} | {cost.cpu_per_row:,.0f} | {cost.peak / 1e6:,.0f} |"
             f" {(cost.wall / count) / (first.wall / first.rows):.2f}"
         )
         for path in folder.glob(f"rows-{count}.csv*"):

@@ -1,8 +1,9 @@
 """What a command costs: wall time, CPU and memory, of it and of everything it started."""
 
+import json
 import os
 import subprocess
-import time
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,12 @@ ROOT = Path(__file__).parent.parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one run of a command cost."""
+    """What one run of a command cost: seconds of wall and CPU time, and bytes at its peak."""
 
     rows: int
     wall: float
     cpu: float
-    peak: float
+    peak: int
 
     @property
     def rate(self) -> float:
@@ -32,15 +33,13 @@ class Cost:
 
 def measured(command: Sequence[str], rows: int, folder: Path, codes: Sequence[int] = (0,)) -> Cost:
     """Run a command to its end and return what it cost; RuntimeError where it fails."""
-    started = time.monotonic()
+    launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("spent.py")), "spent"]
     with (folder / "output").open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=output, stderr=output)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.monotonic() - started
-    if process.returncode not in codes:
-        raise RuntimeError(f"{command[0]} ended with {process.returncode}: {(folder / 'output').read_text()[-800:]}")
-    return Cost(rows, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+        subprocess.run([*launcher, *command], cwd=folder, env=environment(), stdout=output, stderr=output, check=True)
+    spent = json.loads((folder / "spent").read_text())
+    if (code := spent.pop("code")) not in codes:
+        raise RuntimeError(f"{command[0]} ended with {code}: {(folder / 'output').read_text()[-800:]}")
+    return Cost(rows, **spent)
 
 
 def environment() -> dict[str, str]:
