@@ -10,6 +10,7 @@ Whatever a behaviour leaves open is used for the next request; everything ends w
 """
 
 import asyncio
+import gzip
 import json
 import os
 import re
@@ -169,6 +170,7 @@ two_lengths = raw(lambda request: message(acknowledgement(request), headers={"co
 bad_status_line = raw(b"HTTP/1.1 OK 200\r\n\r\n")
 many_headers = raw(lambda request: message(acknowledgement(request), headers={f"X-{n}": "x" for n in range(500)}))
 long_header = raw(lambda request: message(acknowledgement(request), headers={"X-Long": "x" * 20_000}))
+packed = raw(lambda request: message(gzip.compress(acknowledgement(request)), headers={"Content-Encoding": "gzip"}))
 wrong_id = answer(id="ffffffff-ffff-4fff-8fff-ffffffffffff")
 
 

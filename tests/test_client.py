@@ -179,7 +179,7 @@ BEHAVIOURS: dict[str, tuple[Behaviour, Reply]] = {
     "an integer of 5,000 digits": (answer(body=b'{"id":' + b"1" * 5_000 + b"}"), NO_JSON),
     "no UTF-8": (answer(body=b'{"id":"\xff\xfe"}'), NO_JSON),
     "a lone surrogate": (answer(body=b'{"id":"\\ud800"}'), NO_JSON),
-    "packed unasked": (raw(faults.message(b"\x1f\x8b\x08", headers={"Content-Encoding": "gzip"})), NO_JSON),
+    "packed unasked": (faults.packed, NO_JSON),
     "301": (
         answer(301, b"", {"Location": "https://elsewhere.example/x?y"}),
         Reply(301, "redirect_refused", "answered 301, to https://elsewhere.example"),

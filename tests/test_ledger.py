@@ -567,7 +567,9 @@ LEFT = "it was left as it is"
 def test_a_file_that_is_no_whole_ledger_of_ours_is_left_as_it_is(harm: Any, message: str, path: Path) -> None:
     """Another format, damage and strangers' files are refused, and kept byte for byte."""
     with closing(Store(path)) as store:
-        begin_rows(store, 500)
+        run = begin_rows(store, 500)
+        store.leave(run, error="interrupted", detail="")
+        store.end(run, ended=1.0, exit_code=10, summary={})
     harm(path)
     path.chmod(0o640)
     before = path.read_bytes()

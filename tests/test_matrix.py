@@ -172,6 +172,7 @@ async def test_an_update_that_is_applied_late(tmp_path: Path) -> None:
 async def test_a_server_that_comes_up_later(tmp_path: Path) -> None:
     """Attempts that nobody listened to are not counted against the row, and the run goes on when somebody does."""
     write_rows(tmp_path / "rows.csv", range(3))
+    (tmp_path / "said").touch()
     with socket.socket() as port:
         port.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{port.getsockname()[1]}"
@@ -602,7 +603,7 @@ async def test_text_that_would_do_something(tmp_path: Path) -> None:
     assert (ended.code, ended.rows[0]["detail"]) == (3, "'=cmd() red")
 
 
-@pytest.mark.fault(45, "input edited, or another target, between runs")
+@pytest.mark.fault(45, "repeat with edited input or another target")
 async def test_a_repeat_that_is_another_run(tmp_path: Path) -> None:
     """The same bytes to the same target are done; other bytes, or another target, are a run of their own."""
     async with serve() as server, serve() as other:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bulksync.errors import StoppedError
 from bulksync.sandbox import Sandbox, Settings, serve
+from bulksync.sending import Brake
 from bulksync.signals import heard
 from tests.program import execution, rows_of, write_rows
 from tests.watched import ran, running
@@ -197,6 +199,15 @@ async def test_a_signal_while_the_input_is_validated(name: str, tmp_path: Path) 
     async with serve(Settings()) as sandbox:
         assert (await ran(*call(sandbox), folder=tmp_path)).code == 0
         assert len(sandbox.log) == 1
+
+
+async def test_validation_that_ends_itself_for_a_signal() -> None:
+    """Whether the signal reaches the reading thread or the one who waits for it first makes no difference."""
+    brake = Brake()
+    with pytest.raises(StoppedError) as caught, brake.before_sending():
+        brake.pull_for(signal.SIGINT)
+        raise InterruptedError
+    assert caught.value.exit_code == 130
 
 
 @pytest.mark.fault(51, "stdin stalls")
