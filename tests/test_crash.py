@@ -167,7 +167,7 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
                     tale.too_late += 1
                     break
             finish(folder, url, tale)
-    print(f"\nseed {SEED}: {tale}")  # noqa: T201  the numbers that a reader of the log wants
+    print(f"\nseed {SEED}: {tale}")
     assert (tale.lost, tale.falsely_done) == (0, 0)
 
 

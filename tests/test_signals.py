@@ -204,9 +204,13 @@ async def test_a_signal_while_the_input_is_validated(name: str, tmp_path: Path) 
 async def test_validation_that_ends_itself_for_a_signal() -> None:
     """Whether the signal reaches the reading thread or the one who waits for it first makes no difference."""
     brake = Brake()
-    with pytest.raises(StoppedError) as caught, brake.before_sending():
+
+    def validate() -> None:
         brake.pull_for(signal.SIGINT)
         raise InterruptedError
+
+    with pytest.raises(StoppedError) as caught, brake.before_sending():
+        validate()
     assert caught.value.exit_code == 130
 
 
