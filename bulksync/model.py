@@ -171,4 +171,4 @@ class Result:
     finished: float | None = None
     duration: float | None = None
     doubtful: bool = False
-    digest: bytes = b""
+    digest: str = ""

@@ -180,7 +180,7 @@ def order_risks_are_told(history: History) -> Iterator[str]:
 # What the server holds
 
 
-def digest_of(history: History, row: int) -> bytes:
+def digest_of(history: History, row: int) -> str:
     """Return the digest of a row's payload."""
     return payload_digest(history.rows[row - 1])
 

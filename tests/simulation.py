@@ -255,7 +255,7 @@ class Snapshot:
     after: int
     lines: tuple[Line, ...]
     risks: frozenset[int]
-    acknowledged: dict[Key, bytes]
+    acknowledged: dict[Key, str]
 
 
 @dataclass(slots=True)

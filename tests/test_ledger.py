@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bulksync.errors import LockedError, StorageError
 from bulksync.ledger import Store, open_ledger, sql, timestamp
+from bulksync.ledger.file import check_sqlite
 from bulksync.ledger.writer import BATCH, BEHIND, Ledger
 from bulksync.model import Execution, InvalidRow, Outcome, Result, Row, Step
 from tests.program import WORKFLOW, execution
@@ -50,9 +51,9 @@ def begin_rows(store: Store, count: int, **about: str) -> int:
     return begin(store, [row(number) for number in range(1, count + 1)], **about)
 
 
-def updated(of: Row, digest: bytes = b"") -> Result:
+def updated(of: Row, digest: str = "") -> Result:
     """Return the result of a row that was acknowledged at the first attempt."""
-    return Result(of.row, of.key, Outcome.UPDATED, status=200, attempts=1, digest=digest or f"digest-{of.row}".encode())
+    return Result(of.row, of.key, Outcome.UPDATED, status=200, attempts=1, digest=digest or f"digest-{of.row}")
 
 
 def result(of: Row, outcome: Outcome, error: str = "http_503", *, doubtful: bool = False) -> Result:
@@ -77,7 +78,7 @@ def query(path: Path, statement: str) -> list[tuple[Any, ...]]:
         return db.execute(statement).fetchall()
 
 
-def acknowledged(path: Path) -> dict[str, bytes]:
+def acknowledged(path: Path) -> dict[str, str]:
     """Return the acknowledged digests of a closed ledger by execution."""
     return dict(query(path, "SELECT execution, digest FROM acknowledged"))
 
@@ -147,7 +148,7 @@ def test_a_result_is_kept_whole(store: Store) -> None:
     said = Execution("COMPLETED", "FRAUD", "2026-01-01T00:00:00Z", "later", steps)
     of = row(1)
     answer = Result(
-        1, of.key, Outcome.UPDATED, "", "", 200, said, 2, 1_700_000_000.0, 1_700_000_001.5, 0.2504, True, b"d"
+        1, of.key, Outcome.UPDATED, "", "", 200, said, 2, 1_700_000_000.0, 1_700_000_001.5, 0.2504, True, "d"
     )
     store.commit(run, [answer])
     assert list(store.lines(run)) == [
@@ -169,6 +170,21 @@ def test_counts_name_only_what_there_is(store: Store) -> None:
     assert store.counts(run, "requested") == {"COMPLETED": 4}
 
 
+def test_an_old_sqlite_is_named() -> None:
+    """Where SQLite cannot read our statements, people are told so, and not that the ledger is damaged."""
+    check_sqlite((3, 38, 0))
+    with pytest.raises(StorageError) as caught:
+        check_sqlite((3, 37, 2))
+    assert str(caught.value) == "this Python has SQLite 3.37.2; bulksync needs 3.38 or newer"
+
+
+@pytest.mark.parametrize("statement", [sql.RECORD, sql.RECORD_UNSENT])
+def test_a_batch_is_recorded_by_key(statement: str, store: Store) -> None:
+    """Each row of a batch is looked up, however many lines the run has; SQLite could also go through them all."""
+    steps = store._db.execute(f"EXPLAIN QUERY PLAN {statement}", ("[]",)).fetchall()
+    assert steps[-1][3] == "SEARCH line USING PRIMARY KEY (run=? AND row=?)"
+
+
 def test_attempts_and_doubt_add_up_over_repeats(store: Store) -> None:
     """Attempts count over the repeats of a run, the first time it was sent stays, and so does a doubt."""
     run = begin_rows(store, 1)
@@ -176,7 +192,7 @@ def test_attempts_and_doubt_add_up_over_repeats(store: Store) -> None:
     store.commit(run, [Result(1, of.key, Outcome.UNKNOWN, "request_timeout", "", None, None, 3, 1.0, 2.0, 1.0, True)])
     store.leave(run, error="interrupted", detail="")
     store.reopen(run, retry_rejected=False)
-    store.commit(run, [Result(1, of.key, Outcome.UPDATED, "", "", 200, None, 2, 5.0, 6.0, 1.0, False, b"d")])
+    store.commit(run, [Result(1, of.key, Outcome.UPDATED, "", "", 200, None, 2, 5.0, 6.0, 1.0, False, "d")])
     (line,) = store.lines(run)
     assert line[5:8] == ("updated", 200, 5)
     assert line[13:17] == (timestamp(1.0), timestamp(6.0), 1000, 1)
@@ -287,7 +303,7 @@ def test_an_acknowledged_payload_is_remembered(path: Path) -> None:
         run = begin(store, [row(1, 1), row(2, 1), row(3, 2)])
         store.commit(run, [updated(row(1, 1)), updated(row(2, 1)), result(row(3, 2), Outcome.REJECTED)])
         store.leave(run, error="interrupted", detail="")
-    assert acknowledged(path) == {execution(1): b"digest-2"}
+    assert acknowledged(path) == {execution(1): "digest-2"}
 
 
 @pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, Outcome.FAILED, Outcome.REJECTED])
@@ -300,7 +316,7 @@ def test_a_later_doubt_takes_the_digest_away(outcome: Outcome, path: Path) -> No
         second = begin(store, [row(1, 1)])
         store.commit(second, [result(row(1, 1), outcome, doubtful=True)])
         store.leave(second, error="interrupted", detail="")
-    assert acknowledged(path) == {execution(2): b"digest-2"}
+    assert acknowledged(path) == {execution(2): "digest-2"}
 
 
 def test_a_doubt_about_a_later_row_takes_the_digest_of_an_earlier_one_away(path: Path) -> None:
@@ -316,10 +332,10 @@ def test_a_doubt_that_an_update_followed_is_none(path: Path) -> None:
     """A row updated after a doubtful attempt, or after a doubtful earlier row, is acknowledged."""
     with closing(Store(path)) as store:
         run = begin(store, [row(1, 1), row(2, 1), row(3, 2)])
-        again = Result(3, row(3, 2).key, Outcome.UPDATED, status=200, attempts=2, doubtful=True, digest=b"again")
+        again = Result(3, row(3, 2).key, Outcome.UPDATED, status=200, attempts=2, doubtful=True, digest="again")
         store.commit(run, [result(row(1, 1), Outcome.REJECTED, doubtful=True), updated(row(2, 1)), again])
         store.leave(run, error="interrupted", detail="")
-    assert acknowledged(path) == {execution(1): b"digest-2", execution(2): b"again"}
+    assert acknowledged(path) == {execution(1): "digest-2", execution(2): "again"}
 
 
 def test_an_undoubted_failure_keeps_the_digest(path: Path) -> None:
@@ -329,7 +345,7 @@ def test_an_undoubted_failure_keeps_the_digest(path: Path) -> None:
             run = begin(store, [row(1)])
             store.commit(run, [updated(row(1)) if kind is Outcome.UPDATED else result(row(1), kind)])
             store.leave(run, error="interrupted", detail="")
-    assert acknowledged(path) == {execution(1): b"digest-1"}
+    assert acknowledged(path) == {execution(1): "digest-1"}
 
 
 # After a kill
@@ -352,7 +368,7 @@ store.commit(run, [updated(row(2))])
         assert told(store, run.id) == [maybe, ("updated", False, "", ""), maybe, never, never]
         assert run.ended is not None
         assert (run.exit_code, run.summary, store.count_due(run.id)) == (None, {}, 0)
-    assert acknowledged(path) == {execution(2): b"digest-2"}
+    assert acknowledged(path) == {execution(2): "digest-2"}
 
 
 def test_recovery_takes_digests_of_maybe_sent_rows_away(path: Path) -> None:
@@ -364,7 +380,7 @@ def test_recovery_takes_digests_of_maybe_sent_rows_away(path: Path) -> None:
         store.end(run, ended=1.0, exit_code=0, summary={})
     killed_while(path, "run = begin_rows(store, 3)\nstore.mark(run, 2)")
     Store(path).close()
-    assert acknowledged(path) == {execution(3): b"digest-3"}
+    assert acknowledged(path) == {execution(3): "digest-3"}
 
 
 def test_recovery_before_the_first_request_doubts_nothing(path: Path) -> None:
@@ -793,9 +809,9 @@ class Ledgers(RuleBasedStateMachine):
         self.watermark = 0
         self.outcome: dict[int, str | None] = {}
         self.doubtful: set[int] = set()
-        self.digests: dict[int, bytes] = {}
+        self.digests: dict[int, str] = {}
         """Of the rows of this run that were acknowledged."""
-        self.acknowledged: dict[int, bytes] = {}
+        self.acknowledged: dict[int, str] = {}
         """By execution, as it was left by the runs that came to an end."""
 
     def teardown(self) -> None:
@@ -829,7 +845,7 @@ class Ledgers(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(sorted(n for n in self.due if n <= self.watermark)))
         kind = data.draw(st.sampled_from([Outcome.UPDATED, Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN]))
         of = row(number, self.keys[number - 1])
-        digest = os.urandom(4) if kind is Outcome.UPDATED else b""
+        digest = os.urandom(4).hex() if kind is Outcome.UPDATED else ""
         self.store.commit(self.run, [Result(number, of.key, kind, attempts=1, doubtful=doubtful, digest=digest)])
         self.due.discard(number)
         self.outcome[number] = kind

@@ -7,9 +7,9 @@ from bulksync.model import Outcome, Reply, Result, Row, Stop
 from bulksync.retry import Verdict, judge
 
 
-def payload_digest(row: Row) -> bytes:
+def payload_digest(row: Row) -> str:
     """Return what tells one payload from another without holding it."""
-    return blake2b(row.body, digest_size=16).digest()
+    return blake2b(row.body, digest_size=16).hexdigest()
 
 
 @dataclass(slots=True)
@@ -72,5 +72,5 @@ class Tries:
             finished=self.finished,
             duration=self.duration if self.attempts else None,
             doubtful=self.doubtful or self.in_flight,
-            digest=payload_digest(self.row) if outcome is Outcome.UPDATED else b"",
+            digest=payload_digest(self.row) if outcome is Outcome.UPDATED else "",
         )

@@ -17,6 +17,7 @@ def open_file(path: Path | None) -> sqlite3.Connection:
     LockedError where another process holds it; StorageError where it cannot be created, is not ours, is damaged, or
     has another format; it is then left as it is.
     """
+    check_sqlite(sqlite3.sqlite_version_info)
     if path is not None:
         create_private(path)
     with explained(path):
@@ -33,6 +34,13 @@ def open_file(path: Path | None) -> sqlite3.Connection:
             db.close()
             raise
     return db
+
+
+def check_sqlite(version: tuple[int, int, int]) -> None:
+    """Raise StorageError where SQLite is too old for our statements: `->>` came with 3.38, in 2022."""
+    if version < (3, 38, 0):
+        has = ".".join(str(number) for number in version)
+        raise StorageError(f"this Python has SQLite {has}; bulksync needs 3.38 or newer", "use a newer Python")
 
 
 def create_private(path: Path) -> None:

@@ -168,10 +168,11 @@ class Store:
     def commit(self, run: int, results: Iterable[Result]) -> None:
         """Record what became of rows, as one transaction."""
         results = list(results)
+        sent = [recorded(run, result) for result in results if result.outcome is not Outcome.UNSENT]
+        unsent = [(run, r.row, r.error, r.detail) for r in results if r.outcome is Outcome.UNSENT]
         with self.transaction() as db:
-            db.executemany(sql.RECORD, [recorded(run, r) for r in results if r.outcome is not Outcome.UNSENT])
-            unsent = [(r.error, r.detail, run, r.row) for r in results if r.outcome is Outcome.UNSENT]
-            db.executemany(sql.RECORD_UNSENT, unsent)
+            db.execute(sql.RECORD, (orjson.dumps(sent).decode(),))
+            db.execute(sql.RECORD_UNSENT, (orjson.dumps(unsent).decode(),))
 
     # What people see
 
@@ -221,6 +222,8 @@ def recorded(run: int, result: Result) -> tuple[Any, ...]:
     """Return a result as `sql.RECORD` takes it."""
     said = result.execution
     return (
+        run,
+        result.row,
         result.outcome,
         result.error,
         result.detail,
@@ -228,7 +231,7 @@ def recorded(run: int, result: Result) -> tuple[Any, ...]:
         result.attempts,
         said.status if said else "",
         said.disposition if said else "",
-        orjson.dumps(said.steps).decode() if said else "[]",
+        said.steps if said else (),
         said.started_at if said else "",
         said.completed_at if said else "",
         timestamp(result.first_sent),
@@ -236,6 +239,4 @@ def recorded(run: int, result: Result) -> tuple[Any, ...]:
         None if result.duration is None else round(result.duration * 1000),
         result.doubtful,
         result.digest or None,
-        run,
-        result.row,
     )
