@@ -185,6 +185,13 @@ def test_a_batch_is_recorded_by_key(statement: str, store: Store) -> None:
     assert steps[-1][3] == "SEARCH line USING PRIMARY KEY (run=? AND row=?)"
 
 
+def test_errors_name_their_rows(store: Store) -> None:
+    """Every row with an error is given in row order with its line and detail, and none without one."""
+    run = begin(store, [row(1), InvalidRow(2, 3, "id_invalid", "no UUID", "w", "e", "S"), row(3), row(4)])
+    store.commit(run, [updated(row(1)), result(row(4), Outcome.REJECTED, "http_422")])
+    assert list(store.errors(run)) == [(2, 3, "id_invalid", "no UUID"), (4, 5, "http_422", "")]
+
+
 def test_attempts_and_doubt_add_up_over_repeats(store: Store) -> None:
     """Attempts count over the repeats of a run, the first time it was sent stays, and so does a doubt."""
     run = begin_rows(store, 1)

@@ -203,3 +203,4 @@ SELECT execution, min(row) AS first, count(*) AS n FROM line WHERE run = ? AND d
 GROUP BY workflow, execution HAVING n > 1 ORDER BY first
 """
 INVALID = "SELECT row, line, error, detail FROM line WHERE run = ? AND outcome = 'invalid' ORDER BY row"
+ERRORS = "SELECT row, line, error, detail FROM line WHERE run = ? AND error <> '' ORDER BY row"

@@ -201,6 +201,11 @@ class Store:
         with explained(self.path):
             yield from self._db.execute(sql.INVALID, (run,))
 
+    def errors(self, run: int) -> Iterator[tuple[int, int, str, str]]:
+        """Return the rows of a run that have an error: row, line, error, detail."""
+        with explained(self.path):
+            yield from self._db.execute(sql.ERRORS, (run,))
+
 
 def leave(db: sqlite3.Connection, run: int, error: str, detail: str) -> None:
     """Leave a run: rows that are still due are unsent, for the reason given or for an earlier row in their way."""

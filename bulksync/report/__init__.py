@@ -2,15 +2,18 @@
 
 from bulksync.report.extras import write_retry_file, write_summary
 from bulksync.report.file import STDOUT
+from bulksync.report.grouping import Group, grouped
 from bulksync.report.screen import check_json, check_lines, closing_lines, history_line, invalid_line, listed
 from bulksync.report.table import COLUMNS, View, guarded, write_report
 
 __all__ = [
     "COLUMNS",
+    "Group",
     "STDOUT",
     "View",
     "check_json",
     "check_lines",
+    "grouped",
     "guarded",
     "closing_lines",
     "history_line",

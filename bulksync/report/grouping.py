@@ -1,0 +1,54 @@
+"""Errors that say the same, as one: what people look at first, when thousands of rows went wrong."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+MOST = 1_000
+"""Groups that are told apart; what says something else again is counted under `…`, so that memory stays small."""
+
+MASK = "…"
+
+_VARYING = re.compile(
+    r"\b(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"  # ids
+    r"|\w*\d\w*(?:[.,:+-]\w*\d\w*)*)\b",  # numbers, times, and words with a digit in them, such as a request's id
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows with one *error* that say the same, how many, and where the first of them stands."""
+
+    error: str
+    message: str
+    count: int
+    row: int
+    line: int
+
+
+def grouped(rows: Iterable[tuple[int, int, str, str]]) -> list[Group]:
+    """Group rows (row, line, error, detail) by error and masked detail, most frequent first, then by first row.
+
+    The message is the detail as it stands where all rows of a group say the very same, else masked.
+    """
+    found: dict[tuple[str, str], Group] = {}
+    for row, line, error, detail in rows:
+        message = masked(detail)
+        key = (error, message)
+        if key not in found and len(found) >= MOST:
+            key = (error, MASK)
+        first = found.get(key)
+        if first is None:
+            found[key] = Group(error, detail if key[1] == message else MASK, 1, row, line)
+        else:
+            said = first.message if first.message == detail else key[1]
+            found[key] = Group(error, said, first.count + 1, first.row, first.line)
+    return sorted(found.values(), key=lambda group: (-group.count, group.row))
+
+
+@lru_cache(maxsize=1_000)  # the many rows that a stop leaves say the same
+def masked(detail: str) -> str:
+    """Return what a detail says without the ids and numbers in it."""
+    return _VARYING.sub(MASK, detail)
