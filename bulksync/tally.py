@@ -10,6 +10,34 @@ FAILURES = (Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN)
 
 CAUSES = ("rate", "hold", "server", "retry")
 
+ANSWERS = ("acknowledged", "throttled", "other")
+"""What a request may come to, as a timeline tells them apart: 429 is `throttled`, no answer at all is `other`."""
+
+SLICES = 120
+"""Parts of a timeline: as many as a picture has room for."""
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Counts requests by their answer in `SLICES` parts of time, each *width* seconds, doubled when they do not do."""
+
+    width: float = 1.0
+    counts: dict[str, list[int]] = field(default_factory=lambda: {answer: [0] * SLICES for answer in ANSWERS})
+
+    def count(self, after: float, answer: str) -> None:
+        """Count a request that came to *answer* so many seconds *after* the first was sent."""
+        part = max(0, int(after / self.width))  # the clock may have been set back
+        while part >= SLICES:
+            self._double()
+            part //= 2
+        self.counts[answer][part] += 1
+
+    def _double(self) -> None:
+        self.width *= 2
+        for answer, counts in self.counts.items():
+            pairs = [one + other for one, other in zip(counts[::2], counts[1::2], strict=True)]
+            self.counts[answer] = pairs + [0] * (SLICES - len(pairs))
+
 
 @dataclass(slots=True)
 class Tally:
@@ -29,6 +57,7 @@ class Tally:
     time_went: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0.0))
     first_sent: float | None = None
     last_answer: float | None = None
+    timeline: Timeline = field(default_factory=Timeline)
 
     def count(self, reply: Reply, *, sent: float, duration: float, is_retry: bool) -> None:
         """Take one request and its reply into account; *sent* is a Unix time, *duration* in seconds."""
@@ -37,6 +66,8 @@ class Tally:
         self.throttled += reply.status == 429
         self.first_sent = sent if self.first_sent is None else self.first_sent
         self.last_answer = sent + duration
+        answer = "throttled" if reply.status == 429 else "other" if reply.error else "acknowledged"
+        self.timeline.count(self.last_answer - self.first_sent, answer)
         if reply.status is not None:
             self.latencies[round(duration * 1000)] += 1
         if reply.execution is not None and reply.execution.disposition:

@@ -192,6 +192,38 @@ def test_errors_name_their_rows(store: Store) -> None:
     assert list(store.errors(run)) == [(2, 3, "id_invalid", "no UUID"), (4, 5, "http_422", "")]
 
 
+def test_rows_not_done_are_cut_at_the_unsent_ones(store: Store) -> None:
+    """They stand in row order; where there are too many, those that went wrong go before those never sent."""
+    run = begin_rows(store, 5)
+    store.commit(run, [updated(row(1)), result(row(3), Outcome.FAILED), result(row(5), Outcome.REJECTED, "http_422")])
+    store.leave(run, error="interrupted", detail="stopped")
+    failed = (3, 4, WORKFLOW, execution(3), "COMPLETED", "failed", None, 1, "", "http_503", "")
+    unsent = [(n, n + 1, WORKFLOW, execution(n), "COMPLETED", "unsent", None, 0, "", "interrupted", "stopped")
+              for n in (2, 4)]  # fmt: skip
+    rejected = (5, 6, WORKFLOW, execution(5), "COMPLETED", "rejected", None, 1, "", "http_422", "")
+    assert store.not_done(run, 9) == [unsent[0], failed, unsent[1], rejected]
+    assert store.not_done(run, 3) == [unsent[0], failed, rejected]
+    assert store.not_done(run, 1) == [failed]
+
+
+def test_what_a_page_shows_of_times_and_steps(store: Store) -> None:
+    """Answers are counted by milliseconds, rows by the second they were finished in, steps by disposition."""
+    run = begin_rows(store, 4)
+    steps = [Step("s1", "CALL", 1, "ENDED", "VOICEMAIL", ""), Step("s2", "CALL", 2, "ENDED", "", "")]
+    said = Execution("COMPLETED", "DNC", "", "", steps)
+    store.commit(
+        run,
+        [
+            Result(1, row(1).key, Outcome.UPDATED, "", "", 200, said, 1, 100.0, 100.25, 0.25),
+            Result(2, row(2).key, Outcome.UPDATED, "", "", 200, said, 1, 100.5, 100.9, 0.25),
+            Result(3, row(3).key, Outcome.UNKNOWN, "request_timeout", "", None, None, 1, 100.5, 130.5, 30.0, True),
+        ],
+    )
+    assert store.latencies(run) == [(250, 2)]
+    assert store.finished(run) == [(100, 2), (130, 1)]
+    assert store.counts(run, "step") == {"VOICEMAIL": 2}
+
+
 def test_attempts_and_doubt_add_up_over_repeats(store: Store) -> None:
     """Attempts count over the repeats of a run, the first time it was sent stays, and so does a doubt."""
     run = begin_rows(store, 1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulksync.model import Execution, Outcome, Reply
-from bulksync.tally import Tally
+from bulksync.tally import SLICES, Tally, Timeline
 
 
 def acknowledged(disposition: str = "updated") -> Reply:
@@ -30,7 +30,44 @@ def test_counts_requests_and_what_came_back() -> None:
         throttled=1,
         first_sent=100.0,
         last_answer=103.0206,
+        timeline=timeline({32: "other", 3: "acknowledged", 0: "throttled", 1: "acknowledged"}),
     )
+
+
+def timeline(answers: dict[int, str], width: float = 1.0) -> Timeline:
+    """Return a timeline with one answer in each of these parts."""
+    counts = {kind: [0] * SLICES for kind in ("acknowledged", "throttled", "other")}
+    for part, answer in answers.items():
+        counts[answer][part] += 1
+    return Timeline(width, counts)
+
+
+def test_a_timeline_has_room_for_any_run() -> None:
+    """Its parts get twice as long whenever a request falls behind the last; a clock set back counts at the start."""
+    found = Timeline()
+    for after, answer in ((-5.0, "other"), (0.9, "other"), (1.0, "throttled"), (119.9, "acknowledged")):
+        found.count(after, answer)
+    assert (found.width, found.counts["other"][:2], found.counts["throttled"][:2]) == (1.0, [2, 0], [0, 1])
+    found.count(120.0, "acknowledged")
+    assert found == Timeline(
+        2.0,
+        {
+            "acknowledged": [0] * 59 + [1, 1] + [0] * 59,
+            "throttled": [1] + [0] * 119,
+            "other": [2] + [0] * 119,
+        },
+    )
+
+
+@given(st.lists(st.floats(0, 1e9), min_size=1, max_size=50))
+def test_a_timeline_loses_nothing(moments: list[float]) -> None:
+    """Every request stands in the part of its time, however long the run gets."""
+    found = Timeline()
+    for after in moments:
+        found.count(after, "other")
+    parts = Counter(int(after / found.width) for after in moments)
+    assert {part: count for part, count in enumerate(found.counts["other"]) if count} == parts
+    assert found.width == 1.0 or max(parts) >= SLICES // 2
 
 
 def test_counts_rows_done_and_failures() -> None:

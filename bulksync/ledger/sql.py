@@ -197,7 +197,24 @@ COUNTS = {
     "error": "SELECT error, count(*) AS n FROM line WHERE run = ? GROUP BY 1 ORDER BY n DESC, 1",
     "http": "SELECT http, count(*) AS n FROM line WHERE run = ? GROUP BY 1 ORDER BY n DESC, 1",
     "requested": "SELECT requested, count(*) AS n FROM line WHERE run = ? GROUP BY 1 ORDER BY n DESC, 1",
+    "step": """
+        SELECT json_extract(value, '$.disposition'), count(*) AS n FROM line, json_each(steps)
+        WHERE run = ? AND steps <> '[]' GROUP BY 1 ORDER BY n DESC, 1
+    """,
 }
+LATENCIES = """
+SELECT duration, count(*) FROM line WHERE run = ? AND http IS NOT NULL AND duration IS NOT NULL GROUP BY 1 ORDER BY 1
+"""
+FINISHED = """
+SELECT CAST(strftime('%s', finished) AS INTEGER), count(*) FROM line WHERE run = ? AND finished IS NOT NULL
+GROUP BY 1 ORDER BY 1
+"""
+NOT_DONE = """
+SELECT row, line, workflow, execution, requested, outcome, http, attempts, disposition, error, detail FROM (
+    SELECT * FROM line WHERE run = ? AND outcome NOT IN ('updated', 'unchanged')
+    ORDER BY outcome = 'unsent', row LIMIT ?)
+ORDER BY row
+"""
 REPEATED = """
 SELECT execution, min(row) AS first, count(*) AS n FROM line WHERE run = ? AND due
 GROUP BY workflow, execution HAVING n > 1 ORDER BY first

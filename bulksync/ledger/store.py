@@ -206,6 +206,24 @@ class Store:
         with explained(self.path):
             yield from self._db.execute(sql.ERRORS, (run,))
 
+    def not_done(self, run: int, most: int) -> list[tuple[Any, ...]]:
+        """Return at most so many rows that are not as they should be, in row order, with the columns of `sql.NOT_DONE`.
+
+        Unsent ones go last where there are too many.
+        """
+        with explained(self.path):
+            return self._db.execute(sql.NOT_DONE, (run, most)).fetchall()
+
+    def latencies(self, run: int) -> list[tuple[int, int]]:
+        """Return how long the last answer to a row took, in milliseconds, and to how many rows."""
+        with explained(self.path):
+            return self._db.execute(sql.LATENCIES, (run,)).fetchall()
+
+    def finished(self, run: int) -> list[tuple[int, int]]:
+        """Return the seconds, as Unix times, in which rows were finished, and how many."""
+        with explained(self.path):
+            return self._db.execute(sql.FINISHED, (run,)).fetchall()
+
 
 def leave(db: sqlite3.Connection, run: int, error: str, detail: str) -> None:
     """Leave a run: rows that are still due are unsent, for the reason given or for an earlier row in their way."""
