@@ -1,17 +1,31 @@
 """Ends a run: closes it in the ledger, says what came of it, and renders what people see."""
 
+import math
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bulksync.errors import InputError
-from bulksync.ledger import Run, Store
+from bulksync.ledger import Run, Store, timestamp
 from bulksync.model import Outcome, Stop
-from bulksync.options import ReportOptions, show_rate
+from bulksync.options import ReportOptions, parse_rate, show_rate
 from bulksync.reader import Source, fingerprint, open_input
-from bulksync.report import View, write_report, write_retry_file, write_summary
-from bulksync.tally import Tally
+from bulksync.report import (
+    MOST_ROWS,
+    STDOUT,
+    Facts,
+    Slices,
+    View,
+    grouped,
+    sliced,
+    write_page,
+    write_report,
+    write_retry_file,
+    write_summary,
+)
+from bulksync.tally import ANSWERS, Tally
 
 RAN_OUT = Stop(10, "interrupted", "the run ended before its turn")
 """What rows are told that a run without a reason to stop did not get to."""
@@ -52,21 +66,40 @@ def close_run(store: Store, run: Run, stop: Stop | None, tally: Tally, *, now: f
     code = exit_code(stop, outcomes, errors)
     report = run.reading["report"] or "the report"
     summary = {
-        "run": run.name,
-        "input": run.input,
-        "target": run.target,
-        "rows": run.rows,
-        "started": run.started,
-        "outcomes": outcomes,
-        "httpStatuses": store.counts(run.id, "http"),
-        "dispositions": store.counts(run.id, "disposition"),
-        "errors": errors,
+        **counted(store, run),
         **measured(tally, rate),
         "stopped": stop.detail if stop else "",
         "exitCode": code,
         "nextStep": next_step(code, command, report),
     }
     return store.end(run.id, ended=now, exit_code=code, summary=summary)
+
+
+def counted(store: Store, run: Run) -> dict[str, Any]:
+    """Return what the ledger knows of a run, as the summary shows it."""
+    return {
+        "run": run.name,
+        "input": run.input,
+        "target": run.target,
+        "rows": run.rows,
+        "started": run.started,
+        "outcomes": store.counts(run.id, "outcome"),
+        "httpStatuses": store.counts(run.id, "http"),
+        "dispositions": store.counts(run.id, "disposition"),
+        "errors": store.counts(run.id, "error"),
+    }
+
+
+def summary_of(store: Store, run: Run) -> dict[str, Any]:
+    """Return a run's summary; where a kill kept it from one, what the ledger knows, and that it was killed."""
+    if run.summary:
+        return run.summary
+    killed = {
+        "stopped": "the run was killed",
+        "exitCode": None,
+        "nextStep": "go on with the same command as before",
+    }
+    return counted(store, run) | killed
 
 
 def close_finished(store: Store, run: Run, *, now: float, command: str, rate: float) -> Run:
@@ -91,7 +124,16 @@ def measured(tally: Tally, rate: float) -> dict[str, Any]:
         "latencyMs": {name: tally.percentile(share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))},
         "timeWent": {cause: round(spent / total, 3) if total else 0.0 for cause, spent in tally.time_went.items()},
         "elapsedSeconds": round(span, 3),
+        "timeline": shown(tally),
     }
+
+
+def shown(tally: Tally) -> dict[str, Any]:
+    """Return the timeline as the summary shows it: its start, seconds in each slice, counts up to the last in use."""
+    timeline = tally.timeline
+    used = max((part + 1 for counts in timeline.counts.values() for part, n in enumerate(counts) if n), default=0)
+    counts = {answer: counts[:used] for answer, counts in timeline.counts.items()}
+    return {"from": timestamp(tally.first_sent), "sliceSeconds": timeline.width, **counts}
 
 
 def input_of(run: Run, source: Source) -> Source | InputError:
@@ -105,27 +147,57 @@ def input_of(run: Run, source: Source) -> Source | InputError:
 
 
 def render(store: Store, run: Run, source: Source | InputError, output: Path, options: ReportOptions) -> str:
-    """Write what people see of a run: the report, and the retry file and the summary where asked for.
+    """Write what people see of a run: the report, and the retry file, the summary and the page where asked for.
 
     Returns what they ought to know about it. Where *source* is not to be had the report is without its columns, and a
     retry file is refused with that InputError. StorageError where a file cannot be written.
     """
     risks = store.order_risks(run.id)
     if options.summary:
-        write_summary(options.summary, run.summary)
+        write_summary(options.summary, summary_of(store, run))
     if isinstance(source, InputError):
         with closing(store.lines(run.id)) as lines:
             write_report(output, lines, risks, None, view_of(run, echoed=False))
+        if options.html:
+            draw(store, run, output, options.html)
         if options.retry_file:
             raise InputError(source.what, f"without the input there is no retry file; the report is {output}")
         return f"{source.what}; the report is without the input's other columns"
     with open_input(source) as content, closing(store.lines(run.id)) as lines:
         write_report(output, lines, risks, content.records(), view_of(run, echoed=True))
+    if options.html:
+        draw(store, run, output, options.html)
     if options.retry_file:
         with open_input(source) as content, closing(store.lines(run.id)) as lines:
             header, bom = content.header, content.layout.bom
             write_retry_file(options.retry_file, lines, content.records(), header, bom=bom)
     return ""
+
+
+def draw(store: Store, run: Run, output: Path, path: Path) -> None:
+    """Write the page of a run; StorageError where that fails."""
+    summary = summary_of(store, run)
+    quota = parse_rate(summary.get("rate", "unlimited"))
+    facts = Facts(
+        ended=run.ended,
+        report="" if output == STDOUT else str(output),
+        ledger=str(store.path or ""),
+        quota=quota if isinstance(quota, float) and math.isfinite(quota) else None,
+        steps=store.counts(run.id, "step"),
+        latencies=store.latencies(run.id),
+        slices=slices_of(store, run, summary.get("timeline")),
+        errors=grouped(store.errors(run.id)),
+        rows=store.not_done(run.id, MOST_ROWS),
+    )
+    write_page(path, summary, facts)
+
+
+def slices_of(store: Store, run: Run, timeline: dict[str, Any] | None) -> Slices:
+    """Return the answers over time that the last call of a run has counted; else when its rows were finished."""
+    if not timeline or timeline["from"] is None:
+        return sliced(store.finished(run.id))
+    start = datetime.fromisoformat(timeline["from"]).timestamp()
+    return Slices(start, timeline["sliceSeconds"], {answer: timeline[answer] for answer in ANSWERS})
 
 
 def view_of(run: Run, *, echoed: bool) -> View:

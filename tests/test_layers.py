@@ -25,6 +25,7 @@ OWNERS = {
     "aiolimiter": {"pacing"},
     "sqlite3": {"ledger"},
     "cyclopts": {"cli", "options"},
+    "jinja2": {"report"},
     "structlog": {"log"},
     "uvloop": {"cli"},
 }

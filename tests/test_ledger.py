@@ -197,10 +197,10 @@ def test_rows_not_done_are_cut_at_the_unsent_ones(store: Store) -> None:
     run = begin_rows(store, 5)
     store.commit(run, [updated(row(1)), result(row(3), Outcome.FAILED), result(row(5), Outcome.REJECTED, "http_422")])
     store.leave(run, error="interrupted", detail="stopped")
-    failed = (3, 4, WORKFLOW, execution(3), "COMPLETED", "failed", None, 1, "", "http_503", "")
-    unsent = [(n, n + 1, WORKFLOW, execution(n), "COMPLETED", "unsent", None, 0, "", "interrupted", "stopped")
+    failed = (3, 4, WORKFLOW, execution(3), "COMPLETED", "failed", None, 1, "http_503", "")
+    unsent = [(n, n + 1, WORKFLOW, execution(n), "COMPLETED", "unsent", None, 0, "interrupted", "stopped")
               for n in (2, 4)]  # fmt: skip
-    rejected = (5, 6, WORKFLOW, execution(5), "COMPLETED", "rejected", None, 1, "", "http_422", "")
+    rejected = (5, 6, WORKFLOW, execution(5), "COMPLETED", "rejected", None, 1, "http_422", "")
     assert store.not_done(run, 9) == [unsent[0], failed, unsent[1], rejected]
     assert store.not_done(run, 3) == [unsent[0], failed, rejected]
     assert store.not_done(run, 1) == [failed]

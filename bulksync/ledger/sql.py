@@ -210,7 +210,7 @@ SELECT CAST(strftime('%s', finished) AS INTEGER), count(*) FROM line WHERE run =
 GROUP BY 1 ORDER BY 1
 """
 NOT_DONE = """
-SELECT row, line, workflow, execution, requested, outcome, http, attempts, disposition, error, detail FROM (
+SELECT row, line, workflow, execution, requested, outcome, http, attempts, error, detail FROM (
     SELECT * FROM line WHERE run = ? AND outcome NOT IN ('updated', 'unchanged')
     ORDER BY outcome = 'unsent', row LIMIT ?)
 ORDER BY row

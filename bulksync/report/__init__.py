@@ -1,15 +1,20 @@
-"""The view of the ledger for people: the report, the retry file, the summary, what a terminal shows."""
+"""The view of the ledger for people: the report, the retry file, the summary, the page, what a terminal shows."""
 
+from bulksync.report.charts import Slices, sliced
 from bulksync.report.extras import write_retry_file, write_summary
 from bulksync.report.file import STDOUT
 from bulksync.report.grouping import Group, grouped
+from bulksync.report.page import MOST_ROWS, Facts, write_page
 from bulksync.report.screen import check_json, check_lines, closing_lines, history_line, invalid_line, listed
 from bulksync.report.table import COLUMNS, View, guarded, write_report
 
 __all__ = [
     "COLUMNS",
+    "Facts",
     "Group",
+    "MOST_ROWS",
     "STDOUT",
+    "Slices",
     "View",
     "check_json",
     "check_lines",
@@ -19,6 +24,8 @@ __all__ = [
     "history_line",
     "invalid_line",
     "listed",
+    "sliced",
+    "write_page",
     "write_report",
     "write_retry_file",
     "write_summary",
