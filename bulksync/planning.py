@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from bulksync.errors import InputError, UsageError
 from bulksync.ledger import Run, Store
 from bulksync.model import InvalidRow, Outcome, Row
-from bulksync.options import RunOptions
+from bulksync.options import ReportOptions, RunOptions
 from bulksync.reader import Source, fingerprint, open_input
 from bulksync.report import STDOUT
 
@@ -69,18 +69,24 @@ def files_for(input_path: Path, options: RunOptions) -> Files:
     output = options.output or beside
     anchor = beside if output == STDOUT else output
     ledger = options.ledger or beside_it(anchor, "ledger")
-    taken: dict[Path, str] = {} if input_path == STDIN else {input_path.resolve(): "the input"}
+    tell_apart(None if input_path == STDIN else input_path, output, ledger, options)
+    return Files(output, ledger, beside_it(ledger, "stdin"))
+
+
+def tell_apart(input_path: Path | None, output: Path, ledger: Path, options: ReportOptions) -> None:
+    """Raise UsageError where one file would take another's place."""
+    taken: dict[Path, str] = {} if input_path is None else {input_path.resolve(): "the input"}
     for path, what in (
         (output, "--output"),
         (ledger, "--ledger"),
         (options.retry_file, "--retry-file"),
         (options.summary, "--summary"),
+        (options.html, "--html"),
     ):
         if path is None or path == STDOUT:
             continue
         if (other := taken.setdefault(path.resolve(), what)) != what:
             raise UsageError(f"{what} {path} is {other} too", "give each file a name of its own")
-    return Files(output, ledger, beside_it(ledger, "stdin"))
 
 
 def beside_it(path: Path, what: str) -> Path:

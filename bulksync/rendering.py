@@ -9,20 +9,21 @@ from bulksync.closing import input_of, render
 from bulksync.errors import InputError, StorageError, UsageError
 from bulksync.ledger import Run, Store
 from bulksync.options import RenderOptions
-from bulksync.planning import check_output
+from bulksync.planning import check_output, tell_apart
 from bulksync.reader import Source, locate
 
 
 def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
     """Write the report of a run again; return the run, where the report stands, and what is missing in it.
 
-    StorageError where the ledger cannot be read, LockedError while a run holds it, InputError where a retry file is
-    asked for but the input is not what it was.
+    StorageError where the ledger cannot be read, LockedError while a run holds it, UsageError where one file would take
+    another's place, InputError where a retry file is asked for but the input is not what it was.
     """
     with opened(ledger) as store:
         run = chosen(store.runs(), options.run)
         check_kept(store, run)
         output = options.output or Path(run.reading["report"] or f"{run.input}.report.csv")
+        tell_apart(options.input or Path(run.path), output, ledger, options)
         check_output(store, output, overwrite=options.overwrite)
         return run, output, render(store, run, source_again(run, options.input), output, options)
 

@@ -138,9 +138,14 @@ def test_what_an_invocation_measured() -> None:
         "requests": 3, "retries": 1, "throttled": 1, "pauses": 0, "pausedSeconds": 1.0, "rate": "10/s",
         "achievedRate": 0.67, "latencyMs": {"p50": 1000, "p95": 1000, "p99": 1000},
         "timeWent": {"rate": 0.75, "hold": 0.25, "server": 0.0, "retry": 0.0}, "elapsedSeconds": 3.0,
+        "timeline": {
+            "from": "1970-01-01T00:01:40.000Z", "sliceSeconds": 1.0,
+            "acknowledged": [0, 1, 1, 0], "throttled": [0, 0, 0, 1], "other": [0, 0, 0, 0],
+        },
     }  # fmt: skip
     nothing = measured(Tally(), 10.0)
     assert (nothing["achievedRate"], nothing["timeWent"]["rate"]) == (None, 0.0)
+    assert nothing["timeline"] == {"from": None, "sliceSeconds": 1.0, "acknowledged": [], "throttled": [], "other": []}
 
 
 def test_a_finished_run_is_closed_once(store: Store, source: Source) -> None:

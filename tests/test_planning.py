@@ -106,6 +106,8 @@ def test_where_the_files_stand(path: str, options: dict[str, str], output: str, 
         ({"retry_file": "rows.csv.report.csv"}, "--retry-file rows.csv.report.csv is --output too"),
         ({"retry_file": "again.csv", "summary": "again.csv"}, "--summary again.csv is --retry-file too"),
         ({"summary": "rows.csv.report.csv.ledger"}, "--summary rows.csv.report.csv.ledger is --ledger too"),
+        ({"html": "rows.csv"}, "--html rows.csv is the input too"),
+        ({"html": "x.html", "summary": "x.html"}, "--html x.html is --summary too"),
     ],
 )
 def test_no_file_takes_the_place_of_another(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from bulksync.closing import close_run, render
@@ -172,6 +173,54 @@ def test_somebodys_file_is_not_overwritten(rows: Path) -> None:
     assert other.read_text() == "theirs"
     again(ledger, output=str(other), overwrite=True)
     assert len(rows_of(other, ";")) == 2
+
+
+def test_no_file_takes_the_place_of_another(rows: Path) -> None:
+    """What is written again never replaces the input, the ledger or the report."""
+    _, ledger = ran(rows)
+    report = rows.with_name("rows.csv.report.csv")
+    for path, what in ((rows, "the input"), (ledger, "--ledger"), (report, "--output")):
+        said = refused(UsageError, ledger, html=str(path))
+        assert said == (f"--html {path} is {what} too", "give each file a name of its own")
+    assert refused(UsageError, ledger, summary=str(rows))[0] == f"--summary {rows} is the input too"
+    assert rows.read_text() == INPUT
+
+
+def test_the_page_again(rows: Path) -> None:
+    """A page can be had later, also where the input is gone."""
+    run, ledger = ran(rows)
+    page = rows.with_name("page.html")
+    again(ledger, html=str(page))
+    first = page.read_text()
+    assert f"bulksync run {run.name}" in first
+    rows.unlink()
+    again(ledger, html=str(page))
+    assert page.read_text() == first
+
+
+def test_a_run_that_was_killed_has_a_page_and_a_summary(rows: Path) -> None:
+    """What the ledger knows of a run that was killed is shown, and that it was."""
+    options = RunOptions()
+    files = files_for(rows, options)
+    with closing(Store(files.ledger)) as store:
+        plan = plan_run(store, locate(rows), options, target="t", files=files, now=0.0, stopping=lambda: False)
+        store.mark(plan.run.id, 1)
+    again(files.ledger, html=str(rows.with_name("page.html")), summary=str(rows.with_name("s.json")))
+    assert "killed before it could end" in rows.with_name("page.html").read_text()
+    assert orjson.loads(rows.with_name("s.json").read_bytes()) == {
+        "run": plan.run.name,
+        "input": str(rows),
+        "target": "t",
+        "rows": 2,
+        "started": "1970-01-01T00:00:00.000Z",
+        "outcomes": {"unknown": 1, "unsent": 1},
+        "httpStatuses": {},
+        "dispositions": {},
+        "errors": {"interrupted": 2},
+        "stopped": "the run was killed",
+        "exitCode": None,
+        "nextStep": "go on with the same command as before",
+    }
 
 
 def test_a_run_that_was_killed_has_a_report(rows: Path) -> None:

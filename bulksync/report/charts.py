@@ -94,7 +94,7 @@ def over_time(slices: Slices, quota: float | None) -> Chart:
     rates = [sum(counts[part] for counts in slices.counts.values()) / width for part in range(used)]
     most = max(rates, default=0.0)
     level = quota if quota is not None and quota <= 2 * most else 0.0
-    up = scale(max(most, level * 1.04))
+    up = scale(max(most, level))
     per_second = (BOTTOM - TOP) / up[-1]
     across = (WIDE - LEFT) / max(1, used)
     bars = []
