@@ -15,11 +15,11 @@ PATIENCE = 10.0
 """Seconds that a server may take until it listens."""
 
 
-def program(name: str) -> str:
-    """Return the path of a program of Debian's package *name*; without it the test skips, and fails in CI."""
+def program(name: str, package: str = "") -> str:
+    """Return the path of a program of Debian's *package* (of its name); without it the test skips, and fails in CI."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if path is None:
-        reason = f"{name} is missing: apt-get install {name}"
+        reason = f"{name} is missing: apt-get install {package or name}"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)

@@ -2,19 +2,30 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
-from bulksync.closing import close_finished, close_run, exit_code, input_of, measured, next_step, render, view_of
+from bulksync.closing import (
+    close_finished,
+    close_run,
+    exit_code,
+    input_of,
+    measured,
+    next_step,
+    render,
+    slices_of,
+    view_of,
+)
 from bulksync.errors import InputError
 from bulksync.ledger import Store
 from bulksync.model import Execution, Outcome, Reply, Result, Stop
 from bulksync.options import ReportOptions, RunOptions
 from bulksync.planning import Plan, files_for, plan_run
 from bulksync.reader import Source, locate
-from bulksync.report import View
+from bulksync.report import Slices, View
 from bulksync.tally import Tally
 from tests.program import WORKFLOW, execution, rows_of, write_rows
 
@@ -173,6 +184,29 @@ def test_the_input_is_shown_only_as_it_was(store: Store, source: Source) -> None
     gone = input_of(run, source)
     assert isinstance(gone, InputError)
     assert gone.what == f"cannot read {source.path}: No such file or directory"
+
+
+def test_what_a_page_shows_over_time(store: Store, source: Source) -> None:
+    """The answers that the last call counted; rows by the second they were finished in where it sent nothing."""
+    plan = planned(store, source)
+    store.commit(plan.run.id, [replace(result(1, Outcome.UPDATED), finished=100.5)])
+    tally = Tally()
+    tally.count(Reply(200, ""), sent=100.25, duration=0.1, is_retry=False)
+    counts = {"acknowledged": [1], "throttled": [0], "other": [0]}
+    assert slices_of(store, plan.run, measured(tally, 1.0)["timeline"]) == Slices(100.25, 1.0, counts)
+    finished = Slices(100.0, 1.0, {"finished": [1]})
+    assert slices_of(store, plan.run, measured(Tally(), 1.0)["timeline"]) == finished
+    assert slices_of(store, plan.run, None) == finished
+
+
+def test_a_page_is_written_beside_the_report(store: Store, source: Source, tmp_path: Path) -> None:
+    """With --html the page tells what the run came to, from the ledger alone."""
+    plan = planned(store, source)
+    store.commit(plan.run.id, [result(1, Outcome.REJECTED, "http_422")])
+    run = close_run(store, plan.run, None, Tally(), now=1.0, command=COMMAND, rate=10.0)
+    assert render(store, run, source, tmp_path / "r.csv", ReportOptions(html=tmp_path / "r.html")) == ""
+    text = (tmp_path / "r.html").read_text()
+    assert (str(tmp_path / "r.csv") in text, str(store.path) in text, "http_422" in text) == (True, True, True)
 
 
 def test_metadata_is_echoed_on_request_only(store: Store, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ NOTHING = Facts(
     ended=None, report="", ledger="", quota=None, steps={}, latencies=[], slices=sliced([]), errors=[], rows=[]
 )
 
-EMPTY = frozenset({"meta", "input", "br"})
+EMPTY = frozenset({"meta", "input", "col"})
 """Elements without an end (HTML standard, 13.1.2) that the page has."""
 
 

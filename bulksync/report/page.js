@@ -44,7 +44,8 @@
     button.addEventListener("click", () => sort(head));
     head.append(button);
   }
-  for (const field of [search, outcome, error]) field.addEventListener("input", filter);
+  search.addEventListener("input", filter);
+  for (const field of [outcome, error]) field.addEventListener("change", filter);
   clear.addEventListener("click", () => {
     for (const field of [search, outcome, error]) field.value = "";
     filter();
