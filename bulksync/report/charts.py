@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 WIDE, NARROW = 1000, 480
 """Widths of a picture, in the units of its `viewBox`: about a pixel where it stands alone, or beside another."""
 
-LEFT, TOP, BOTTOM = 44, 16, 178
+LEFT, TOP, BOTTOM = 52, 16, 178
 """Where the plot begins; it ends at the right edge."""
 
 ACROSS, UP = 7, 4

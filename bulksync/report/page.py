@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from bulksync.report.charts import Chart, Slices, clock, histogram, number, over_time, percentile
+from bulksync.report.charts import BOTTOM, LEFT, Chart, Slices, clock, histogram, number, over_time, percentile
 from bulksync.report.file import written
 from bulksync.report.grouping import Group
 from bulksync.text import clean
@@ -147,6 +147,8 @@ def told(summary: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     went = shares_went(summary)
     not_done = sum(count for outcome, count in outcomes.items() if outcome not in ("updated", "unchanged"))
     return {
+        "left": LEFT,
+        "bottom": BOTTOM,
         "summary": summary,
         "facts": facts,
         "verdict": VERDICTS.get(summary["exitCode"], "stopped by a signal"),
