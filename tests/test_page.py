@@ -387,3 +387,39 @@ def test_counts_of_words() -> None:
     assert with_rest({"A": 2}, 2) == {"A": 2}
     assert listed({"A": 3, "B": 1}) == [Share("A", 3, 0.75), Share("B", 1, 0.25)]
     assert listed({}) == []
+
+
+# Colours
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of `#rrggbb` (WCAG 2.2, "relative luminance")."""
+    parts = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours (WCAG 2.2, "contrast ratio")."""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1, 2], ids=["light", "dark", "print"])
+def test_text_and_pictures_stand_out(theme: int) -> None:
+    """In each theme text has a contrast of 4.5 to 1, also on the soft ground, and a colour that tells something 3 to 1.
+
+    WCAG 2.2, 1.4.3 and 1.4.11. The bar for `unchanged` and the last one of a histogram are named beside them.
+    """
+    block = part("page.css").split(":root {")[theme + 1].split("}")[0]
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
+    grounds = ("page", "soft")
+    texts = ("text", "muted", "link", "good", "fair", "bad")
+    told = ("updated", "rejected", "invalid", "failed", "unknown", "unsent", "plain")
+    assert {
+        (name, ground)
+        for names, least in ((texts, 4.5), (told, 3.0))
+        for name in names
+        for ground in grounds
+        if contrast(colours[name], colours[ground]) < least
+    } == set()
