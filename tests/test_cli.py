@@ -229,7 +229,7 @@ def test_summary(folder: Path) -> None:
     """`--summary` writes what the run came to, as JSON."""
     run(folder, "--summary", "summary.json")
     summary = json.loads((folder / "summary.json").read_text())
-    measured = {"run", "started", "achievedRate", "latencyMs", "timeWent", "elapsedSeconds", "dispositions"}
+    measured = {"run", "started", "achievedRate", "latencyMs", "timeWent", "elapsedSeconds", "dispositions", "timeline"}
     assert {name: value for name, value in summary.items() if name not in measured} == {
         "input": "rows.csv",
         "target": "sandbox",
