@@ -18,7 +18,6 @@ from pydantic import SecretStr
 from bulksync import __version__
 from bulksync.client import Put, connect, read_key
 from bulksync.client.connection import url_of
-from bulksync.client.page import WorkflowExecution
 from bulksync.client.reply import message_of, read_reply, retry_after
 from bulksync.errors import UsageError
 from bulksync.model import Execution, Reply, Row, Step
@@ -496,10 +495,8 @@ def said(page: Mapping[str, Any]) -> Reply:
     return read_reply(200, {}, json.dumps(page).encode(), SAME_ROW)
 
 
-def test_the_api_page_is_understood_completely() -> None:
-    """Each field of the page's 200 body has its place, and comes out as it went in."""
-    page = WorkflowExecution.model_validate_json(json.dumps(PAGE))
-    assert page.model_dump(by_alias=True) == PAGE
+def test_the_api_page_is_understood() -> None:
+    """What the report shows of the page's 200 body comes out as it went in."""
     step = Step(SAME, "CALL", 123, "PENDING", "NO_ANSWER", "NO_ANSWER")
     assert said(PAGE) == Reply(200, "", execution=Execution("CREATED", "NO_ANSWER", "<string>", "<string>", [step]))
 

@@ -1,88 +1,58 @@
-"""The 200 body of "Update workflow execution", as the API's own page shows it."""
+"""The 200 body of "Update workflow execution" as the API's own page shows it: what the report takes from it.
 
-from typing import Annotated, Any
+Only what names the execution, and its status, must be there; all else may be missing or null. The vocabulary is open:
+the page shows strings, but what else may come instead is no reason to deny an acknowledgement. The page's other fields
+(`definition`, `metadata`, `customerLeadId`, …), and unknown ones, are passed over. Dictionaries, as models of all
+fields cost 15 µs more of the 120 µs that an attempt takes (measured).
+"""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import (
+    Annotated,
+    Any,
+    NotRequired,  # before Python 3.12, pydantic takes only this one
+)
+
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from pydantic.alias_generators import to_camel
+from typing_extensions import TypedDict
 
-Word = Annotated[str | Any | None, Field(union_mode="left_to_right")]
-"""The page shows a string, but what else may come instead is no reason to deny an acknowledgement."""
-
-
-class Page(BaseModel):
-    """An object of the API page: every field optional and nullable, unknown ones accepted, the vocabulary open."""
-
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+CAMEL = ConfigDict(alias_generator=to_camel)
 
 
-class AgentCall(Page):
+@with_config(CAMEL)
+class AgentCall(TypedDict, total=False):
     """`stepExecutions[].agentCall`."""
 
-    id: Word = None
-    status: Word = None
-    call_started_at: Word = None
-    call_ended_at: Word = None
-    call_duration: Any = None
-    call_ended_reason: Word = None
-    recording_url: Word = None
-    summary: Word = None
+    call_ended_reason: Any
 
 
-class StepExecution(Page):
+@with_config(CAMEL)
+class StepExecution(TypedDict, total=False):
     """`stepExecutions[]`."""
 
-    id: Word = None
-    workflow_execution_id: Word = None
-    status: Word = None
-    type: Word = None
-    order: Any = None
-    delay_in_secs: Any = None
-    needs_tcpa_compliance: Any = Field(default=None, alias="needsTCPACompliance")
-    finish_on: Any = None
-    started_at: Word = None
-    completed_at: Word = None
-    leave_voicemail: Any = None
-    disposition: Word = None
-    agent_id: Word = None
-    agent_call: Annotated[AgentCall | Any | None, Field(union_mode="left_to_right")] = None
+    id: Any
+    type: Any
+    order: Any
+    status: Any
+    disposition: Any
+    agent_call: Annotated[AgentCall | Any, Field(union_mode="left_to_right")]
 
 
 Steps = list[Annotated[StepExecution | Any, Field(union_mode="left_to_right")]]
 """An odd step is no reason to lose the others."""
 
 
-class DefinitionStep(Page):
-    """`definition.steps[]`."""
-
-    id: Word = None
-    type: Word = None
-    order: Any = None
-    delay_in_secs: Any = None
-    needs_tcpa_compliance: Any = Field(default=None, alias="needsTCPACompliance")
-    finish_on: Any = None
-    agent_id: Word = None
-    leave_voicemail: Any = None
-    conditions: Any = None
-
-
-class Definition(Page):
-    """`definition`."""
-
-    steps: Annotated[list[DefinitionStep] | Any | None, Field(union_mode="left_to_right")] = None
-
-
-class WorkflowExecution(Page):
-    """The 200 body; only what names the execution, and its status, must be there."""
+@with_config(CAMEL)
+class WorkflowExecution(TypedDict):
+    """The 200 body."""
 
     id: str
     workflow_id: str
     status: str
-    temporal_workflow_id: Word = None
-    started_at: Word = None
-    completed_at: Word = None
-    customer_lead_id: Word = None
-    metadata: Any = None
-    disposition: Word = None
-    definition: Annotated[Definition | Any | None, Field(union_mode="left_to_right")] = None
-    step_executions: Annotated[Steps | Any | None, Field(union_mode="left_to_right")] = None
-    created_at: Word = None
+    disposition: NotRequired[Any]
+    started_at: NotRequired[Any]
+    completed_at: NotRequired[Any]
+    step_executions: NotRequired[Annotated[Steps | Any, Field(union_mode="left_to_right")]]
+
+
+BODY = TypeAdapter(WorkflowExecution)

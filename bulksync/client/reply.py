@@ -11,7 +11,7 @@ from aiohttp import hdrs
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from bulksync.client.page import AgentCall, StepExecution, WorkflowExecution
+from bulksync.client.page import BODY, WorkflowExecution
 from bulksync.model import Execution, Reply, Row, Step
 from bulksync.text import clean
 
@@ -30,11 +30,11 @@ def read_reply(status: int, headers: Mapping[str, str], body: bytes, row: Row) -
         wait = retry_after(headers, body) if status in (429, 503) else None
         return Reply(status, f"http_{status}", message_of(body), retry_after=wait)
     try:
-        page = WorkflowExecution.model_validate_json(body)
+        page = BODY.validate_json(body)
     except ValidationError as error:
         return Reply(status, "response_invalid", not_acknowledged(error, headers))
-    if (page.workflow_id.lower(), page.id.lower()) != row.key:
-        return Reply(status, "response_mismatch", clean(f"the answer names execution {page.id}", MAX_DETAIL))
+    if (page["workflow_id"].lower(), page["id"].lower()) != row.key:
+        return Reply(status, "response_mismatch", clean(f"the answer names execution {page['id']}", MAX_DETAIL))
     return Reply(status, "", execution=execution_of(page))
 
 
@@ -49,18 +49,22 @@ def not_acknowledged(error: ValidationError, headers: Mapping[str, str]) -> str:
 
 def execution_of(page: WorkflowExecution) -> Execution:
     """Take what the report shows out of the 200 body, steps by their order."""
-    steps = [step_of(step) for step in page.step_executions] if isinstance(page.step_executions, list) else []
-    steps.sort(key=lambda step: step.order if step.order is not None else float("inf"))
-    return Execution(word(page.status), word(page.disposition), word(page.started_at), word(page.completed_at), steps)
+    found = page.get("step_executions")
+    steps = [step_of(step) for step in found] if isinstance(found, list) else []
+    if len(steps) > 1:
+        steps.sort(key=lambda step: step.order if step.order is not None else float("inf"))
+    times = word(page.get("started_at")), word(page.get("completed_at"))
+    return Execution(word(page["status"]), word(page.get("disposition")), *times, steps)
 
 
 def step_of(step: Any) -> Step:
     """Take what the report shows out of one step execution."""
-    if not isinstance(step, StepExecution):
+    if not isinstance(step, dict):
         return Step("", "", None, "", "", "")
-    reason = step.agent_call.call_ended_reason if isinstance(step.agent_call, AgentCall) else None
-    head = word(step.id), word(step.type), order_of(step.order)
-    return Step(*head, word(step.status), word(step.disposition), word(reason))
+    said, call = step.get, step.get("agent_call")
+    reason = call.get("call_ended_reason") if isinstance(call, dict) else None
+    head = word(said("id")), word(said("type")), order_of(said("order"))
+    return Step(*head, word(said("status")), word(said("disposition")), word(reason))
 
 
 def order_of(value: Any) -> float | None:
