@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from yarl import URL
 
 from bulksync import __version__
 from bulksync.client import Put, connect, read_key
@@ -75,7 +76,7 @@ async def test_a_request_holds_these_things_and_no_others() -> None:
 @given(workflow=st.uuids(), name=st.uuids(), prefix=st.sampled_from(("", "/api", "/a%2Fb", "/%C3%A9")))
 def test_the_path_is_the_template(workflow: object, name: object, prefix: str) -> None:
     """Whatever the ids, the path that goes out is the template with them in their places."""
-    url = url_of(f"https://api.example{prefix}", Row(1, 2, str(workflow), str(name), None, b"{}"))
+    url = url_of(URL(f"https://api.example{prefix}"), Row(1, 2, str(workflow), str(name), None, b"{}"))
     assert url.raw_path == f"{prefix}/api/v1/workflow/{workflow}/execution/{name}"
     assert str(url) == f"https://api.example{url.raw_path}"
 

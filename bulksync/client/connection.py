@@ -44,7 +44,7 @@ async def connect(
     As many connections as requests in flight, so that no attempt's time goes into waiting for one. UsageError where
     *ca_file* cannot be used.
     """
-    secret = key.get_secret_value()
+    url, secret = URL(target), key.get_secret_value()
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=max_in_flight, keepalive_timeout=keepalive, ssl=tls(ca_file)),
         timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=connect_timeout, ceil_threshold=float("inf")),
@@ -64,7 +64,7 @@ async def connect(
 
         async def put(row: Row) -> Reply:
             try:
-                async with session.put(url_of(target, row), data=row.body, allow_redirects=False) as response:
+                async with session.put(url_of(url, row), data=row.body, allow_redirects=False) as response:
                     body = await read_bounded(response)
                     if len(body) > MAX_BODY and 200 <= response.status < 300:
                         return Reply(response.status, "response_too_large", f"the answer is over {MAX_BODY} bytes")
@@ -111,9 +111,10 @@ def tls(ca_file: Path | None) -> ssl.SSLContext:
         raise UsageError(f"--ca-file {ca_file} cannot be used: {error}", "name a file of PEM certificates") from None
 
 
-def url_of(target: str, row: Row) -> URL:
+def url_of(target: URL, row: Row) -> URL:
     """Return the URL that updates a row; its ids were checked, so that nothing in them needs quoting."""
-    return URL(f"{target}/api/v1/workflow/{row.workflow_id}/execution/{row.execution_id}", encoded=True)
+    prefix = target.raw_path.rstrip("/")
+    return target.with_path(f"{prefix}/api/v1/workflow/{row.workflow_id}/execution/{row.execution_id}", encoded=True)
 
 
 class ConnectionLostError(Exception):
