@@ -623,6 +623,25 @@ def test_a_key_file_is_private(tmp_path: Path, mode: int) -> None:
     assert raised.value.next_step == f"chmod 600 {path}"
 
 
+@pytest.mark.parametrize("mode", [0o400, 0o440], ids=oct)
+def test_a_credential_of_systemd_is_private(tmp_path: Path, mode: int) -> None:
+    """A file that `LoadCredential=` made has 0440 where an access list lets the service read it, and that is taken."""
+    path = key_file(tmp_path, KEY.encode(), mode)
+    assert secret({"CREDENTIALS_DIRECTORY": str(tmp_path)}, path) == KEY
+
+
+@pytest.mark.parametrize(
+    ("mode", "folder"),
+    [(0o440, "elsewhere"), (0o440, ""), (0o460, "."), (0o404, "."), (0o444, ".")],
+    ids=["of another folder", "of no folder", "group may write", "all may read", "group and all may read"],
+)
+def test_no_more_than_a_credential_is_let_through(tmp_path: Path, mode: int, folder: str) -> None:
+    """Only a credential's own mode is excused, and only in the credentials' own folder."""
+    path = key_file(tmp_path, KEY.encode(), mode)
+    with pytest.raises(UsageError, match="others may read or write"):
+        read_key({"CREDENTIALS_DIRECTORY": folder and str(tmp_path / folder)}, path, None)
+
+
 @pytest.mark.parametrize(
     "text", ["", "\n", "two words", "two\nlines", " in front", "tab\t", "clé", "nul\0", "\x7f", "x" * 4_097]
 )

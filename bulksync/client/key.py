@@ -14,11 +14,14 @@ from bulksync.errors import UsageError
 
 VARIABLE = "FEATHER_API_KEY"
 
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""Names the folder of a systemd service's `LoadCredential=` files (systemd.exec(5))."""
+
 
 def read_key(environment: Mapping[str, str], file: Path | None, command: str | None) -> SecretStr:
     """Return the key from *file*, else from *command*, else from the environment; UsageError where there is none."""
     if file is not None:
-        return checked(key_in(file), f"the key in {file}")
+        return checked(key_in(file, environment.get(CREDENTIALS)), f"the key in {file}")
     if command is not None:
         return checked(key_from(command), "the key that --api-key-command printed")
     if (text := environment.get(VARIABLE)) is None:
@@ -28,11 +31,16 @@ def read_key(environment: Mapping[str, str], file: Path | None, command: str | N
     return checked(text, f"the key in {VARIABLE}")
 
 
-def key_in(file: Path) -> str:
+def key_in(file: Path, credentials: str | None = None) -> str:
     """Read a key file; UsageError where others may read it too."""
+    others = 0o077
+    if credentials and file.parent.resolve() == Path(credentials).resolve():
+        # systemd lets the service's user read the file by an access list, and stat(2) shows the list's mask, r--, where
+        # the group's permissions stand (acl(5)): 0440, though no group may read it.
+        others = 0o037
     try:
         with file.open(encoding="ascii", errors="replace") as stream:
-            if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077:
+            if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & others:
                 raise UsageError(
                     f"others may read or write {file}, so it is not used", f"chmod 600 {shlex.quote(str(file))}"
                 )
