@@ -3,8 +3,10 @@
 import logging
 import sys
 from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
+import orjson
 import structlog
 from structlog.processors import ExceptionRenderer
 from structlog.tracebacks import ExceptionDictTransformer
@@ -17,10 +19,11 @@ EVENTS: dict[str, tuple[int, str]] = {
     "ended": (logging.INFO, "{outcomes}"),
     "few files": (logging.WARNING, "{allowed} at once, not the {asked} asked for: ulimit -n is {files}"),
     "progress": (logging.INFO, "{text}"),
-    "hold": (logging.WARNING, "waiting {wait:.1f}s, until {until}: {reason}"),
+    "hold": (logging.WARNING, "waiting {wait:.1f}s, until {until:%H:%M:%S}: {reason}"),
     "stopping": (logging.WARNING, "stopping, what is in flight may finish: {reason}"),
     "retry": (logging.DEBUG, "row {row} (line {line}): {reason}; attempt {attempt}, again in {wait:.1f}s"),
     "attempt": (logging.DEBUG - 5, "row {row} (line {line}): {reason} after {duration:.3f}s"),
+    "failed": (logging.ERROR, "{error}"),
     "fault": (logging.ERROR, "internal error: {error}"),
     "internal error": (logging.ERROR, "row {row} (line {line}): internal error: {error}"),
 }
@@ -36,7 +39,7 @@ LEVELS = (logging.INFO, logging.DEBUG, logging.DEBUG - 5)
 def teller(style: Literal["text", "json"], *, quiet: bool, verbosity: int, say: Callable[[str], None]) -> Tell:
     """Return what takes an event's name and fields and says it, if it is worth saying."""
     least = logging.ERROR if quiet else LEVELS[min(verbosity, len(LEVELS) - 1)]
-    render = structlog.processors.JSONRenderer() if style == "json" else for_people
+    render = for_programs if style == "json" else for_people
     trace = TRACES if style == "json" else structlog.processors.format_exc_info
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
     log = structlog.wrap_logger(
@@ -60,6 +63,12 @@ def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
     _, template = EVENTS[fields["event"]]
     trace = f"\n{fields['exception']}" if "exception" in fields else ""
     return f"bulksync: {template.format(**fields)}{trace}"
+
+
+def for_programs(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
+    """Write an event as one line of JSON, its times in UTC."""
+    said = {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in fields.items()}
+    return orjson.dumps(said, default=str, option=orjson.OPT_UTC_Z).decode()
 
 
 class Line:

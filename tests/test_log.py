@@ -5,11 +5,22 @@ import json
 import logging
 import os
 import sys
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Literal
 
 import pytest
 
 from bulksync.log import EVENTS, say_to_stderr, teller
+
+UNTIL = datetime(2026, 1, 31, 15, 20, 31, tzinfo=timezone(timedelta(hours=2)))
+
+ROW = {
+    "row": 7,
+    "line": 9,
+    "workflowId": "11111111-1111-4111-8111-111111111111",
+    "executionId": "00000000-0000-4000-8000-000000000001",
+    "attempt": 2,
+}
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "sending": {"rows": 12_345, "target": "https://api.example.com", "rate": "10/s", "about": "20m34s", "run": "r1"},
@@ -17,12 +28,13 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "ended": {"outcomes": "updated 5"},
     "few files": {"asked": 100, "allowed": 16, "files": 48},
     "progress": {"text": "5 of 10 rows"},
-    "hold": {"wait": 2.04, "until": "15:20:31", "reason": "the server answers 429"},
+    "hold": {"wait": 2.04, "until": UNTIL, "reason": "the server answers 429"},
     "stopping": {"reason": "stopped by SIGTERM"},
-    "retry": {"row": 7, "line": 9, "reason": "http_503", "attempt": 2, "wait": 0.51},
-    "attempt": {"row": 7, "line": 9, "reason": "acknowledged", "duration": 0.0423},
+    "retry": ROW | {"reason": "http_503", "wait": 0.51},
+    "attempt": ROW | {"reason": "acknowledged", "duration": 0.0423},
+    "failed": {"error": "there is no API key", "nextStep": "export one", "exitCode": 2},
     "fault": {"error": "ZeroDivisionError()"},
-    "internal error": {"row": 7, "line": 9, "error": "ZeroDivisionError()"},
+    "internal error": ROW | {"error": "ZeroDivisionError()"},
 }
 
 LINES = {
@@ -35,6 +47,7 @@ LINES = {
     "stopping": "bulksync: stopping, what is in flight may finish: stopped by SIGTERM",
     "retry": "bulksync: row 7 (line 9): http_503; attempt 2, again in 0.5s",
     "attempt": "bulksync: row 7 (line 9): acknowledged after 0.042s",
+    "failed": "bulksync: there is no API key",
     "fault": "bulksync: internal error: ZeroDivisionError()",
     "internal error": "bulksync: row 7 (line 9): internal error: ZeroDivisionError()",
 }
@@ -61,8 +74,8 @@ def test_there_is_a_sample_of_every_event() -> None:
         (False, 1, {"attempt"}),
         (False, 2, set()),
         (False, 9, set()),
-        (True, 0, set(EVENTS) - {"fault", "internal error"}),
-        (True, 2, set(EVENTS) - {"fault", "internal error"}),
+        (True, 0, set(EVENTS) - {"failed", "fault", "internal error"}),
+        (True, 2, set(EVENTS) - {"failed", "fault", "internal error"}),
     ],
 )
 def test_lines_for_people(quiet: bool, verbosity: int, hidden: set[str]) -> None:
@@ -72,14 +85,26 @@ def test_lines_for_people(quiet: bool, verbosity: int, hidden: set[str]) -> None
 
 
 def test_lines_for_programs() -> None:
-    """Each event is one JSON object with its name, level, time and fields."""
+    """Each event is one JSON object with its name, level, time and fields, and all times are UTC."""
     said = [json.loads(line) for line in told("json", verbosity=2)]
     times = [line.pop("time") for line in said]
     levels = {logging.WARNING: "warning", logging.INFO: "info", logging.ERROR: "error"}
     assert said == [
-        fields | {"event": event, "level": levels.get(EVENTS[event][0], "debug")} for event, fields in SAMPLES.items()
+        fields
+        | ({"until": "2026-01-31T13:20:31Z"} if event == "hold" else {})
+        | {"event": event, "level": levels.get(EVENTS[event][0], "debug")}
+        for event, fields in SAMPLES.items()
     ]
-    assert all(time.endswith("Z") for time in times)
+    assert all(time.endswith("Z") and datetime.fromisoformat(time).utcoffset() == UTC.utcoffset(None) for time in times)
+
+
+def test_what_json_has_no_word_for_is_null() -> None:
+    """A line parses whatever the value: a number that is none is null, and an object its text."""
+    said: list[str] = []
+    tell = teller("json", quiet=False, verbosity=0, say=said.append)
+    tell("progress", text="x", rate=float("inf"), error=ValueError("so"))
+    line = json.loads(said[0], parse_constant=pytest.fail)
+    assert (line["rate"], line["error"]) == (None, "so")
 
 
 @pytest.mark.parametrize(("style", "mark"), [("text", "Traceback"), ("json", '"exception"')])

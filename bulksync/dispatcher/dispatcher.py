@@ -135,7 +135,7 @@ class Dispatcher:
         if verdict.sent:
             self.tally.count(reply, sent=sent, duration=duration, is_retry=tries.attempts > 1)
         said = reply.error or "acknowledged"
-        self._tell("attempt", row=tries.row.row, line=tries.row.line, duration=duration, reason=said)
+        self._tell("attempt", **tries.named, duration=duration, reason=said)
         if (stop := self.health.saw(reply, verdict)) is not None:
             self.stop(stop)
         return verdict
@@ -143,7 +143,7 @@ class Dispatcher:
     async def _back_off(self, tries: Tries) -> None:
         wait = min(backoff(tries.tried, self._chance()), max(0.0, self.health.patience()))
         reason = tries.reply.error if tries.reply else ""
-        self._tell("retry", row=tries.row.row, line=tries.row.line, attempt=tries.tried, wait=wait, reason=reason)
+        self._tell("retry", **tries.named, wait=wait, reason=reason)
         with anyio.move_on_after(wait):
             await self._halt.wait()
 
@@ -158,7 +158,7 @@ class Dispatcher:
             self.stop(Stop(12, "aborted_error_budget", reason))
 
     def _failed_by_us(self, tries: Tries, error: Exception) -> Result:
-        self._tell("internal error", row=tries.row.row, line=tries.row.line, error=repr(error), exc_info=error)
+        self._tell("internal error", **tries.named, error=repr(error), exc_info=error)
         self._internal_errors += 1
         if self._internal_errors > INTERNAL_ERRORS:
             self.stop(Stop(1, "internal_error", "too many internal errors"))

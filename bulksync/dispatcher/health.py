@@ -98,6 +98,6 @@ class Health:
         if not self._pacer.is_held:
             self._tally.holds += 1
             until = datetime.fromtimestamp(self._wall() + seconds, UTC).astimezone()
-            self._tell("hold", wait=seconds, until=f"{until:%H:%M:%S}", reason=reason)
+            self._tell("hold", wait=seconds, until=until, reason=reason)
         self.reason = reason
         self._pacer.hold(seconds)

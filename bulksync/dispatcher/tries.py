@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 from bulksync.model import Outcome, Reply, Result, Row, Stop
 from bulksync.retry import Verdict, judge
@@ -27,6 +28,18 @@ class Tries:
     duration: float = 0.0
     reply: Reply | None = None
     verdict: Verdict | None = None
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What the log names of a row, and how often it was tried; its payload stays out."""
+        row = self.row
+        return {
+            "row": row.row,
+            "line": row.line,
+            "workflowId": row.workflow_id,
+            "executionId": row.execution_id,
+            "attempt": self.tried,
+        }
 
     def take(self, reply: Reply, *, sent: float, duration: float, is_outage: bool) -> Verdict:
         """Take note of a reply to a request *sent* at that time; failures in an outage are not the row's fault."""
