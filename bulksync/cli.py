@@ -8,11 +8,11 @@ import resource
 import shlex
 import sys
 import tempfile
-import traceback
+import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import cyclopts.config
 from cyclopts import App, CycloptsError, Parameter
@@ -33,6 +33,7 @@ from bulksync.options import (
 )
 
 if TYPE_CHECKING:
+    from bulksync.planning import Files
     from bulksync.reader import Source
 
 T = TypeVar("T")
@@ -69,14 +70,25 @@ def run(
       zcat rows.csv.gz | bulksync run - --format csv -o rows.report.csv
 
     """
-    from bulksync import pipeline
     from bulksync.planning import files_for
 
-    need_format(input, options)
+    def to_the_end() -> int:
+        files = files_for(input, options)  # first, as metrics must not be written where another file stands
+        with failures_measured(None if options.dry_run else options.metrics_file):
+            return run_job(input, options, files, verbose)
+
+    return answered(to_the_end, options.log_format)
+
+
+def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> int:
+    """Do what `bulksync run` is asked for; BulksyncError where it comes to no report."""
+    from bulksync import pipeline
+
+    need_format(path, options)
     job = pipeline.Job(
-        input=input,
+        input=path,
         options=options,
-        files=files_for(input, options),
+        files=files,
         target="sandbox" if options.sandbox else target_of(options.base_url, allow_http=options.allow_http),
         key=SecretStr("sandbox") if options.sandbox else api_key(options),
         command=repeated_command(sys.argv[1:]),
@@ -84,15 +96,19 @@ def run(
     check_proxy(job.target, options.proxy, allow_http=options.allow_http)
     if options.dry_run:
         say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
-        return check(input, options=options)
+        return check(path, options=options)
     tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say_to_stderr)
     ending = on_loop(lambda: pipeline.run(job, tell))
+    code = ending.run.exit_code or 0
+    if options.quiet and not code:
+        return code
     if options.log_format == "json":
+        tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet is for when all is well
         tell("ended", note=ending.note, **ending.run.summary)
-    elif ending.run.exit_code or not options.quiet:
+    else:
         for line in pipeline.ending_lines(ending, job):
             say_to_stderr(line)
-    return ending.run.exit_code or 0
+    return code
 
 
 @app.command
@@ -229,20 +245,46 @@ def launch(
 def main() -> None:
     """Run the program and exit with the code that tells the caller what to do next."""
     occupy_standard_streams()
+    code = answered(lambda: app.meta(exit_on_error=False, print_error=False, result_action="return_value"))
+    leave(code if isinstance(code, int) else 0)
+
+
+def answered(call: Callable[[], T], style: Literal["text", "json"] = "text") -> T | int:
+    """Return what *call* returns, or, where it fails, say why and return the exit code."""
     try:
-        code = app.meta(exit_on_error=False, print_error=False, result_action="return_value")
+        return call()
     except CycloptsError as error:
-        code = failed(UsageError(usage_message(error), "bulksync --help, or bulksync run --help"))
+        return failed(UsageError(usage_message(error), "bulksync --help, or bulksync run --help"), style)
     except BulksyncError as error:
-        code = failed(error)
+        return failed(error, style)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that nothing is flushed into the closed pipe at exit
-        code = 0
+        return 0
     except KeyboardInterrupt:
-        code = 130
+        return 130
     except Exception as error:  # noqa: BLE001  the last stop: a message, never a bare traceback
-        code = internal(error)
-    leave(code if isinstance(code, int) else 0)
+        return internal(error, style)
+
+
+@contextmanager
+def failures_measured(path: Path | None) -> Iterator[None]:
+    """Let the metrics at *path* tell of a run that comes to no report: they must not go on showing yesterday's."""
+    try:
+        yield
+    except BaseException as error:
+        if path is not None:
+            from bulksync.report.metrics import write_metrics
+
+            with suppress(BulksyncError):  # of two errors the first is the one to tell
+                write_metrics(path, {}, exit_code=code_for(error), now=time.time())
+        raise
+
+
+def code_for(error: BaseException) -> int:
+    """Return the exit code of what ended the program."""
+    if isinstance(error, BulksyncError):
+        return error.exit_code
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
 
 
 def occupy_standard_streams() -> None:
@@ -290,22 +332,26 @@ def on_loop(function: Callable[[], Awaitable[T]]) -> T:
         raise next(leaves(ours)) from None
 
 
-def failed(error: BulksyncError) -> int:
+def failed(error: BulksyncError, style: Literal["text", "json"] = "text") -> int:
     """Say what went wrong and what to do next; return the exit code."""
-    say_to_stderr(f"bulksync: {error.what}")
     again = repeated_command(sys.argv[1:]) if error.exit_code in (8, 9) or error.exit_code > 128 else ""
-    if steps := ": ".join(part for part in (error.next_step, again) if part):
+    steps = ": ".join(part for part in (error.next_step, again) if part)
+    tell = teller(style, quiet=True, verbosity=0, say=say_to_stderr)
+    tell("failed", error=error.what, nextStep=steps, exitCode=error.exit_code)
+    if steps and style == "text":
         say_to_stderr(f"bulksync: next: {steps}")
     return error.exit_code
 
 
-def internal(error: BaseException) -> int:
+def internal(error: BaseException, style: Literal["text", "json"] = "text") -> int:
     """Say that it is our fault, with the trace where `-v` asks for it."""
-    for cause in leaves(error):
-        say_to_stderr(f"bulksync: internal error: {type(cause).__name__}: {cause}")
-    if any(token.startswith(("-v", "--verbose")) for token in sys.argv[1:]):
-        say_to_stderr("".join(traceback.format_exception(error)))
-    say_to_stderr(f"bulksync: next: report this as a fault of bulksync; for its trace: {command_line(sys.argv[1:])} -v")
+    verbosity = any(token.startswith(("-v", "--verbose")) for token in sys.argv[1:])
+    steps = f"report this as a fault of bulksync; for its trace: {command_line(sys.argv[1:])} -v"
+    tell = teller(style, quiet=True, verbosity=int(verbosity), say=say_to_stderr)
+    causes = "; ".join(f"{type(cause).__name__}: {cause}" for cause in leaves(error))
+    tell("fault", error=causes, nextStep=steps, exitCode=1, exc_info=error)
+    if style == "text":
+        say_to_stderr(f"bulksync: next: {steps}")
     return 1
 
 

@@ -200,6 +200,14 @@ def slices_of(store: Store, run: Run, timeline: dict[str, Any] | None) -> Slices
     return Slices(start, timeline["sliceSeconds"], {answer: timeline[answer] for answer in ANSWERS})
 
 
+def measure(run: Run, options: ReportOptions, *, now: float) -> None:
+    """Write a run's metrics where asked for, as the last file: only then nothing else can fail any more."""
+    if options.metrics_file:
+        from bulksync.report.metrics import write_metrics  # here, as the library need not be loaded without it
+
+        write_metrics(options.metrics_file, run.summary, exit_code=run.exit_code, now=now)
+
+
 def view_of(run: Run, *, echoed: bool) -> View:
     """Return how the report of a run looks, with the input's other columns if *echoed*."""
     reading = run.reading

@@ -127,6 +127,9 @@ class ReportOptions(BaseModel):
     ] = None
     summary: Annotated[Path | None, Parameter(help="Write counts, rates and timings as JSON")] = None
     html: Annotated[Path | None, Parameter(help="Write a page with pictures and the rows not done")] = None
+    metrics_file: Annotated[
+        Path | None, Parameter(help="Write metrics for node_exporter's textfile collector, NAME.prom")
+    ] = None
     echo_metadata: Annotated[Flag, Parameter(help="Echo the metadata columns in the report too")] = False
     guard_formulas: Annotated[Flag, Parameter(help="Guard echoed columns against spreadsheet formulas too")] = False
     overwrite: Annotated[Flag, Parameter(help="Replace a report that this ledger did not write")] = False

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from anyio import to_thread
 from pydantic import SecretStr
 
 from bulksync.client import Put, connect
-from bulksync.closing import close_finished, close_run, input_of, render
+from bulksync.closing import close_finished, close_run, input_of, measure, render
 from bulksync.dispatcher import Dispatcher, Tell
 from bulksync.errors import BulksyncError, StorageError, leaves
 from bulksync.ledger import Ledger, Run, open_ledger
@@ -124,10 +125,11 @@ async def planned(job: Job, ledger: Ledger, source: Source, brake: Brake) -> Pla
 
 async def sent_to_api(job: Job, ledger: Ledger, plan: Plan, source: Source, brake: Brake, tell: Tell) -> Sent:
     """Send the due rows, and say how far that is now and then."""
+    tell = partial(tell, run=plan.run.name)
     job = fitted(job, tell)
     options = job.options
     about = spell(plan.due / options.rate)
-    tell("sending", rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about, run=plan.run.name)
+    tell("sending", rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about)
     if unknown := unknown_statuses(plan.run.reading["statuses"]):
         tell("unknown statuses", statuses=listed(unknown))
     try:
@@ -218,6 +220,7 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
     shown = await to_thread.run_sync(input_of, ended, source)
     try:
         note = await ledger.call(render, store, ended, shown, job.files.output, job.options)
+        await ledger.call(measure, ended, job.options, now=time.time())
     except StorageError as error:
         again = f"bulksync report {shlex.quote(str(store.path))} writes the report alone"
         raise StorageError(error.what, f"free space; then {again}, or run the same command again") from None

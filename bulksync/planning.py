@@ -82,6 +82,7 @@ def tell_apart(input_path: Path | None, output: Path, ledger: Path, options: Rep
         (options.retry_file, "--retry-file"),
         (options.summary, "--summary"),
         (options.html, "--html"),
+        (options.metrics_file, "--metrics-file"),
     ):
         if path is None or path == STDOUT:
             continue

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bulksync.closing import input_of, render
+from bulksync.closing import input_of, measure, render
 from bulksync.errors import InputError, StorageError, UsageError
 from bulksync.ledger import Run, Store
 from bulksync.options import RenderOptions
@@ -25,7 +26,9 @@ def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
         output = options.output or Path(run.reading["report"] or f"{run.input}.report.csv")
         tell_apart(options.input or Path(run.path), output, ledger, options)
         check_output(store, output, overwrite=options.overwrite)
-        return run, output, render(store, run, source_again(run, options.input), output, options)
+        note = render(store, run, source_again(run, options.input), output, options)
+        measure(run, options, now=datetime.fromisoformat(run.ended or run.started).timestamp())
+        return run, output, note
 
 
 def chosen(runs: list[Run], name: str | None) -> Run:

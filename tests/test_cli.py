@@ -3,12 +3,13 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bulksync import __version__
 from bulksync.options import RunOptions
-from tests.program import WORKFLOW, Done, bulksync, execution, rows_of, write_rows
+from tests.program import CANARY, WORKFLOW, Done, bulksync, execution, rows_of, write_rows
 
 REPORT = "rows.csv.report.csv"
 
@@ -155,6 +156,43 @@ def test_json_log(folder: Path) -> None:
         {"updated": 5},
         len(done.stderr.splitlines()),
     )
+
+
+def json_events(done: Done) -> list[dict[str, Any]]:
+    """Return what was said, every line of it as JSON, without the time, which is in UTC."""
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert all(event.pop("time").endswith("Z") for event in events)
+    return events
+
+
+def test_every_event_of_a_run_names_it(folder: Path) -> None:
+    """Every line carries the run's id, and those of an attempt the row, the execution and which attempt it was."""
+    nobody = ("--base-url", "http://127.0.0.1:9", "--max-outage", "100ms", "--log-format", "json", "-vv")
+    done = bulksync("run", "rows.csv", *nobody, folder=folder)
+    events = json_events(done)
+    name = events[-1]["run"]
+    assert {event["run"] for event in events} == {name}
+    attempt, retry = (next(event for event in events if event["event"] == kind) for kind in ("attempt", "retry"))
+    where = {"row": 1, "line": 2, "workflowId": WORKFLOW, "executionId": execution(0), "attempt": 1, "run": name}
+    why = {"level": "debug", "reason": "connect_failed"}
+    assert attempt == where | why | {"event": "attempt", "duration": attempt["duration"]}
+    assert retry == where | why | {"event": "retry", "wait": retry["wait"]}
+    assert (attempt["duration"] > 0, 0 < retry["wait"] <= 0.1) == (True, True)
+    assert CANARY not in done.stderr
+
+
+def test_an_error_is_json_too(folder: Path) -> None:
+    """What ends a run before it has a report is one line of the same form."""
+    done = bulksync("run", "rows.csv", "--api-key-file", "missing", "--log-format", "json", folder=folder)
+    said = {"error": "missing cannot be read: No such file or directory", "nextStep": "check --api-key-file"}
+    assert (done.code, json_events(done)) == (2, [{"event": "failed", "level": "error", "exitCode": 2, **said}])
+
+
+def test_a_quiet_run_in_json_tells_what_went_wrong(folder: Path) -> None:
+    """`--quiet` says nothing where all is well, and the whole ending where it is not."""
+    quiet = ("--log-format", "json", "--quiet")
+    assert [event["event"] for event in json_events(run(folder, *quiet, "--limit", "2"))] == ["ended"]
+    assert run(folder, *quiet) == Done(0, "", "")
 
 
 def test_dry_run_does_nothing(folder: Path) -> None:

@@ -24,6 +24,7 @@ OWNERS = {
     "aiohttp": {"client", "sandbox"},
     "aiolimiter": {"pacing"},
     "sqlite3": {"ledger"},
+    "prometheus_client": {"report"},
     "cyclopts": {"cli", "options"},
     "jinja2": {"report"},
     "structlog": {"log"},

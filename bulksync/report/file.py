@@ -16,8 +16,8 @@ STDOUT = Path("-")
 
 
 @contextmanager
-def written(path: Path, what: str) -> Iterator[TextIO]:
-    """Yield a text file that appears at *path* by one rename once it is on the disk, mode 0600; `-` is stdout.
+def written(path: Path, what: str, mode: int = 0o600) -> Iterator[TextIO]:
+    """Yield a text file that appears at *path* by one rename once it is on the disk; `-` is stdout.
 
     StorageError where it cannot be written, and nothing changed at *path* then.
     """
@@ -31,7 +31,7 @@ def written(path: Path, what: str) -> Iterator[TextIO]:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             with open(os.open(draft, flags, 0o600), "w", encoding="utf-8", errors="replace", newline="") as file:
-                os.fchmod(file.fileno(), 0o600)  # whatever the umask says
+                os.fchmod(file.fileno(), mode)  # whatever the umask says
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -1,0 +1,112 @@
+"""What a run came to as a Prometheus textfile, which node_exporter's textfile collector serves until the next run."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from bulksync import __version__
+from bulksync.model import Outcome
+from bulksync.report.file import written
+
+SUCCESS = "bulksync_last_success_timestamp_seconds"
+
+COUNTS = {
+    "requests": ("requests", "Requests that the run put on the wire."),
+    "retries": ("retries", "Requests that repeated an earlier one of the same row."),
+    "throttled": ("throttled_requests", "Requests answered with 429."),
+    "pauses": ("pauses", "Times that every request was held back, as the server asked or was away."),
+    "pausedSeconds": ("pause_seconds", "Time that every request was held back."),
+    "elapsedSeconds": ("duration_seconds", "Time from the first request to the last answer."),
+}
+"""Numbers of the summary, and what they are called and mean as metrics."""
+
+
+class Snapshot(Collector):
+    """A registry of one run's metrics; the library's own would add those of this process."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = list(metrics)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics."""
+        return self._metrics
+
+
+def write_metrics(path: Path, summary: Mapping[str, Any], *, exit_code: int | None, now: float) -> None:
+    """Write the metrics of a run that ended *now*, a Unix time; the *summary* of one without a report is empty.
+
+    StorageError where it cannot be written.
+    """
+    success = now if exit_code == 0 else last_success(path)
+    metrics = [*ending(exit_code, now, success), *(counted(summary) if summary else ())]
+    text = generate_latest(Snapshot(named(metrics, path.stem))).decode()
+    # The collector is another user, so this one file is for all to read; it holds counts, and nothing of a row.
+    with written(path, "metrics file", mode=0o644) as file:
+        file.write(text)
+
+
+def last_success(path: Path) -> float:
+    """Return when the file that stands there says that a run went well; 0 where it does not say, so that alerts fire.
+
+    A job that never succeeded must not look like one that nobody watches.
+    """
+    with suppress(OSError, ValueError):
+        for family in text_string_to_metric_families(path.read_text(encoding="utf-8") if path.is_file() else ""):
+            for sample in family.samples:
+                if sample.name == SUCCESS:
+                    return sample.value
+    return 0.0
+
+
+def ending(exit_code: int | None, now: float, success: float) -> Iterable[Metric]:
+    """Return what every ending has; a killed run left no exit code."""
+    yield gauge("bulksync_last_run_timestamp_seconds", "When the latest run ended.", now)
+    yield gauge(SUCCESS, "When a run last ended with exit code 0; 0 if never.", success)
+    if exit_code is not None:
+        yield gauge("bulksync_exit_code", "Exit code of the latest run: what to do next.", exit_code)
+
+
+def counted(summary: Mapping[str, Any]) -> Iterable[Metric]:
+    """Return what a summary counted; labels take few values: no ids, and no words of the server or of the input."""
+    yield labelled(
+        "bulksync_run_info",
+        "Which bulksync ran, and to where.",
+        [({"version": __version__, "target": summary["target"]}, 1)],
+    )
+    rows = [({"outcome": outcome.value}, summary["outcomes"].get(outcome, 0)) for outcome in Outcome]
+    yield labelled("bulksync_rows", "Rows of the input by what became of them.", rows)
+    errors = [({"error": error}, count) for error, count in summary["errors"].items()]
+    yield labelled("bulksync_row_errors", "Rows that were not updated by the reason.", errors)
+    for field, (name, help_text) in COUNTS.items():
+        yield gauge(f"bulksync_{name}", help_text, summary[field])
+    latency = summary["latencyMs"]
+    # No summary with quantiles: the collector would add a count and a sum of 0 to it.
+    known = [({"percentile": name[1:]}, value / 1000) for name, value in latency.items() if value is not None]
+    yield labelled("bulksync_latency_seconds", "Time to an answer that so many percent did not exceed.", known)
+
+
+def gauge(name: str, help_text: str, value: float) -> Metric:
+    """Return a metric of one number."""
+    return GaugeMetricFamily(name, help_text, value=value)
+
+
+def labelled(name: str, help_text: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:
+    """Return a metric of a number for each set of labels."""
+    metric = GaugeMetricFamily(name, help_text)
+    for labels, value in samples:
+        metric.add_sample(name, labels, value)
+    return metric
+
+
+def named(metrics: Iterable[Metric], name: str) -> Iterable[Metric]:
+    """Label every sample with the file's *name*: two jobs with a file each are two series, not one that clashes."""
+    for metric in metrics:
+        metric.samples = [sample._replace(labels={"name": name, **sample.labels}) for sample in metric.samples]
+        if metric.samples:
+            yield metric
