@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -245,6 +246,7 @@ def launch(
 def main() -> None:
     """Run the program and exit with the code that tells the caller what to do next."""
     occupy_standard_streams()
+    print_whatever_the_locale()
     code = answered(lambda: app.meta(exit_on_error=False, print_error=False, result_action="return_value"))
     leave(code if isinstance(code, int) else 0)
 
@@ -294,6 +296,12 @@ def occupy_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+
+
+def print_whatever_the_locale() -> None:
+    """Let stdout write a character that its encoding lacks by its number, as stderr does, and not break off there."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def leave(code: int) -> None:

@@ -15,7 +15,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-INPUTS_WITH_KEY = ("key", "*.key")
+INPUTS_WITH_KEY = ("key", "*.key", "feather-key")
 """Files that may hold the key: a test wrote it there to be read by the program."""
 
 WITHOUT_METADATA = ("*.ledger", "*.ledger-*", "*.report.csv", "*.report.jsonl", "summary*.json")
