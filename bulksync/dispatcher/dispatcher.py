@@ -135,7 +135,17 @@ class Dispatcher:
         if verdict.sent:
             self.tally.count(reply, sent=sent, duration=duration, is_retry=tries.attempts > 1)
         said = reply.error or "acknowledged"
-        self._tell("attempt", **tries.named, duration=duration, reason=said)
+        row = tries.row
+        self._tell(  # as `named`, but spelled out: said of every request, mostly to nobody, and three times as fast
+            "attempt",
+            row=row.row,
+            line=row.line,
+            workflowId=row.workflow_id,
+            executionId=row.execution_id,
+            attempt=tries.tried,
+            duration=duration,
+            reason=said,
+        )
         if (stop := self.health.saw(reply, verdict)) is not None:
             self.stop(stop)
         return verdict
