@@ -539,6 +539,17 @@ def test_a_temporary_ledger_leaves_no_file(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.fault(44, "two overlapping cron runs")
+def test_a_second_opener_in_the_same_process_gives_no_lock_away(path: Path, store: Store) -> None:
+    """Who is refused in the process that holds a ledger leaves it locked for other processes."""
+    with pytest.raises(LockedError):
+        Store(path)
+    script = f"from pathlib import Path\nfrom bulksync.ledger import Store\nStore(Path({str(path)!r}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stderr.splitlines()[-1] == f"bulksync.errors.LockedError: another run holds the ledger {path}"
+    store.close()
+    Store(path).close()
+
+
 def test_a_second_opener_is_refused_at_once(path: Path, store: Store) -> None:
     """While one process has the ledger any other gets LockedError, and nothing changes."""
     run = begin_rows(store, 1)
