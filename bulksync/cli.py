@@ -11,6 +11,7 @@ import tempfile
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -19,17 +20,17 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import SecretStr, ValidationError
 
 from bulksync import __version__
-from bulksync.errors import BulksyncError, UsageError, leaves
+from bulksync.errors import BulksyncError, UsageError, leaves, ungrouped
 from bulksync.log import say_to_stderr, teller
 from bulksync.options import (
     InputOptions,
     RenderOptions,
     RunOptions,
     SandboxOptions,
-    check_proxy,
     read_configuration,
     show_rate,
-    target_of,
+    target_for,
+    wrong_options,
 )
 
 if TYPE_CHECKING:
@@ -77,11 +78,10 @@ def run(
         input=input,
         options=options,
         files=files_for(input, options),
-        target="sandbox" if options.sandbox else target_of(options.base_url, allow_http=options.allow_http),
+        target=target_for(options),
         key=SecretStr("sandbox") if options.sandbox else api_key(options),
         command=repeated_command(sys.argv[1:]),
     )
-    check_proxy(job.target, options.proxy, allow_http=options.allow_http)
     if options.dry_run:
         say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
         return check(input, options=options)
@@ -274,20 +274,9 @@ def on_loop(function: Callable[[], Awaitable[T]]) -> T:
     """Run *function* on an event loop, uvloop's where there is one; a lone error comes out of its groups."""
     import anyio
 
-    try:
-        import uvloop  # noqa: F401  only whether it is there
-    except ImportError:
-        fast = False
-    else:
-        fast = True
     collect_garbage_seldom()
-    try:
-        return anyio.run(function, backend_options={"use_uvloop": fast})
-    except BaseExceptionGroup as group:
-        ours, others = group.split(BulksyncError)
-        if ours is None or others is not None:
-            raise
-        raise next(leaves(ours)) from None
+    with ungrouped():
+        return anyio.run(function, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 def failed(error: BulksyncError) -> int:
@@ -312,13 +301,7 @@ def internal(error: BaseException) -> int:
 def usage_message(error: CycloptsError) -> str:
     """Return one line for a wrong call; pydantic's errors name the option they are about."""
     cause = error.__cause__
-    if not isinstance(cause, ValidationError):
-        return " ".join(str(error).split())
-    said = []
-    for problem in cause.errors(include_url=False, include_context=False, include_input=False):
-        option = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
-        said.append(option + problem["msg"].removeprefix("Value error, "))
-    return "; ".join(said)
+    return wrong_options(cause) if isinstance(cause, ValidationError) else " ".join(str(error).split())
 
 
 def command_line(arguments: list[str]) -> str:

@@ -9,6 +9,7 @@ BulksyncError
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class BulksyncError(Exception):
@@ -52,6 +53,18 @@ class LockedError(BulksyncError):
     """Another run holds the ledger."""
 
     exit_code = 9
+
+
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Let an error of ours come alone out of the groups that it was raised in."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours, others = group.split(BulksyncError)
+        if ours is None or others is not None:
+            raise
+        raise next(leaves(ours)) from None
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

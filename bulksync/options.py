@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from cyclopts import Parameter
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bulksync.errors import UsageError
 
@@ -237,6 +237,15 @@ def target_of(base_url: str, *, allow_http: bool) -> str:
     return url
 
 
+def target_for(options: RunOptions) -> str:
+    """Return where a run sends its rows; UsageError where that could leak the key or mislead."""
+    if options.sandbox:
+        return "sandbox"
+    target = target_of(options.base_url, allow_http=options.allow_http)
+    check_proxy(target, options.proxy, allow_http=options.allow_http)
+    return target
+
+
 def check_proxy(target: str, proxy: str | None, *, allow_http: bool) -> None:
     """Raise UsageError where a plain http *target* would take the API key in clear text to a proxy elsewhere."""
     if proxy is None or allow_http or not target.startswith("http://"):
@@ -246,6 +255,15 @@ def check_proxy(target: str, proxy: str | None, *, allow_http: bool) -> None:
             "--proxy would carry the API key in clear text to another host",
             "use an https:// target, or add --allow-http",
         )
+
+
+def wrong_options(error: ValidationError) -> str:
+    """Say in one line which options are wrong, and why."""
+    said = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        option = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
+        said.append(option + problem["msg"].removeprefix("Value error, "))
+    return "; ".join(said)
 
 
 def _is_loopback(host: str) -> bool:

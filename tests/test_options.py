@@ -18,6 +18,7 @@ from bulksync.options import (
     read_configuration,
     show_duration,
     show_rate,
+    target_for,
     target_of,
 )
 
@@ -337,3 +338,11 @@ def test_refuses_unknown_names(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         read_configuration(path, required=False)
     assert caught.value.what == f"{path}: no such option: api_key, limits"
+
+
+def test_target_for() -> None:
+    """A run goes to the sandbox, or where its options say; a proxy elsewhere must not get the key in clear text."""
+    assert target_for(RunOptions(sandbox=True)) == "sandbox"
+    assert target_for(RunOptions(base_url="sandbox")) == "https://sandbox.featherhq.com"
+    with pytest.raises(UsageError, match="--proxy would carry the API key in clear text"):
+        target_for(RunOptions(base_url="http://127.0.0.1:9", proxy="http://proxy.example:3128"))
