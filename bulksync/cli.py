@@ -13,16 +13,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import cyclopts.config
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import SecretStr, ValidationError
 
-from bulksync import __version__
+from bulksync import __version__, manual
 from bulksync.errors import BulksyncError, UsageError, leaves, ungrouped
 from bulksync.log import say_to_stderr, teller
 from bulksync.options import (
+    MESSAGES,
     InputOptions,
     RenderOptions,
     RunOptions,
@@ -38,21 +39,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Shell = Literal["bash", "zsh", "fish"]
+
 STDIN = Path("-")
 INPUT = Parameter(allow_leading_hyphen=True, help="CSV, TSV or JSON lines, also .gz; - is stdin, with --format")
-VERBOSE = Parameter(name=["--verbose", "-v"], count=True, show_default=False, help="Say more; -vv every attempt")
-CONFIG = Parameter(help="Options as TOML [default: config.toml in ~/.config/bulksync]")
+VERBOSE = Parameter(
+    name=["--verbose", "-v"], count=True, show_default=False, group=MESSAGES, help="Say more; -vv every attempt"
+)
+CONFIG = Parameter(group=MESSAGES, help="Options as TOML [default: config.toml in ~/.config/bulksync]")
+LEDGER = Parameter(help="The .ledger file beside the report")
 ALL = Parameter(name="*")
 
 app = App(
-    name="bulksync",
-    version=__version__,
-    help="Update thousands to millions of workflow executions: one paced PUT a row, and a report of every answer.",
-    help_format="plaintext",
+    name="bulksync", version=__version__, help=manual.HELP, help_epilogue=manual.FIRST_STEPS, help_format="plaintext"
 )
 
 
-@app.command
+@app.command(sort_key=1, help_epilogue=manual.HOW_TO_RUN)
 def run(
     input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
     /,
@@ -60,16 +63,7 @@ def run(
     options: Annotated[RunOptions, ALL] = RunOptions(),  # noqa: B008  frozen
     verbose: Annotated[int, VERBOSE] = 0,
 ) -> int:
-    """Validate all rows, send each as one paced PUT, and write a report; run it again to send what is left.
-
-    Examples:
-      bulksync run rows.csv --sandbox
-
-      bulksync run rows.csv --api-key-file ~/.feather-key --rate 10/s
-
-      zcat rows.csv.gz | bulksync run - --format csv -o rows.report.csv
-
-    """
+    """Validate all rows, send each as one paced PUT, and write a report; run it again to send what is left."""
     from bulksync import pipeline
     from bulksync.planning import files_for
 
@@ -95,7 +89,7 @@ def run(
     return ending.run.exit_code or 0
 
 
-@app.command
+@app.command(sort_key=2, help_epilogue=manual.HOW_TO_CHECK)
 def check(
     input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
     /,
@@ -103,12 +97,7 @@ def check(
     options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
     json: Annotated[bool, Parameter(negative="", show_default=False, help="Say it as JSON")] = False,
 ) -> int:
-    """Validate all rows and send nothing: counts, every error with row and line, how long sending takes.
-
-    Example:
-      bulksync check rows.csv --rate 100/s
-
-    """
+    """Validate all rows and send nothing: counts, every error with row and line, how long sending takes."""
     from bulksync.checking import checked
     from bulksync.progress import spell
     from bulksync.report import check_json, check_lines, invalid_line
@@ -125,19 +114,14 @@ def check(
         return 7 if found["invalid"] else 0
 
 
-@app.command
+@app.command(help_epilogue=manual.HOW_TO_REPORT)
 def report(
-    ledger: Path,
+    ledger: Annotated[Path, LEDGER],
     /,
     *,
     options: Annotated[RenderOptions, ALL] = RenderOptions(),  # noqa: B008  frozen
 ) -> int:
-    """Render the report of a run again, from its ledger.
-
-    Example:
-      bulksync report rows.csv.report.csv.ledger -o again.csv
-
-    """
+    """Render the report of a run again, from its ledger."""
     from bulksync.rendering import render_again
 
     found, output, note = render_again(ledger, options)
@@ -147,20 +131,15 @@ def report(
     return 0
 
 
-@app.command
+@app.command(help_epilogue=manual.HOW_TO_VERIFY)
 def verify(
     input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
-    report: Path,
+    report: Annotated[Path, Parameter(help="Its report, CSV or JSON lines")],
     /,
     *,
     options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
 ) -> int:
-    """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself.
-
-    Example:
-      bulksync verify rows.csv rows.csv.report.csv
-
-    """
+    """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself."""
     from bulksync.auditing import audit
     from bulksync.report import listed
 
@@ -174,14 +153,9 @@ def verify(
     return 11 if found.wrong else 0
 
 
-@app.command
-def history(ledger: Path, /) -> int:
-    """Show the runs in a ledger, one line each, oldest first.
-
-    Example:
-      bulksync history rows.csv.report.csv.ledger
-
-    """
+@app.command(help_epilogue=manual.HOW_TO_HISTORY)
+def history(ledger: Annotated[Path, LEDGER], /) -> int:
+    """Show the runs in a ledger, one line each, oldest first."""
     from bulksync.rendering import history_of
     from bulksync.report import history_line
 
@@ -190,14 +164,9 @@ def history(ledger: Path, /) -> int:
     return 0
 
 
-@app.command
+@app.command(help_epilogue=manual.HOW_TO_SANDBOX)
 def sandbox(*, options: Annotated[SandboxOptions, ALL] = SandboxOptions()) -> int:  # noqa: B008  frozen
-    """Serve a local emulation of the API, until interrupted.
-
-    Example:
-      bulksync sandbox --port 8099 --rate 10/s --faults server_error=0.05,reset_after=0.01
-
-    """
+    """Serve a local emulation of the API, until interrupted."""
     from bulksync.serving import serve_sandbox
 
     def ready(url: str) -> None:
@@ -208,12 +177,17 @@ def sandbox(*, options: Annotated[SandboxOptions, ALL] = SandboxOptions()) -> in
     return 0
 
 
+@app.command(help_epilogue=manual.HOW_TO_COMPLETE)
+def completion(shell: Annotated[Shell, Parameter(help="The shell that the script is for")], /) -> int:
+    """Print a script that completes commands, options and files in a shell."""
+    print(app.generate_completion(shell=shell))
+    return 0
+
+
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config: Annotated[
-        Path | None, Parameter(help="Options as TOML [default: config.toml in ~/.config/bulksync]")
-    ] = None,
+    config: Annotated[Path | None, CONFIG] = None,
 ) -> int:
     """Read the configuration: flags go before `BULKSYNC_*` variables, and these before the file."""
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")

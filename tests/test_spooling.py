@@ -38,7 +38,8 @@ def path(tmp_path: Path) -> Path:
     [
         (ROW, '{"status":"COMPLETED"}'),
         (MappingProxyType(ROW), '{"status":"COMPLETED"}'),
-        ({**ROW, "executionId": UUID(execution(2)), "metadata": {"ü": "ß"}}, '{"status":"COMPLETED","metadata":{"ü":"ß"}}'),
+        ({**ROW, "executionId": UUID(execution(2)), "status": ""}, "field_missing"),
+        ({**ROW, "executionId": UUID(execution(2)), "metadata": {"ü": "ß"}, "status": ""}, '{"metadata":{"ü":"ß"}}'),
         ({**ROW, "status": None, "metadata": {"n": 2**70}}, '{"metadata":{"n":1180591620717411303424}}'),
         ({**ROW, "status": "ELSE"}, "status_invalid"),
         ({**ROW, "executionId": 7}, "id_invalid"),
