@@ -9,9 +9,10 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -255,20 +256,36 @@ def on_loop(function: Callable[[], Awaitable[T]]) -> T:
 
 def failed(error: BulksyncError) -> int:
     """Say what went wrong and what to do next; return the exit code."""
-    say_to_stderr(f"bulksync: {error.what}")
-    again = repeated_command(sys.argv[1:]) if error.exit_code in (8, 9) or error.exit_code > 128 else ""
-    if steps := ": ".join(part for part in (error.next_step, again) if part):
-        say_to_stderr(f"bulksync: next: {steps}")
+    again = repeated_command(sys.argv[1:]) if error.again else ""
+    say_failure(error.what, ": ".join(part for part in (error.next_step, again) if part), error.exit_code)
     return error.exit_code
+
+
+def say_failure(what: str, next_step: str, code: int) -> None:
+    """Say what ended the program before there was a report, as lines for people or for programs."""
+    if asks_for_json(sys.argv[1:], os.environ):
+        tell = teller("json", quiet=True, verbosity=0, say=say_to_stderr)
+        tell("failed", error=what, nextStep=next_step, exitCode=code)
+        return
+    say_to_stderr(f"bulksync: {what}")
+    if next_step:
+        say_to_stderr(f"bulksync: next: {next_step}")
+
+
+def asks_for_json(arguments: list[str], environment: Mapping[str, str]) -> bool:
+    """Whether the call, right or wrong, asks for messages as JSON."""
+    asked = [after for flag, after in pairwise([*arguments, ""]) if flag == "--log-format"]
+    asked += [token.partition("=")[2] for token in arguments if token.startswith("--log-format=")]
+    return (asked or [environment.get("BULKSYNC_LOG_FORMAT", "text")])[-1] == "json"
 
 
 def internal(error: BaseException) -> int:
     """Say that it is our fault, with the trace where `-v` asks for it."""
-    for cause in leaves(error):
-        say_to_stderr(f"bulksync: internal error: {type(cause).__name__}: {cause}")
     if any(token.startswith(("-v", "--verbose")) for token in sys.argv[1:]):
         say_to_stderr("".join(traceback.format_exception(error)))
-    say_to_stderr(f"bulksync: next: report this as a fault of bulksync; for its trace: {command_line(sys.argv[1:])} -v")
+    what = "; ".join(f"{type(cause).__name__}: {cause}" for cause in leaves(error))
+    again = f"report this as a fault of bulksync; for its trace: {command_line(sys.argv[1:])} -v"
+    say_failure(f"internal error: {what}", again, 1)
     return 1
 
 

@@ -13,14 +13,15 @@ from contextlib import contextmanager
 
 
 class BulksyncError(Exception):
-    """Ends a run with a message for people: *what* happened, and the *next step*, best an exact command."""
+    """Ends a run with a message for people: *what* happened and the *next step*, if so *again* by the same call."""
 
     exit_code = 1
 
-    def __init__(self, what: str, next_step: str = "") -> None:
+    def __init__(self, what: str, next_step: str = "", *, again: bool = False) -> None:
         super().__init__(what)
         self.what = what
         self.next_step = next_step
+        self.again = again
 
 
 class UsageError(BulksyncError):
@@ -45,7 +46,7 @@ class StoppedError(BulksyncError):
     """A signal came before the first request; its exit code is the signal's."""
 
     def __init__(self, what: str, exit_code: int) -> None:
-        super().__init__(what, "go on with the same command")
+        super().__init__(what, "go on with the same command", again=True)
         self.exit_code = exit_code
 
 

@@ -22,6 +22,7 @@ EVENTS: dict[str, tuple[int, str]] = {
     "retry": (logging.DEBUG, "row {row} (line {line}): {reason}; attempt {attempt}, again in {wait:.1f}s"),
     "attempt": (logging.DEBUG - 5, "row {row} (line {line}): {reason} after {duration:.3f}s"),
     "fault": (logging.ERROR, "internal error: {error}"),
+    "failed": (logging.ERROR, "{error}"),
     "internal error": (logging.ERROR, "row {row} (line {line}): internal error: {error}"),
 }
 """Each event's level and what it says to people."""

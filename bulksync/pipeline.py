@@ -228,8 +228,8 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
     try:
         note = await ledger.call(render, store, ended, shown, job.files.output, job.options)
     except StorageError as error:
-        again = f"bulksync report {shlex.quote(str(store.path))} writes the report alone"
-        raise StorageError(error.what, f"free space; then {again}, or run the same command again") from None
+        alone = f"bulksync report {shlex.quote(str(store.path))} writes the report alone, or " if store.path else ""
+        raise StorageError(error.what, f"free space; then {alone}run the same command again", again=True) from None
     if job.input == STDIN and ended.exit_code in (0, 3):
         job.files.spool.unlink(missing_ok=True)
     invalid = await ledger.call(lambda: list(islice(store.invalid(ended.id), SHOWN)))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from bulksync.log import EVENTS, say_to_stderr, teller
+from bulksync.log import EVENTS, say_to_stderr, teller, to_logging
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "sending": {"rows": 12_345, "target": "https://api.example.com", "rate": "10/s", "about": "20m34s", "run": "r1"},
@@ -22,6 +22,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "retry": {"row": 7, "line": 9, "reason": "http_503", "attempt": 2, "wait": 0.51},
     "attempt": {"row": 7, "line": 9, "reason": "acknowledged", "duration": 0.0423},
     "fault": {"error": "ZeroDivisionError()"},
+    "failed": {"error": "nope.csv cannot be read", "nextStep": "check its path", "exitCode": 7},
     "internal error": {"row": 7, "line": 9, "error": "ZeroDivisionError()"},
 }
 
@@ -36,6 +37,7 @@ LINES = {
     "retry": "bulksync: row 7 (line 9): http_503; attempt 2, again in 0.5s",
     "attempt": "bulksync: row 7 (line 9): acknowledged after 0.042s",
     "fault": "bulksync: internal error: ZeroDivisionError()",
+    "failed": "bulksync: nope.csv cannot be read",
     "internal error": "bulksync: row 7 (line 9): internal error: ZeroDivisionError()",
 }
 
@@ -61,14 +63,26 @@ def test_there_is_a_sample_of_every_event() -> None:
         (False, 1, {"attempt"}),
         (False, 2, set()),
         (False, 9, set()),
-        (True, 0, set(EVENTS) - {"fault", "internal error"}),
-        (True, 2, set(EVENTS) - {"fault", "internal error"}),
+        (True, 0, set(EVENTS) - {"fault", "failed", "internal error"}),
+        (True, 2, set(EVENTS) - {"fault", "failed", "internal error"}),
     ],
 )
 def test_lines_for_people(quiet: bool, verbosity: int, hidden: set[str]) -> None:
     """Each event is one line of text, and how much is said is the caller's choice."""
     expected = [line for event, line in LINES.items() if event not in hidden]
     assert told("text", quiet=quiet, verbosity=verbosity) == expected
+
+
+def test_a_program_that_calls_us_hears_by_logging(caplog: pytest.LogCaptureFixture) -> None:
+    """`to_logging` says each event to the logger `bulksync`, at its level, and nothing below what is listened to."""
+    caplog.set_level(logging.INFO, "bulksync")
+    for event, fields in SAMPLES.items():
+        to_logging(event, **fields)
+    assert caplog.record_tuples == [
+        ("bulksync", level, LINES[event].removeprefix("bulksync: "))
+        for event, (level, _) in EVENTS.items()
+        if level >= logging.INFO
+    ]
 
 
 def test_lines_for_programs() -> None:

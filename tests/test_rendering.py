@@ -142,7 +142,7 @@ def test_a_run_that_is_not_there(rows: Path) -> None:
     first, ledger = ran(rows)
     assert refused(UsageError, ledger, run="x") == (
         "there is no run x in this ledger",
-        f"the latest are: {first.name}",
+        f"name one with --run; the latest are: {first.name}",
     )
 
 
@@ -152,7 +152,7 @@ def test_a_run_whose_rows_were_forgotten(rows: Path) -> None:
     ran(rows, restart=True, keep_runs=1)
     assert refused(UsageError, ledger, run=first.name) == (
         f"the rows of run {first.name} were forgotten",
-        "keep more with --keep-runs",
+        "it has no report any more; to keep more of the next runs: --keep-runs 100",
     )
 
 

@@ -158,7 +158,7 @@ def damaged(path: Path | None, why: object) -> StorageError:
 
 def locked(path: Path | None) -> LockedError:
     """Return the error for a file that another run holds."""
-    return LockedError(f"another run holds the ledger {path}", "wait for it, or add --lock-wait 10m")
+    return LockedError(f"another run holds the ledger {path}", "wait for it, or add --lock-wait 10m", again=True)
 
 
 @contextmanager
@@ -173,5 +173,7 @@ def explained(path: Path | None) -> Iterator[None]:
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
             raise damaged(path, error) from None
         raise StorageError(
-            f"the ledger {path} cannot be read or written: {error}", "free space, then run the same command again"
+            f"the ledger {path} cannot be read or written: {error}",
+            "free space, then run the same command again",
+            again=True,
         ) from None
