@@ -149,9 +149,9 @@ class ReportOptions(BaseModel):
         Path | None, Parameter(group=OUTPUT, help="Write the rows still to be done, as they stand in the input")
     ] = None
     summary: Annotated[Path | None, Parameter(group=OUTPUT, help="Write counts, rates and timings as JSON")] = None
-    html: Annotated[
-        Path | None, Parameter(group=OUTPUT, help="Write a page with pictures and the rows not done")
-    ] = None
+    html: Annotated[Path | None, Parameter(group=OUTPUT, help="Write a page with pictures and the rows not done")] = (
+        None
+    )
     echo_metadata: Annotated[Flag, Parameter(group=OUTPUT, help="Echo the metadata columns in the report too")] = False
     guard_formulas: Annotated[
         Flag, Parameter(group=OUTPUT, help="Guard echoed columns against spreadsheet formulas too")

@@ -414,6 +414,22 @@ async def test_streams_and_signals_are_the_callers(capfd: pytest.CaptureFixture[
     assert capfd.readouterr() == ("", "")
 
 
+def test_warnings_need_a_listener(tmp_path: Path) -> None:
+    """In a program that listens to no logger not even a warning reaches stderr."""
+    row = {"workflowId": WORKFLOW, "executionId": execution(1), "status": "ODD"}
+    script = f"""
+import asyncio, bulksync
+async def main():
+    async for _ in bulksync.sync([{row!r}], sandbox=True):
+        pass
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(tmp_path), capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 # The call
 
 

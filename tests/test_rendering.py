@@ -211,7 +211,7 @@ def test_a_run_that_was_killed_has_a_page_and_a_summary(rows: Path) -> None:
     with closing(Store(files.ledger)) as store:
         plan = plan_run(store, locate(rows), options, target="t", files=files, now=0.0, stopping=lambda: False)
         store.mark(plan.run.id, 1)
-    again(files.ledger, html=str(rows.with_name("page.html")), summary=str(rows.with_name("s.json")))
+    again(ledger_of(files), html=str(rows.with_name("page.html")), summary=str(rows.with_name("s.json")))
     assert "killed before it could end" in rows.with_name("page.html").read_text()
     assert orjson.loads(rows.with_name("s.json").read_bytes()) == {
         "run": plan.run.name,
