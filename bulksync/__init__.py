@@ -1,3 +1,32 @@
 """Send thousands to millions of workflow execution updates to a rate-limited API, losing and reordering nothing."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bulksync.errors import BulksyncError, InputError, LockedError, StorageError, UsageError
+    from bulksync.iterating import RowResult, Sync, sync
+    from bulksync.model import Outcome
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import what a program asks for only then: the command line must not wait for aiohttp."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from bulksync import errors, iterating, model
+
+        return next(getattr(module, name) for module in (iterating, model, errors) if hasattr(module, name))
+
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "sync",
+    "Sync",
+    "RowResult",
+    "Outcome",
+    "BulksyncError",
+    "UsageError",
+    "InputError",
+    "StorageError",
+    "LockedError",
+]

@@ -9,9 +9,11 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from io import TextIOWrapper
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -19,18 +21,19 @@ import cyclopts.config
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import SecretStr, ValidationError
 
-from bulksync import __version__
-from bulksync.errors import BulksyncError, UsageError, leaves
+from bulksync import __version__, manual
+from bulksync.errors import BulksyncError, UsageError, leaves, ungrouped
 from bulksync.log import say_to_stderr, teller
 from bulksync.options import (
+    MESSAGES,
     InputOptions,
     RenderOptions,
     RunOptions,
     SandboxOptions,
-    check_proxy,
     read_configuration,
     show_rate,
-    target_of,
+    target_for,
+    wrong_options,
 )
 
 if TYPE_CHECKING:
@@ -39,21 +42,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Shell = Literal["bash", "zsh", "fish"]
+
 STDIN = Path("-")
 INPUT = Parameter(allow_leading_hyphen=True, help="CSV, TSV or JSON lines, also .gz; - is stdin, with --format")
-VERBOSE = Parameter(name=["--verbose", "-v"], count=True, show_default=False, help="Say more; -vv every attempt")
-CONFIG = Parameter(help="Options as TOML [default: config.toml in ~/.config/bulksync]")
+VERBOSE = Parameter(
+    name=["--verbose", "-v"], count=True, show_default=False, group=MESSAGES, help="Say more; -vv every attempt"
+)
+CONFIG = Parameter(group=MESSAGES, help="Options as TOML [default: config.toml in ~/.config/bulksync]")
+LEDGER = Parameter(help="The .ledger file beside the report")
 ALL = Parameter(name="*")
 
 app = App(
-    name="bulksync",
-    version=__version__,
-    help="Update thousands to millions of workflow executions: one paced PUT a row, and a report of every answer.",
-    help_format="plaintext",
+    name="bulksync", version=__version__, help=manual.HELP, help_epilogue=manual.FIRST_STEPS, help_format="plaintext"
 )
 
 
-@app.command
+@app.command(sort_key=1, help_epilogue=manual.HOW_TO_RUN)
 def run(
     input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
     /,
@@ -61,16 +66,7 @@ def run(
     options: Annotated[RunOptions, ALL] = RunOptions(),  # noqa: B008  frozen
     verbose: Annotated[int, VERBOSE] = 0,
 ) -> int:
-    """Validate all rows, send each as one paced PUT, and write a report; run it again to send what is left.
-
-    Examples:
-      bulksync run rows.csv --sandbox
-
-      bulksync run rows.csv --api-key-file ~/.feather-key --rate 10/s
-
-      zcat rows.csv.gz | bulksync run - --format csv -o rows.report.csv
-
-    """
+    """Validate all rows, send each as one paced PUT, and write a report; run it again to send what is left."""
     from bulksync.planning import files_for
 
     def to_the_end() -> int:
@@ -90,11 +86,10 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         input=path,
         options=options,
         files=files,
-        target="sandbox" if options.sandbox else target_of(options.base_url, allow_http=options.allow_http),
+        target=target_for(options),
         key=SecretStr("sandbox") if options.sandbox else api_key(options),
         command=repeated_command(sys.argv[1:]),
     )
-    check_proxy(job.target, options.proxy, allow_http=options.allow_http)
     if options.dry_run:
         say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
         return check(path, options=options)
@@ -112,7 +107,7 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
     return code
 
 
-@app.command
+@app.command(sort_key=2, help_epilogue=manual.HOW_TO_CHECK)
 def check(
     input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
     /,
@@ -120,12 +115,7 @@ def check(
     options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
     json: Annotated[bool, Parameter(negative="", show_default=False, help="Say it as JSON")] = False,
 ) -> int:
-    """Validate all rows and send nothing: counts, every error with row and line, how long sending takes.
-
-    Example:
-      bulksync check rows.csv --rate 100/s
-
-    """
+    """Validate all rows and send nothing: counts, every error with row and line, how long sending takes."""
     from bulksync.checking import checked
     from bulksync.progress import spell
     from bulksync.report import check_json, check_lines, invalid_line
@@ -142,19 +132,14 @@ def check(
         return 7 if found["invalid"] else 0
 
 
-@app.command
+@app.command(help_epilogue=manual.HOW_TO_REPORT)
 def report(
-    ledger: Path,
+    ledger: Annotated[Path, LEDGER],
     /,
     *,
     options: Annotated[RenderOptions, ALL] = RenderOptions(),  # noqa: B008  frozen
 ) -> int:
-    """Render the report of a run again, from its ledger.
-
-    Example:
-      bulksync report rows.csv.report.csv.ledger -o again.csv
-
-    """
+    """Render the report of a run again, from its ledger."""
     from bulksync.rendering import render_again
 
     found, output, note = render_again(ledger, options)
@@ -164,20 +149,15 @@ def report(
     return 0
 
 
-@app.command
+@app.command(help_epilogue=manual.HOW_TO_VERIFY)
 def verify(
     input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
-    report: Path,
+    report: Annotated[Path, Parameter(help="Its report, CSV or JSON lines")],
     /,
     *,
     options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
 ) -> int:
-    """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself.
-
-    Example:
-      bulksync verify rows.csv rows.csv.report.csv
-
-    """
+    """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself."""
     from bulksync.auditing import audit
     from bulksync.report import listed
 
@@ -191,14 +171,9 @@ def verify(
     return 11 if found.wrong else 0
 
 
-@app.command
-def history(ledger: Path, /) -> int:
-    """Show the runs in a ledger, one line each, oldest first.
-
-    Example:
-      bulksync history rows.csv.report.csv.ledger
-
-    """
+@app.command(help_epilogue=manual.HOW_TO_HISTORY)
+def history(ledger: Annotated[Path, LEDGER], /) -> int:
+    """Show the runs in a ledger, one line each, oldest first."""
     from bulksync.rendering import history_of
     from bulksync.report import history_line
 
@@ -207,14 +182,9 @@ def history(ledger: Path, /) -> int:
     return 0
 
 
-@app.command
+@app.command(help_epilogue=manual.HOW_TO_SANDBOX)
 def sandbox(*, options: Annotated[SandboxOptions, ALL] = SandboxOptions()) -> int:  # noqa: B008  frozen
-    """Serve a local emulation of the API, until interrupted.
-
-    Example:
-      bulksync sandbox --port 8099 --rate 10/s --faults server_error=0.05,reset_after=0.01
-
-    """
+    """Serve a local emulation of the API, until interrupted."""
     from bulksync.serving import serve_sandbox
 
     def ready(url: str) -> None:
@@ -225,12 +195,17 @@ def sandbox(*, options: Annotated[SandboxOptions, ALL] = SandboxOptions()) -> in
     return 0
 
 
+@app.command(help_epilogue=manual.HOW_TO_COMPLETE)
+def completion(shell: Annotated[Shell, Parameter(help="The shell that the script is for")], /) -> int:
+    """Print a script that completes commands, options and files in a shell."""
+    print(app.generate_completion(shell=shell))
+    return 0
+
+
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config: Annotated[
-        Path | None, Parameter(help="Options as TOML [default: config.toml in ~/.config/bulksync]")
-    ] = None,
+    config: Annotated[Path | None, CONFIG] = None,
 ) -> int:
     """Read the configuration: flags go before `BULKSYNC_*` variables, and these before the file."""
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
@@ -247,11 +222,14 @@ def main() -> None:
     """Run the program and exit with the code that tells the caller what to do next."""
     occupy_standard_streams()
     print_whatever_the_locale()
-    code = answered(lambda: app.meta(exit_on_error=False, print_error=False, result_action="return_value"))
+    code = answered(
+        lambda: app.meta(exit_on_error=False, print_error=False, result_action="return_value"),
+        style_asked(sys.argv[1:], os.environ),
+    )
     leave(code if isinstance(code, int) else 0)
 
 
-def answered(call: Callable[[], T], style: Literal["text", "json"] = "text") -> T | int:
+def answered(call: Callable[[], T], style: Literal["text", "json"]) -> T | int:
     """Return what *call* returns, or, where it fails, say why and return the exit code."""
     try:
         return call()
@@ -324,25 +302,14 @@ def on_loop(function: Callable[[], Awaitable[T]]) -> T:
     """Run *function* on an event loop, uvloop's where there is one; a lone error comes out of its groups."""
     import anyio
 
-    try:
-        import uvloop  # noqa: F401  only whether it is there
-    except ImportError:
-        fast = False
-    else:
-        fast = True
     collect_garbage_seldom()
-    try:
-        return anyio.run(function, backend_options={"use_uvloop": fast})
-    except BaseExceptionGroup as group:
-        ours, others = group.split(BulksyncError)
-        if ours is None or others is not None:
-            raise
-        raise next(leaves(ours)) from None
+    with ungrouped():
+        return anyio.run(function, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
-def failed(error: BulksyncError, style: Literal["text", "json"] = "text") -> int:
+def failed(error: BulksyncError, style: Literal["text", "json"]) -> int:
     """Say what went wrong and what to do next; return the exit code."""
-    again = repeated_command(sys.argv[1:]) if error.exit_code in (8, 9) or error.exit_code > 128 else ""
+    again = repeated_command(sys.argv[1:]) if error.again else ""
     steps = ": ".join(part for part in (error.next_step, again) if part)
     tell = teller(style, quiet=True, verbosity=0, say=say_to_stderr)
     tell("failed", error=error.what, nextStep=steps, exitCode=error.exit_code)
@@ -351,7 +318,14 @@ def failed(error: BulksyncError, style: Literal["text", "json"] = "text") -> int
     return error.exit_code
 
 
-def internal(error: BaseException, style: Literal["text", "json"] = "text") -> int:
+def style_asked(arguments: list[str], environment: Mapping[str, str]) -> Literal["text", "json"]:
+    """Return the form of messages that a call, right or wrong, asks for."""
+    asked = [after for flag, after in pairwise([*arguments, ""]) if flag == "--log-format"]
+    asked += [token.partition("=")[2] for token in arguments if token.startswith("--log-format=")]
+    return "json" if (asked or [environment.get("BULKSYNC_LOG_FORMAT", "text")])[-1] == "json" else "text"
+
+
+def internal(error: BaseException, style: Literal["text", "json"]) -> int:
     """Say that it is our fault, with the trace where `-v` asks for it."""
     verbosity = any(token.startswith(("-v", "--verbose")) for token in sys.argv[1:])
     steps = f"report this as a fault of bulksync; for its trace: {command_line(sys.argv[1:])} -v"
@@ -366,13 +340,7 @@ def internal(error: BaseException, style: Literal["text", "json"] = "text") -> i
 def usage_message(error: CycloptsError) -> str:
     """Return one line for a wrong call; pydantic's errors name the option they are about."""
     cause = error.__cause__
-    if not isinstance(cause, ValidationError):
-        return " ".join(str(error).split())
-    said = []
-    for problem in cause.errors(include_url=False, include_context=False, include_input=False):
-        option = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
-        said.append(option + problem["msg"].removeprefix("Value error, "))
-    return "; ".join(said)
+    return wrong_options(cause) if isinstance(cause, ValidationError) else " ".join(str(error).split())
 
 
 def command_line(arguments: list[str]) -> str:

@@ -146,8 +146,8 @@ def input_of(run: Run, source: Source) -> Source | InputError:
     return InputError(f"{source.name} is not what it was when the run read it")
 
 
-def render(store: Store, run: Run, source: Source | InputError, output: Path, options: ReportOptions) -> str:
-    """Write what people see of a run: the report, and the retry file, the summary and the page where asked for.
+def render(store: Store, run: Run, source: Source | InputError, output: Path | None, options: ReportOptions) -> str:
+    """Write what people see of a run: the report, the retry file, the summary and the page, each where asked for.
 
     Returns what they ought to know about it. Where *source* is not to be had the report is without its columns, and a
     retry file is refused with that InputError. StorageError where a file cannot be written.
@@ -156,15 +156,17 @@ def render(store: Store, run: Run, source: Source | InputError, output: Path, op
     if options.summary:
         write_summary(options.summary, summary_of(store, run))
     if isinstance(source, InputError):
-        with closing(store.lines(run.id)) as lines:
-            write_report(output, lines, risks, None, view_of(run, echoed=False))
+        if output:
+            with closing(store.lines(run.id)) as lines:
+                write_report(output, lines, risks, None, view_of(run, echoed=False))
         if options.html:
             draw(store, run, output, options.html)
         if options.retry_file:
             raise InputError(source.what, f"without the input there is no retry file; the report is {output}")
         return f"{source.what}; the report is without the input's other columns"
-    with open_input(source) as content, closing(store.lines(run.id)) as lines:
-        write_report(output, lines, risks, content.records(), view_of(run, echoed=True))
+    if output:
+        with open_input(source) as content, closing(store.lines(run.id)) as lines:
+            write_report(output, lines, risks, content.records(), view_of(run, echoed=True))
     if options.html:
         draw(store, run, output, options.html)
     if options.retry_file:
@@ -174,13 +176,13 @@ def render(store: Store, run: Run, source: Source | InputError, output: Path, op
     return ""
 
 
-def draw(store: Store, run: Run, output: Path, path: Path) -> None:
+def draw(store: Store, run: Run, output: Path | None, path: Path) -> None:
     """Write the page of a run; StorageError where that fails."""
     summary = summary_of(store, run)
     quota = parse_rate(summary.get("rate", "unlimited"))
     facts = Facts(
         ended=run.ended,
-        report="" if output == STDOUT else str(output),
+        report="" if output in (None, STDOUT) else str(output),
         ledger=str(store.path or ""),
         quota=quota if isinstance(quota, float) and math.isfinite(quota) else None,
         steps=store.counts(run.id, "step"),

@@ -9,17 +9,19 @@ BulksyncError
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class BulksyncError(Exception):
-    """Ends a run with a message for people: *what* happened, and the *next step*, best an exact command."""
+    """Ends a run with a message for people: *what* happened and the *next step*, if so *again* by the same call."""
 
     exit_code = 1
 
-    def __init__(self, what: str, next_step: str = "") -> None:
+    def __init__(self, what: str, next_step: str = "", *, again: bool = False) -> None:
         super().__init__(what)
         self.what = what
         self.next_step = next_step
+        self.again = again
 
 
 class UsageError(BulksyncError):
@@ -44,7 +46,7 @@ class StoppedError(BulksyncError):
     """A signal came before the first request; its exit code is the signal's."""
 
     def __init__(self, what: str, exit_code: int) -> None:
-        super().__init__(what, "go on with the same command")
+        super().__init__(what, "go on with the same command", again=True)
         self.exit_code = exit_code
 
 
@@ -52,6 +54,18 @@ class LockedError(BulksyncError):
     """Another run holds the ledger."""
 
     exit_code = 9
+
+
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Let an error of ours come alone out of the groups that it was raised in."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours, others = group.split(BulksyncError)
+        if ours is None or others is not None:
+            raise
+        raise next(leaves(ours)) from None
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

@@ -32,6 +32,9 @@ EVENTS: dict[str, tuple[int, str]] = {
 TRACES = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 """Traces for programs; the values of variables stay out, as one of them is the API key."""
 
+LOGGER = logging.getLogger("bulksync")
+LOGGER.addHandler(logging.NullHandler())  # or else warnings would go to the stderr of whoever imports us
+
 LEVELS = (logging.INFO, logging.DEBUG, logging.DEBUG - 5)
 """From how much on, without `-v`, with one, and with two."""
 
@@ -56,6 +59,13 @@ def teller(style: Literal["text", "json"], *, quiet: bool, verbosity: int, say: 
             getattr(log, logging.getLevelName(max(level, logging.DEBUG)).lower())(event, **fields)
 
     return tell
+
+
+def to_logging(event: str, **fields: Any) -> None:
+    """Say an event to `logging`, under the name `bulksync`, where a program is the caller."""
+    level, template = EVENTS[event]
+    if LOGGER.isEnabledFor(level):
+        LOGGER.log(level, "%s", template.format(**fields))
 
 
 def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:

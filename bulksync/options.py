@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from cyclopts import Parameter
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from cyclopts import Group, Parameter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bulksync.errors import UsageError
 
@@ -77,10 +77,23 @@ def parse_statuses(value: object) -> object:
     return tuple(word.strip() for text in texts for word in str(text).split(",") if word.strip())
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0), Parameter(show_default=show_duration)]
+Duration = Annotated[
+    float, BeforeValidator(parse_duration), Field(ge=0), Parameter(show_default=show_duration, metavar="TIME")
+]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
-Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0), Parameter(show_default=show_rate)]
+Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0), Parameter(show_default=show_rate, metavar="RATE")]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+
+# The help's sections, in the order in which one asks for them
+
+INPUT = Group.create_ordered("Input")
+OUTPUT = Group.create_ordered("Output")
+TARGET = Group.create_ordered("Target and key")
+PACE = Group.create_ordered("Pace and patience", help="TIME is 500ms, 30s, 15m or 2h.")
+FAILURES = Group.create_ordered("Failures")
+STOPPING = Group.create_ordered("Stopping")
+REPEATING = Group.create_ordered("Repeating", help="The same command again sends only what is not done yet.")
+MESSAGES = Group.create_ordered("Messages and settings")
 
 
 class InputOptions(BaseModel):
@@ -89,24 +102,33 @@ class InputOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     format: Annotated[
-        Literal["csv", "tsv", "jsonl"] | None, Parameter(help="Format of the input [default: by its extension]")
+        Literal["csv", "tsv", "jsonl"] | None,
+        Parameter(group=INPUT, help="Format of the input [default: by its extension]"),
     ] = None
     delimiter: Annotated[
-        str | None, Parameter(help="Delimiter of the CSV input [default: read off the header line]")
+        str | None,
+        Parameter(group=INPUT, metavar="CHAR", help="Delimiter of the CSV input [default: read off the header line]"),
     ] = None
     encoding: Annotated[
-        str | None, Parameter(help="Encoding of the input [default: UTF-8, or what its byte order mark says]")
+        str | None,
+        Parameter(
+            group=INPUT, metavar="NAME", help="Encoding of the input [default: UTF-8, or what its byte order mark says]"
+        ),
     ] = None
     allow_status: Annotated[
         tuple[str, ...] | None,
         BeforeValidator(parse_statuses),
         Parameter(
+            group=INPUT,
+            metavar="A,B",
             help="Refuse rows whose status is not one of these, e.g. CREATED,PAUSED",
             negative="",
             consume_multiple=False,
         ),
     ] = None
-    rate: Annotated[Rate, Parameter(help="Quota: 10/s, 600/m or unlimited; evenly spaced, retries included")] = 10.0
+    rate: Annotated[
+        Rate, Parameter(group=PACE, help="Quota: 10/s, 600/m or unlimited; evenly spaced, retries included")
+    ] = 10.0
 
 
 class ReportOptions(BaseModel):
@@ -117,71 +139,114 @@ class ReportOptions(BaseModel):
     output: Annotated[
         Path | None,
         Parameter(
+            group=OUTPUT,
             name=["--output", "-o"],
             allow_leading_hyphen=True,
             help="Report, .csv or .jsonl; - is stdout [default: INPUT.report.csv]",
         ),
     ] = None
     retry_file: Annotated[
-        Path | None, Parameter(help="Write the rows still to be done, as they stand in the input")
+        Path | None, Parameter(group=OUTPUT, help="Write the rows still to be done, as they stand in the input")
     ] = None
-    summary: Annotated[Path | None, Parameter(help="Write counts, rates and timings as JSON")] = None
-    html: Annotated[Path | None, Parameter(help="Write a page with pictures and the rows not done")] = None
+    summary: Annotated[Path | None, Parameter(group=OUTPUT, help="Write counts, rates and timings as JSON")] = None
+    html: Annotated[Path | None, Parameter(group=OUTPUT, help="Write a page with pictures and the rows not done")] = (
+        None
+    )
     metrics_file: Annotated[
-        Path | None, Parameter(help="Write metrics for node_exporter's textfile collector, NAME.prom")
+        Path | None, Parameter(group=OUTPUT, help="Write metrics for node_exporter's textfile collector, NAME.prom")
     ] = None
-    echo_metadata: Annotated[Flag, Parameter(help="Echo the metadata columns in the report too")] = False
-    guard_formulas: Annotated[Flag, Parameter(help="Guard echoed columns against spreadsheet formulas too")] = False
-    overwrite: Annotated[Flag, Parameter(help="Replace a report that this ledger did not write")] = False
+    echo_metadata: Annotated[Flag, Parameter(group=OUTPUT, help="Echo the metadata columns in the report too")] = False
+    guard_formulas: Annotated[
+        Flag, Parameter(group=OUTPUT, help="Guard echoed columns against spreadsheet formulas too")
+    ] = False
+    overwrite: Annotated[Flag, Parameter(group=OUTPUT, help="Replace a report that this ledger did not write")] = False
 
 
 class RunOptions(InputOptions, ReportOptions):
     """Everything that `bulksync run` may be told."""
 
-    base_url: Annotated[str, Parameter(help="prod, sandbox, or the API's URL")] = "prod"
-    allow_http: Annotated[Flag, Parameter(help="Allow plain http to other hosts than this one")] = False
+    base_url: Annotated[str, Parameter(group=TARGET, metavar="URL", help="prod, sandbox, or the API's URL")] = "prod"
+    allow_http: Annotated[Flag, Parameter(group=TARGET, help="Allow plain http to other hosts than this one")] = False
     api_key_file: Annotated[
-        Path | None, Parameter(help="Read the API key from this private file [default: $FEATHER_API_KEY]")
+        Path | None, Parameter(group=TARGET, help="Read the API key from this private file [default: $FEATHER_API_KEY]")
     ] = None
-    api_key_command: Annotated[str | None, Parameter(help="Read the API key from this command's output")] = None
-    sandbox: Annotated[Flag, Parameter(help="Send to an emulated API on this host: no key, no network")] = False
+    api_key_command: Annotated[
+        str | None, Parameter(group=TARGET, metavar="COMMAND", help="Read the API key from this command's output")
+    ] = None
+    sandbox: Annotated[
+        Flag, Parameter(group=TARGET, help="Send to an emulated API on this host: no key, no network")
+    ] = False
 
-    max_in_flight: Annotated[int, Field(ge=1, le=10_000), Parameter(help="Requests at once")] = 32
-    timeout: Annotated[PositiveDuration, Parameter(help="For one attempt, from start to last byte")] = 30.0
-    connect_timeout: Annotated[PositiveDuration, Parameter(help="For connecting")] = 5.0
-    keepalive: Annotated[Duration, Parameter(help="How long an idle connection may be used again")] = 10.0
-    proxy: Annotated[str | None, Parameter(help="Proxy URL; variables such as https_proxy are not read")] = None
-    ca_file: Annotated[Path | None, Parameter(help="Trust these certificates instead of the system's")] = None
+    max_in_flight: Annotated[
+        int, Field(ge=1, le=10_000), Parameter(group=PACE, metavar="N", help="Requests at once")
+    ] = 32
+    timeout: Annotated[
+        PositiveDuration, Parameter(group=PACE, help="For one attempt, from its start to the last byte of the answer")
+    ] = 30.0
+    connect_timeout: Annotated[PositiveDuration, Parameter(group=PACE, help="For connecting, as part of that")] = 5.0
+    keepalive: Annotated[Duration, Parameter(group=PACE, help="How long an idle connection may be used again")] = 10.0
+    proxy: Annotated[
+        str | None, Parameter(group=TARGET, metavar="URL", help="Proxy URL; variables such as https_proxy are not read")
+    ] = None
+    ca_file: Annotated[
+        Path | None, Parameter(group=TARGET, help="Trust these certificates instead of the system's")
+    ] = None
 
-    max_attempts: Annotated[int, Field(ge=1, le=100), Parameter(help="Requests for one row in one run")] = 5
-    max_retry_after: Annotated[Duration, Parameter(help="Stop when the server asks to wait longer")] = 300.0
-    max_outage: Annotated[Duration, Parameter(help="Stop when the server was away for longer")] = 900.0
+    max_attempts: Annotated[
+        int, Field(ge=1, le=100), Parameter(group=FAILURES, metavar="N", help="Requests for one row in one run")
+    ] = 5
+    max_retry_after: Annotated[Duration, Parameter(group=FAILURES, help="Stop when the server asks to wait longer")] = (
+        300.0
+    )
+    max_outage: Annotated[Duration, Parameter(group=FAILURES, help="Stop when the server was away for longer")] = 900.0
     max_failures: Annotated[
         str,
         BeforeValidator(parse_failures),
-        Parameter(help="Stop after N, or P% of 100 rows or more, rejected, failed or unknown"),
+        Parameter(
+            group=FAILURES, metavar="N|P%", help="Stop after N, or P% of 100 rows or more, rejected, failed or unknown"
+        ),
     ] = "50%"
-    max_duration: Annotated[PositiveDuration | None, Parameter(help="Stop sending after this time")] = None
-    drain: Annotated[Duration, Parameter(help="How long requests in flight may finish after a stop")] = 30.0
-    limit: Annotated[int | None, Field(ge=1), Parameter(help="Send at most N rows this time")] = None
+    max_duration: Annotated[PositiveDuration | None, Parameter(group=STOPPING, help="Stop sending after this time")] = (
+        None
+    )
+    drain: Annotated[
+        Duration, Parameter(group=STOPPING, help="How long requests in flight may finish after a stop")
+    ] = 30.0
+    limit: Annotated[
+        int | None, Field(ge=1), Parameter(group=STOPPING, metavar="N", help="Send at most N rows this time")
+    ] = None
 
     on_invalid: Annotated[
-        Literal["abort", "skip"], Parameter(help="With invalid rows: send nothing, or send the others")
+        Literal["abort", "skip"], Parameter(group=INPUT, help="With invalid rows: send nothing, or send the others")
     ] = "abort"
-    resend: Annotated[Flag, Parameter(help="Send every row again, updated ones too")] = False
-    retry_rejected: Annotated[Flag, Parameter(help="Send rejected rows again")] = False
-    restart: Annotated[Flag, Parameter(help="Begin a new run instead of continuing the latest")] = False
-    dry_run: Annotated[Flag, Parameter(name=["--dry-run", "-n"], help="Everything but network, ledger and report")] = (
+    resend: Annotated[Flag, Parameter(group=REPEATING, help="Send every row again, updated ones too")] = False
+    retry_rejected: Annotated[Flag, Parameter(group=REPEATING, help="Send rejected rows again")] = False
+    restart: Annotated[Flag, Parameter(group=REPEATING, help="Begin a new run instead of continuing the latest")] = (
         False
     )
+    dry_run: Annotated[
+        Flag, Parameter(group=TARGET, name=["--dry-run", "-n"], help="Validate, and do nothing else")
+    ] = False
 
-    ledger: Annotated[Path | None, Parameter(help="Memory across runs [default: OUTPUT.ledger]")] = None
-    keep_runs: Annotated[int, Field(ge=1), Parameter(help="Runs whose rows the ledger keeps")] = 30
-    lock_wait: Annotated[Duration, Parameter(help="How long to wait for another run on the same ledger")] = 0.0
+    ledger: Annotated[Path | None, Parameter(group=REPEATING, help="Memory across runs [default: OUTPUT.ledger]")] = (
+        None
+    )
+    keep_runs: Annotated[
+        int, Field(ge=1), Parameter(group=REPEATING, metavar="N", help="Runs whose rows the ledger keeps")
+    ] = 30
+    lock_wait: Annotated[
+        Duration, Parameter(group=REPEATING, help="How long to wait for another run on the same ledger")
+    ] = 0.0
 
-    quiet: Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Say nothing when all is well")] = False
-    log_format: Annotated[Literal["text", "json"], Parameter(help="Messages for people or for programs")] = "text"
-    stats: Annotated[Duration, Parameter(help="How often to say how far the run is; 0s is never")] = 30.0
+    quiet: Annotated[Flag, Parameter(group=MESSAGES, name=["--quiet", "-q"], help="Say nothing when all is well")] = (
+        False
+    )
+    log_format: Annotated[
+        Literal["text", "json"], Parameter(group=MESSAGES, help="Messages for people or for programs")
+    ] = "text"
+    stats: Annotated[Duration, Parameter(group=MESSAGES, help="How often to say how far the run is; 0s is never")] = (
+        30.0
+    )
 
     @model_validator(mode="after")
     def _fit_together(self) -> "RunOptions":
@@ -195,8 +260,12 @@ class RunOptions(InputOptions, ReportOptions):
 class RenderOptions(ReportOptions):
     """What `bulksync report` may be told."""
 
-    run: Annotated[str | None, Parameter(help="Name of an older run [default: the latest]")] = None
-    input: Annotated[Path | None, Parameter(help="Where the input stands now [default: where it stood]")] = None
+    run: Annotated[
+        str | None, Parameter(group=INPUT, metavar="NAME", help="Name of an older run [default: the latest]")
+    ] = None
+    input: Annotated[
+        Path | None, Parameter(group=INPUT, help="Where the input stands now [default: where it stood]")
+    ] = None
 
 
 class SandboxOptions(BaseModel):
@@ -240,6 +309,15 @@ def target_of(base_url: str, *, allow_http: bool) -> str:
     return url
 
 
+def target_for(options: RunOptions) -> str:
+    """Return where a run sends its rows; UsageError where that could leak the key or mislead."""
+    if options.sandbox:
+        return "sandbox"
+    target = target_of(options.base_url, allow_http=options.allow_http)
+    check_proxy(target, options.proxy, allow_http=options.allow_http)
+    return target
+
+
 def check_proxy(target: str, proxy: str | None, *, allow_http: bool) -> None:
     """Raise UsageError where a plain http *target* would take the API key in clear text to a proxy elsewhere."""
     if proxy is None or allow_http or not target.startswith("http://"):
@@ -249,6 +327,15 @@ def check_proxy(target: str, proxy: str | None, *, allow_http: bool) -> None:
             "--proxy would carry the API key in clear text to another host",
             "use an https:// target, or add --allow-http",
         )
+
+
+def wrong_options(error: ValidationError) -> str:
+    """Say in one line which options are wrong, and why."""
+    said = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        option = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
+        said.append(option + problem["msg"].removeprefix("Value error, "))
+    return "; ".join(said)
 
 
 def _is_loopback(host: str) -> bool:

@@ -39,7 +39,10 @@ REFUSED = Stop(7, "interrupted", "not sent: the input has invalid rows")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One call of `bulksync run`: its input, its files, the API at *target* and its *key*, and the call itself."""
+    """One call of `bulksync run`, or of `sync`: its input, its files, the API at *target* and its *key*.
+
+    *command* is the call itself, and *name* what messages call the input, if not by its path.
+    """
 
     input: Path
     options: RunOptions
@@ -47,6 +50,7 @@ class Job:
     target: str
     key: SecretStr
     command: str
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +64,27 @@ class Ending:
 
 
 async def run(job: Job, tell: Tell) -> Ending:
-    """Validate all, then send, then report; BulksyncError where it comes to none of these."""
+    """Run a job until its end or a signal; BulksyncError where it comes to no report."""
     if job.input != STDIN:
-        locate_input(job, job.input)  # before a ledger is made for a file that is not there
+        locate_input(job, job.input, job.name)  # before a ledger is made for a file that is not there
     async with open_ledger(job.files.ledger, job.options.lock_wait) as ledger, braked() as brake:
-        await ledger.call(check_output, ledger.store, job.files.output, overwrite=job.options.overwrite)
-        with brake.before_sending():
-            source = await located(job)
-            plan = await planned(job, ledger, source, brake)
-        sent: Sent | None
-        if plan.is_refused(job.options.on_invalid):
-            sent = Sent(REFUSED, Tally())
-        elif plan.due:
-            sent = await sent_to_api(job, ledger, plan, source, brake, tell)
-        else:
-            sent = None if plan.is_finished else Sent(None, Tally())
-        return await reported(job, ledger, plan, source, sent)
+        return await travel(job, ledger, brake, tell)
+
+
+async def travel(job: Job, ledger: Ledger, brake: Brake, tell: Tell) -> Ending:
+    """Validate all, then send, then report; BulksyncError where it comes to none of these."""
+    await ledger.call(check_output, ledger.store, job.files.output, overwrite=job.options.overwrite)
+    with brake.before_sending():
+        source = await located(job)
+        plan = await planned(job, ledger, source, brake)
+    sent: Sent | None
+    if plan.is_refused(job.options.on_invalid):
+        sent = Sent(REFUSED, Tally())
+    elif plan.due:
+        sent = await sent_to_api(job, ledger, plan, source, brake, tell)
+    else:
+        sent = None if plan.is_finished else Sent(None, Tally())
+    return await reported(job, ledger, plan, source, sent)
 
 
 @asynccontextmanager
@@ -91,7 +100,7 @@ async def braked() -> AsyncGenerator[Brake, None]:
 async def located(job: Job) -> Source:
     """Find the input; what comes by stdin is kept in a private file until its run is done."""
     if job.input != STDIN:
-        return locate_input(job, job.input)
+        return locate_input(job, job.input, job.name)
     path = job.files.spool
     try:
         await to_thread.run_sync(spool, sys.stdin.buffer, path, abandon_on_cancel=True)
@@ -222,8 +231,8 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
         note = await ledger.call(render, store, ended, shown, job.files.output, job.options)
         await ledger.call(measure, ended, job.options, now=time.time())
     except StorageError as error:
-        again = f"bulksync report {shlex.quote(str(store.path))} writes the report alone"
-        raise StorageError(error.what, f"free space; then {again}, or run the same command again") from None
+        alone = f"bulksync report {shlex.quote(str(store.path))} writes the report alone, or " if store.path else ""
+        raise StorageError(error.what, f"free space; then {alone}run the same command again", again=True) from None
     if job.input == STDIN and ended.exit_code in (0, 3):
         job.files.spool.unlink(missing_ok=True)
     invalid = await ledger.call(lambda: list(islice(store.invalid(ended.id), SHOWN)))

@@ -30,10 +30,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where a run's files stand; *spool* holds what came by stdin."""
+    """Where a run's files stand; *spool* holds what came by stdin.
 
-    output: Path
-    ledger: Path
+    Without *output* there is no report, without *ledger* a temporary one.
+    """
+
+    output: Path | None
+    ledger: Path | None
     spool: Path
 
 
@@ -95,9 +98,9 @@ def beside_it(path: Path, what: str) -> Path:
     return path.parent / f"{path.name}.{what}"
 
 
-def check_output(store: Store, output: Path, *, overwrite: bool) -> None:
+def check_output(store: Store, output: Path | None, *, overwrite: bool) -> None:
     """Raise UsageError where the report would replace a file that this ledger did not write, or a link."""
-    if output == STDOUT:
+    if output is None or output == STDOUT:
         return
     if output.is_symlink() or (output.exists() and not output.is_file()):
         raise UsageError(f"{output} is not a plain file", "name another with --output")
@@ -229,7 +232,7 @@ def how_read(source: Source, options: RunOptions) -> dict[str, Any]:
 def looks_for(options: RunOptions, files: Files) -> dict[str, Any]:
     """Return where a run's report stands and how it looks, as the ledger keeps it."""
     return {
-        "report": None if files.output == STDOUT else str(files.output.resolve()),
+        "report": None if files.output in (None, STDOUT) else str(files.output.resolve()),
         "echo_metadata": options.echo_metadata,
         "guard_formulas": options.guard_formulas,
     }

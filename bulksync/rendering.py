@@ -37,14 +37,17 @@ def chosen(runs: list[Run], name: str | None) -> Run:
     if not found:
         names = ", ".join(run.name for run in runs[-5:]) or "none"
         wanted = f"run {name}" if name else "run"
-        raise UsageError(f"there is no {wanted} in this ledger", f"the latest are: {names}")
+        raise UsageError(f"there is no {wanted} in this ledger", f"name one with --run; the latest are: {names}")
     return found[-1]
 
 
 def check_kept(store: Store, run: Run) -> None:
     """Raise UsageError where the ledger has forgotten the lines of a run."""
     if run.rows and next(store.lines(run.id), None) is None:
-        raise UsageError(f"the rows of run {run.name} were forgotten", "keep more with --keep-runs")
+        raise UsageError(
+            f"the rows of run {run.name} were forgotten",
+            "it has no report any more; to keep more of the next runs: --keep-runs 100",
+        )
 
 
 def source_again(run: Run, path: Path | None) -> Source | InputError:

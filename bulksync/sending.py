@@ -39,7 +39,7 @@ class Sent:
 
 
 class Brake:
-    """What signals pull: the first lets nothing new start, the second cancels what is in flight."""
+    """What stops a run: pulled, it lets nothing new start; slammed, it cancels what is in flight."""
 
     def __init__(self) -> None:
         self.stop: Stop | None = None
@@ -65,7 +65,11 @@ class Brake:
 
     def pull_for(self, number: signal.Signals) -> None:
         """Take nothing new, because of a signal."""
-        self.stop = Stop(128 + number, "interrupted", f"stopped by {number.name}")
+        self.pull(Stop(128 + number, "interrupted", f"stopped by {number.name}"))
+
+    def pull(self, stop: Stop) -> None:
+        """Take nothing new."""
+        self.stop = stop
         if self._before is not None:
             self._before.cancel()
         if self._dispatcher is not None:

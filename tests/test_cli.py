@@ -195,6 +195,31 @@ def test_a_quiet_run_in_json_tells_what_went_wrong(folder: Path) -> None:
     assert run(folder, *quiet) == Done(0, "", "")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variables", "failure"),
+    [
+        (["run", "rows.csv", "--nope", "--log-format", "json"], {}, (2, "Unknown option: --nope.")),
+        (
+            ["run", "nope.csv", "--sandbox", "--log-format=json"],
+            {},
+            (7, "cannot read nope.csv: No such file or directory"),
+        ),
+        (["history", "nope"], {"BULKSYNC_LOG_FORMAT": "json"}, (8, "there is no ledger nope")),
+    ],
+    ids=["wrong call", "no input", "by variable"],
+)
+def test_failures_as_json(
+    arguments: list[str], variables: dict[str, str], failure: tuple[int, str], folder: Path
+) -> None:
+    """With `--log-format json` what keeps a run from its report is one JSON object too, with the next step."""
+    done = bulksync(*arguments, folder=folder, variables=variables)
+    said = json.loads(done.stderr)
+    assert (done.code, done.stdout) == (failure[0], "")
+    assert set(said) == {"event", "level", "time", "error", "nextStep", "exitCode"}
+    assert (said["event"], said["level"], said["exitCode"], said["error"]) == ("failed", "error", *failure)
+    assert said["nextStep"]
+
+
 def test_dry_run_does_nothing(folder: Path) -> None:
     """`--dry-run` validates, says what would be sent, and leaves no file behind."""
     done = run(folder, "-n")

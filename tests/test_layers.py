@@ -10,12 +10,25 @@ PACKAGE = Path(__file__).parent.parent / "bulksync"
 LAYERS = (
     {"errors", "model", "text"},
     {"tally"},
-    {"client", "ledger", "log", "options", "pacing", "progress", "reader", "report", "retry", "sandbox", "signals"},
-    {"dispatcher", "serving"},
+    {
+        "client",
+        "ledger",
+        "log",
+        "manual",
+        "options",
+        "pacing",
+        "progress",
+        "reader",
+        "report",
+        "retry",
+        "sandbox",
+        "signals",
+    },
+    {"dispatcher", "serving", "spooling"},
     {"planning"},
     {"auditing", "checking", "closing", "sending"},
     {"pipeline", "rendering"},
-    {"cli"},
+    {"cli", "iterating"},
     {"__main__"},
 )
 """From the bottom up; modules of one layer never import each other."""

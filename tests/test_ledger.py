@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bulksync.errors import LockedError, StorageError
-from bulksync.ledger import Store, open_ledger, sql, timestamp
+from bulksync.ledger import Backlog, Store, open_ledger, sql, timestamp
+from bulksync.ledger.backlog import AHEAD
 from bulksync.ledger.file import check_sqlite
 from bulksync.ledger.writer import BATCH, BEHIND, Ledger
 from bulksync.model import Execution, InvalidRow, Outcome, Result, Row, Step
@@ -539,6 +540,17 @@ def test_a_temporary_ledger_leaves_no_file(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.fault(44, "two overlapping cron runs")
+def test_a_second_opener_in_the_same_process_gives_no_lock_away(path: Path, store: Store) -> None:
+    """Who is refused in the process that holds a ledger leaves it locked for other processes."""
+    with pytest.raises(LockedError):
+        Store(path)
+    script = f"from pathlib import Path\nfrom bulksync.ledger import Store\nStore(Path({str(path)!r}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stderr.splitlines()[-1] == f"bulksync.errors.LockedError: another run holds the ledger {path}"
+    store.close()
+    Store(path).close()
+
+
 def test_a_second_opener_is_refused_at_once(path: Path, store: Store) -> None:
     """While one process has the ledger any other gets LockedError, and nothing changes."""
     run = begin_rows(store, 1)
@@ -726,6 +738,48 @@ def execute(store: Store, statement: str) -> list[tuple[Any, ...]]:
     """Carry out one statement of SQL on the store's own connection."""
     with store.transaction() as db:
         return db.execute(statement).fetchall()
+
+
+async def taken(backlog: Backlog) -> list[int]:
+    """Take all that a backlog has, to its end."""
+    rows: list[int] = []
+    while some := await backlog.take():
+        rows += some
+    return rows
+
+
+async def test_a_backlog_gives_each_row_once(path: Path) -> None:
+    """Rows come in the order of their commits, and at the end of the run those that had no commit, in input order."""
+    backlog = Backlog()
+    async with open_ledger(path, backlog=backlog) as ledger:
+        run = await ledger.call(begin_rows, ledger.store, 6)
+        for number in (5, 2):
+            ledger.record(updated(row(number)))
+        ledger.record(result(row(3), Outcome.UNSENT, "interrupted"))
+        await ledger.flush(run)
+        assert (await backlog.take(), backlog.run) == ([5, 2], run)
+        ledger.record(updated(row(6)))
+        await ledger.flush(run)
+        backlog.complete(run, 6)
+        assert await taken(backlog) == [6, 1, 3, 4]
+        lines = await ledger.call(ledger.store.lines_of, run, [6, 1, 5])
+    assert [(line[0], line[5]) for line in lines] == [(6, "updated"), (1, None), (5, "updated")]
+
+
+async def test_new_requests_wait_for_who_takes_the_backlog(path: Path) -> None:
+    """With many committed rows not yet taken nothing new may start, until some are, or nobody takes them any more."""
+    backlog = Backlog()
+    async with open_ledger(path, backlog=backlog) as ledger, anyio.create_task_group() as around:
+        backlog.add(1, [updated(row(number)) for number in range(1, AHEAD + 1)])
+        with anyio.move_on_after(0.05) as waiting:
+            await ledger.room()
+        assert waiting.cancelled_caught
+        around.start_soon(ledger.room)
+        await backlog.take()
+    backlog.add(1, [updated(row(number)) for number in range(AHEAD, 3 * AHEAD)])
+    backlog.close()
+    await backlog.room()
+    assert await backlog.take() == []
 
 
 async def test_a_failed_commit_keeps_the_results_for_another_try(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from bulksync.log import EVENTS, say_to_stderr, teller
+from bulksync.log import EVENTS, say_to_stderr, teller, to_logging
 
 UNTIL = datetime(2026, 1, 31, 15, 20, 31, tzinfo=timezone(timedelta(hours=2)))
 
@@ -82,6 +82,18 @@ def test_lines_for_people(quiet: bool, verbosity: int, hidden: set[str]) -> None
     """Each event is one line of text, and how much is said is the caller's choice."""
     expected = [line for event, line in LINES.items() if event not in hidden]
     assert told("text", quiet=quiet, verbosity=verbosity) == expected
+
+
+def test_a_program_that_calls_us_hears_by_logging(caplog: pytest.LogCaptureFixture) -> None:
+    """`to_logging` says each event to the logger `bulksync`, at its level, and nothing below what is listened to."""
+    caplog.set_level(logging.INFO, "bulksync")
+    for event, fields in SAMPLES.items():
+        to_logging(event, **fields)
+    assert caplog.record_tuples == [
+        ("bulksync", level, LINES[event].removeprefix("bulksync: "))
+        for event, (level, _) in EVENTS.items()
+        if level >= logging.INFO
+    ]
 
 
 def test_lines_for_programs() -> None:

@@ -1,6 +1,8 @@
 """Tests of `bulksync.options`."""
 
 import math
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from bulksync.options import (
     read_configuration,
     show_duration,
     show_rate,
+    target_for,
     target_of,
 )
 
@@ -337,3 +340,43 @@ def test_refuses_unknown_names(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         read_configuration(path, required=False)
     assert caught.value.what == f"{path}: no such option: api_key, limits"
+
+
+def test_target_for() -> None:
+    """A run goes to the sandbox, or where its options say; a proxy elsewhere must not get the key in clear text."""
+    assert target_for(RunOptions(sandbox=True)) == "sandbox"
+    assert target_for(RunOptions(base_url="sandbox")) == "https://sandbox.featherhq.com"
+    with pytest.raises(UsageError, match="--proxy would carry the API key in clear text"):
+        target_for(RunOptions(base_url="http://127.0.0.1:9", proxy="http://proxy.example:3128"))
+
+
+# samples/config.toml
+
+SAMPLE = Path(__file__).parent.parent / "samples" / "config.toml"
+
+OF_ONE_CALL = {
+    "output", "retry-file", "summary", "html", "overwrite", "format", "delimiter", "encoding", "sandbox", "limit",
+    "resend", "retry-rejected", "restart", "dry-run",
+}  # fmt: skip
+"""Options that say something about one input or one call, so that nobody wants them for every run."""
+
+
+def test_the_sample_configuration_shows_the_defaults(tmp_path: Path) -> None:
+    """Without its # each line is an option with its default, or with an example where it has none."""
+    text = SAMPLE.read_text()
+    assert tomllib.loads(text) == {}
+    settings = re.findall(r"^# ([a-z-]+ = .*)$", text, re.MULTILINE)
+    config = tmp_path / "config.toml"
+    config.write_text("\n".join(settings))
+    config.chmod(0o600)
+    values = read_configuration(config, required=True)
+    fields = {name.replace("_", "-"): field.default for name, field in RunOptions.model_fields.items()}
+    examples = {line.split(" ")[0] for line in settings if "# example" in line}
+    assert set(fields) - set(values) == OF_ONE_CALL
+    assert examples == {name for name in values if fields[name] is None}
+    chosen = RunOptions.model_validate(
+        {name.replace("-", "_"): value for name, value in values.items() if name not in examples}
+    )
+    assert chosen == RunOptions()
+    for name in examples:
+        RunOptions.model_validate({name.replace("-", "_"): values[name]})

@@ -440,12 +440,12 @@ _WANTED = "name the columns workflowId, executionId and status or metadata in th
         (
             (HEADER + f"{W},{E},RUNNING,\n").encode("utf-16-le"),
             "rows.csv, line 1: NUL bytes in the header; is this UTF-16?",
-            "then give --encoding utf-16-le",
+            "if so, give --encoding utf-16-le",
         ),
         (
             (HEADER + f"{W},{E},RUNNING,\n").encode("utf-16-be"),
             "rows.csv, line 1: NUL bytes in the header; is this UTF-16?",
-            "then give --encoding utf-16-be",
+            "if so, give --encoding utf-16-be",
         ),
         (
             "workflowId,executionId,status,prénom\n".encode("cp1252"),
@@ -540,7 +540,9 @@ def test_samples() -> None:
     """The samples are what the README says: valid ones, the same rows in two formats, and every error of a CSV row."""
     samples = Path(__file__).parent.parent / "samples"
     rows: dict[str, list[Row | InvalidRow]] = {}
-    for path in sorted(path for path in samples.iterdir() if ".report." not in path.name):
+    for path in sorted(
+        path for path in samples.iterdir() if path.suffix in (".csv", ".jsonl") and ".report." not in path.name
+    ):
         with open_input(locate(path)) as opened:
             rows[path.name] = list(opened.rows())
     sent = {name: [row for row in found if isinstance(row, Row)] for name, found in rows.items()}

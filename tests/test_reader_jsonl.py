@@ -166,12 +166,12 @@ def test_byte_order_marks(read: Read, encoding: str) -> None:
         (
             GOOD.encode("utf-16-le"),
             "rows.jsonl, line 1: NUL bytes; is this UTF-16?",
-            "then give --encoding utf-16-le",
+            "if so, give --encoding utf-16-le",
         ),
         (
             GOOD.encode("utf-16-be"),
             "rows.jsonl, line 1: NUL bytes; is this UTF-16?",
-            "then give --encoding utf-16-be",
+            "if so, give --encoding utf-16-be",
         ),
         (
             "\n".join(json.dumps({f"name{number}": 1}) for number in range(1001)),

@@ -13,7 +13,7 @@ from bulksync.errors import BulksyncError, InputError, StorageError, UsageError
 from bulksync.ledger import Run, Store
 from bulksync.model import Outcome, Result, Stop
 from bulksync.options import RenderOptions, RunOptions
-from bulksync.planning import files_for, plan_run
+from bulksync.planning import Files, files_for, plan_run
 from bulksync.reader import locate
 from bulksync.rendering import render_again
 from bulksync.tally import Tally
@@ -42,7 +42,13 @@ def ran(rows: Path, outcome: Outcome = Outcome.UPDATED, **about: Any) -> tuple[R
         stop = Stop(10, "deadline_exceeded", "out of time")
         run = close_run(store, plan.run, stop, Tally(), now=1.0, command="bulksync run rows.csv", rate=1.0)
         render(store, run, locate(rows), files.output, options)
-    return run, files.ledger
+    return run, ledger_of(files)
+
+
+def ledger_of(files: Files) -> Path:
+    """Return where the ledger stands; an input with a path always has one."""
+    assert files.ledger is not None
+    return files.ledger
 
 
 def again(ledger: Path, **about: Any) -> tuple[Run, Path, str]:
@@ -136,7 +142,7 @@ def test_a_run_that_is_not_there(rows: Path) -> None:
     first, ledger = ran(rows)
     assert refused(UsageError, ledger, run="x") == (
         "there is no run x in this ledger",
-        f"the latest are: {first.name}",
+        f"name one with --run; the latest are: {first.name}",
     )
 
 
@@ -146,7 +152,7 @@ def test_a_run_whose_rows_were_forgotten(rows: Path) -> None:
     ran(rows, restart=True, keep_runs=1)
     assert refused(UsageError, ledger, run=first.name) == (
         f"the rows of run {first.name} were forgotten",
-        "keep more with --keep-runs",
+        "it has no report any more; to keep more of the next runs: --keep-runs 100",
     )
 
 
@@ -205,7 +211,7 @@ def test_a_run_that_was_killed_has_a_page_and_a_summary(rows: Path) -> None:
     with closing(Store(files.ledger)) as store:
         plan = plan_run(store, locate(rows), options, target="t", files=files, now=0.0, stopping=lambda: False)
         store.mark(plan.run.id, 1)
-    again(files.ledger, html=str(rows.with_name("page.html")), summary=str(rows.with_name("s.json")))
+    again(ledger_of(files), html=str(rows.with_name("page.html")), summary=str(rows.with_name("s.json")))
     assert "killed before it could end" in rows.with_name("page.html").read_text()
     assert orjson.loads(rows.with_name("s.json").read_bytes()) == {
         "run": plan.run.name,
@@ -230,7 +236,7 @@ def test_a_run_that_was_killed_has_a_report(rows: Path) -> None:
     with closing(Store(files.ledger)) as store:
         plan = plan_run(store, locate(rows), options, target="t", files=files, now=0.0, stopping=lambda: False)
         store.mark(plan.run.id, 1)
-    run, output, note = again(files.ledger)
+    run, output, note = again(ledger_of(files))
     assert (replace(run, ended=None), output, note) == (plan.run, files.output, "")
     assert [(row["outcome"], row["dispositionCertain"], row["city"]) for row in rows_of(output, ";")] == [
         ("unknown", "false", "Rome"),

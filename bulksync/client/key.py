@@ -21,14 +21,14 @@ CREDENTIALS = "CREDENTIALS_DIRECTORY"
 def read_key(environment: Mapping[str, str], file: Path | None, command: str | None) -> SecretStr:
     """Return the key from *file*, else from *command*, else from the environment; UsageError where there is none."""
     if file is not None:
-        return checked(key_in(file, environment.get(CREDENTIALS)), f"the key in {file}")
+        return checked_key(key_in(file, environment.get(CREDENTIALS)), f"the key in {file}")
     if command is not None:
-        return checked(key_from(command), "the key that --api-key-command printed")
+        return checked_key(key_from(command), "the key that --api-key-command printed")
     if (text := environment.get(VARIABLE)) is None:
         raise UsageError(
             "there is no API key", f"export {VARIABLE}=…, or name a private file with --api-key-file, or use --sandbox"
         )
-    return checked(text, f"the key in {VARIABLE}")
+    return checked_key(text, f"the key in {VARIABLE}")
 
 
 def key_in(file: Path, credentials: str | None = None) -> str:
@@ -59,7 +59,7 @@ def key_from(command: str) -> str:
     return done.stdout.decode("ascii", "replace")
 
 
-def checked(text: str, what: str) -> SecretStr:
+def checked_key(text: str, what: str) -> SecretStr:
     """Strip the line end; UsageError unless what is left can stand in a header."""
     key = text.rstrip("\r\n")
     if not re.fullmatch(r"[\x21-\x7e]{1,4096}", key):

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,18 +11,63 @@ from typing import Any
 from bulksync.errors import LockedError, StorageError
 from bulksync.ledger import sql
 
+HELD: set[Path] = set()
+"""Ledgers that this process holds. Opening and closing such a file once more would give its lock away, as that goes
+with the first descriptor that the process closes (fcntl(2), "Record locking")."""
+
+HOLDING = threading.Lock()
+
+
+class Connection(sqlite3.Connection):
+    """A connection that lets its file go when it is closed."""
+
+    held: Path | None = None
+
+    def close(self) -> None:
+        """Close the file and let others have it."""
+        super().close()
+        let_go(self.held)
+
 
 def open_file(path: Path | None) -> sqlite3.Connection:
     """Open or create a ledger, or a temporary one where *path* is None; it is locked until closed.
 
-    LockedError where another process holds it; StorageError where it cannot be created, is not ours, is damaged, or
-    has another format; it is then left as it is.
+    LockedError where another process or another run in this one holds it; StorageError where it cannot be created, is
+    not ours, is damaged, or has another format; it is then left as it is.
     """
     check_sqlite(sqlite3.sqlite_version_info)
+    held = hold(path)
+    try:
+        return connected(path, held)
+    except BaseException:
+        let_go(held)
+        raise
+
+
+def hold(path: Path | None) -> Path | None:
+    """Say that this process holds a file, and return what `let_go` takes; LockedError where it does already."""
+    if path is None:
+        return None
+    with HOLDING:
+        if (held := path.resolve()) in HELD:
+            raise locked(path)
+        HELD.add(held)
+    return held
+
+
+def let_go(held: Path | None) -> None:
+    """Say that this process does not hold a file any more."""
+    if held is not None:
+        HELD.discard(held)
+
+
+def connected(path: Path | None, held: Path | None) -> sqlite3.Connection:
+    """Return the one connection to a ledger, which closes with what is *held* let go."""
     if path is not None:
         create_private(path)
     with explained(path):
-        db = sqlite3.connect(path or "", isolation_level=None, timeout=0)
+        db = sqlite3.connect(path or "", isolation_level=None, timeout=0, factory=Connection)
+        db.held = held
         try:
             # Exclusive from the first access on: no shared memory, so neither a network file system nor SQLite's
             # faults with several writers can hurt.
@@ -110,6 +156,11 @@ def damaged(path: Path | None, why: object) -> StorageError:
     )
 
 
+def locked(path: Path | None) -> LockedError:
+    """Return the error for a file that another run holds."""
+    return LockedError(f"another run holds the ledger {path}", "wait for it, or add --lock-wait 10m", again=True)
+
+
 @contextmanager
 def explained(path: Path | None) -> Iterator[None]:
     """Turn SQLite's errors into ours, which say what to do next."""
@@ -118,9 +169,11 @@ def explained(path: Path | None) -> Iterator[None]:
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            raise LockedError(f"another run holds the ledger {path}", "wait for it, or add --lock-wait 10m") from None
+            raise locked(path) from None
         if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
             raise damaged(path, error) from None
         raise StorageError(
-            f"the ledger {path} cannot be read or written: {error}", "free space, then run the same command again"
+            f"the ledger {path} cannot be read or written: {error}",
+            "free space, then run the same command again",
+            again=True,
         ) from None

@@ -183,6 +183,11 @@ SELECT row, line, workflow, execution, requested, outcome, http, attempts, retur
     completed, first_sent, finished, duration, doubtful, error, detail
 FROM line WHERE run = ? ORDER BY row
 """
+LINES_OF = """
+SELECT row, line, workflow, execution, requested, outcome, http, attempts, returned, disposition, steps, started,
+    completed, first_sent, finished, duration, doubtful, error, detail
+FROM json_each(?) AS wanted JOIN line ON row = wanted.value WHERE run = ? ORDER BY wanted.key
+"""
 ORDER_RISKS = """
 WITH
 doubt AS (SELECT workflow AS w, execution AS e, min(row) AS first FROM line WHERE run = ?1 AND doubtful GROUP BY 1, 2),

@@ -181,6 +181,11 @@ class Store:
         with explained(self.path):
             yield from self._db.execute(sql.LINES, (run,))
 
+    def lines_of(self, run: int, rows: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Return the lines of some *rows* of a run, in this order, with the columns of `sql.LINES`."""
+        with explained(self.path):
+            return self._db.execute(sql.LINES_OF, (orjson.dumps(rows).decode(), run)).fetchall()
+
     def order_risks(self, run: int) -> set[int]:
         """Return the rows from an ambiguous attempt on, of executions of which a later row was sent."""
         with explained(self.path):

@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 import anyio
 
 from bulksync.errors import LockedError, StorageError
+from bulksync.ledger.backlog import Backlog
 from bulksync.ledger.store import Store
 from bulksync.model import Key, Result
 
@@ -27,10 +28,11 @@ T = TypeVar("T")
 
 
 class Ledger:
-    """The store on a thread of its own, for one run at a time."""
+    """The store on a thread of its own, for one run at a time; a *backlog* is told of every commit."""
 
-    def __init__(self, thread: ThreadPoolExecutor, store: Store) -> None:
+    def __init__(self, thread: ThreadPoolExecutor, store: Store, backlog: Backlog | None = None) -> None:
         self._thread = thread
+        self._backlog = backlog
         self.store = store
         self._results: list[Result] = []
         self._keys: set[Key] = set()
@@ -50,10 +52,12 @@ class Ledger:
             self._enough.set()
 
     async def room(self) -> None:
-        """Wait until the disk has caught up; at once where it is not far behind."""
+        """Wait until the disk, and who takes the backlog, have caught up; at once where they are not far behind."""
         while len(self._results) >= BEHIND:
             self._flushed.clear()
             await self._flushed.wait()
+        if self._backlog:
+            await self._backlog.room()
 
     async def kept(self, key: Key) -> None:
         """Wait until what was recorded of an execution is committed.
@@ -87,11 +91,15 @@ class Ledger:
                 await self.call(self.store.commit, run, batch)
                 del self._results[: len(batch)]
                 self._keys = {result.key for result in self._results}
+                if self._backlog:
+                    self._backlog.add(run, batch)
         self._flushed.set()
 
 
 @asynccontextmanager
-async def open_ledger(path: Path | None, lock_wait: float = 0.0) -> AsyncIterator[Ledger]:
+async def open_ledger(
+    path: Path | None, lock_wait: float = 0.0, backlog: Backlog | None = None
+) -> AsyncIterator[Ledger]:
     """Open the ledger on its thread, waiting *lock_wait* seconds for another run to let it go; None is a temporary one.
 
     Raises LockedError or StorageError.
@@ -108,7 +116,7 @@ async def open_ledger(path: Path | None, lock_wait: float = 0.0) -> AsyncIterato
                     raise
                 await anyio.sleep(min(0.2, lock_wait))
         try:
-            yield Ledger(thread, store)
+            yield Ledger(thread, store, backlog)
         finally:
             with anyio.CancelScope(shield=True):
                 await loop.run_in_executor(thread, store.close)

@@ -97,7 +97,7 @@ def _header_lines(lines: Lines) -> tuple[str, list[str]]:
 def _refuse_unreadable(raw: str, where: str, line: int, encoding: str) -> None:
     if "\0" in raw:
         guess = "utf-16-be" if raw.startswith("\0") else "utf-16-le"
-        raise InputError(f"{where}: NUL bytes in the header; is this UTF-16?", f"then give --encoding {guess}")
+        raise InputError(f"{where}: NUL bytes in the header; is this UTF-16?", f"if so, give --encoding {guess}")
     if flaw := flawed(raw, line, encoding):
         what = flaw.detail.partition(";")[0]
         raise InputError(f"{where}: {what}", "name the encoding of the file, like --encoding cp1252")

@@ -82,7 +82,7 @@ class JsonLines:
         where, text = f"{self._text.name}, line {self._lines.number}", first.strip(" \t\r\n")
         if "\0" in first:
             guess = "utf-16-be" if first.startswith("\0") else "utf-16-le"
-            raise InputError(f"{where}: NUL bytes; is this UTF-16?", f"then give --encoding {guess}")
+            raise InputError(f"{where}: NUL bytes; is this UTF-16?", f"if so, give --encoding {guess}")
         if text in ("[", "{"):
             command = "jq -c '.[]'" if text == "[" else "jq -c ."
             raise InputError(f"{where}: JSON over several lines, not one object a line", f"convert it: {command}")

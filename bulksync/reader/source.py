@@ -92,7 +92,9 @@ def spool(stream: BinaryIO, path: Path) -> None:
 
 
 def _not_spooled(path: Path, error: OSError) -> StorageError:
-    return StorageError(f"cannot copy stdin to {path}: {error.strerror}", "free space or choose another -o, run again")
+    return StorageError(
+        f"cannot copy stdin to {path}: {error.strerror}", "free space or choose another -o, run again", again=True
+    )
 
 
 def _unreadable(name: str, error: OSError | ValueError) -> InputError:

@@ -43,7 +43,9 @@ def written(path: Path, what: str, mode: int = 0o600) -> Iterator[TextIO]:
         # Whoever read stdout has seen enough; nobody is left to tell.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  stays open until the process ends
     except OSError as error:
-        raise StorageError(f"the {what} {path} cannot be written: {error.strerror}") from None
+        raise StorageError(
+            f"the {what} {path} cannot be written: {error.strerror}", "free space, or name another file", again=True
+        ) from None
 
 
 def stdout() -> TextIO:
