@@ -22,7 +22,7 @@ processes cluster min-workers tls-dir
 """The options that people may rely on."""
 
 LATER = {
-    "metrics-file", "only-changed", "progress",
+    "only-changed", "progress",
     "quota", "quota-name", "processes", "cluster", "min-workers", "tls-dir",
 }  # fmt: skip
 """Those that a later version brings."""
