@@ -83,10 +83,10 @@ def connected(path: Path | None, held: Path | None) -> sqlite3.Connection:
 
 
 def check_sqlite(version: tuple[int, int, int]) -> None:
-    """Raise StorageError where SQLite is too old for our statements: `->>` came with 3.38, in 2022."""
-    if version < (3, 38, 0):
+    """Raise StorageError where SQLite is too old for our statements: `UPDATE … FROM` came with 3.33, in 2020."""
+    if version < (3, 33, 0):
         has = ".".join(str(number) for number in version)
-        raise StorageError(f"this Python has SQLite {has}; bulksync needs 3.38 or newer", "use a newer Python")
+        raise StorageError(f"this Python has SQLite {has}; bulksync needs 3.33 or newer", "use a newer Python")
 
 
 def create_private(path: Path) -> None:

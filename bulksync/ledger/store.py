@@ -169,10 +169,12 @@ class Store:
         """Record what became of rows, as one transaction."""
         results = list(results)
         sent = [recorded(run, result) for result in results if result.outcome is not Outcome.UNSENT]
-        unsent = [(run, r.row, r.error, r.detail) for r in results if r.outcome is Outcome.UNSENT]
+        unsent = [(r.error, r.detail, run, r.row) for r in results if r.outcome is Outcome.UNSENT]
         with self.transaction() as db:
-            db.execute(sql.RECORD, (orjson.dumps(sent).decode(),))
-            db.execute(sql.RECORD_UNSENT, (orjson.dumps(unsent).decode(),))
+            for first in range(0, len(sent), sql.RECORDED_AT_ONCE):
+                part = sent[first : first + sql.RECORDED_AT_ONCE]
+                db.execute(sql.record(len(part)), [value for row in part for value in row])
+            db.executemany(sql.RECORD_UNSENT, unsent)
 
     # What people see
 
@@ -259,7 +261,7 @@ def recorded(run: int, result: Result) -> tuple[Any, ...]:
         result.attempts,
         said.status if said else "",
         said.disposition if said else "",
-        said.steps if said else (),
+        orjson.dumps(said.steps).decode() if said else "[]",
         said.started_at if said else "",
         said.completed_at if said else "",
         timestamp(result.first_sent),
