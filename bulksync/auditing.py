@@ -75,6 +75,8 @@ def contradictions(row: Row | InvalidRow, line: dict[str, Any]) -> Iterator[str]
         yield f"updated, but with HTTP status {status or 'none'}"
     if outcome == Outcome.UPDATED and attempts in ("", "0"):
         yield "updated, but without an attempt"
+    if outcome == Outcome.UNCHANGED and (status or attempts not in ("", "0")):
+        yield f"unchanged, but with {attempts or 'no'} attempts and HTTP status {status or 'none'}"
     if (outcome in (Outcome.UPDATED, Outcome.UNCHANGED)) == bool(line.get("error")):
         yield f"{outcome} with the error {line.get('error') or 'missing'}"
 

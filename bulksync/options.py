@@ -219,6 +219,12 @@ class RunOptions(InputOptions, ReportOptions):
     on_invalid: Annotated[
         Literal["abort", "skip"], Parameter(group=INPUT, help="With invalid rows: send nothing, or send the others")
     ] = "abort"
+    only_changed: Annotated[
+        Flag,
+        Parameter(
+            group=REPEATING, help="Leave out rows whose payload the ledger knows as the last one acknowledged"
+        ),
+    ] = False
     resend: Annotated[Flag, Parameter(group=REPEATING, help="Send every row again, updated ones too")] = False
     retry_rejected: Annotated[Flag, Parameter(group=REPEATING, help="Send rejected rows again")] = False
     restart: Annotated[Flag, Parameter(group=REPEATING, help="Begin a new run instead of continuing the latest")] = (
@@ -254,6 +260,8 @@ class RunOptions(InputOptions, ReportOptions):
             raise ValueError("--api-key-file and --api-key-command exclude each other: give one")
         if self.sandbox and self.base_url != "prod":
             raise ValueError("--sandbox and --base-url exclude each other: give one")
+        if self.only_changed and self.resend:
+            raise ValueError("--only-changed and --resend exclude each other: give one")
         return self
 
 

@@ -63,7 +63,12 @@ class Plan:
     def is_refused(self, on_invalid: str) -> bool:
         """Whether the input's invalid rows keep the others, if there are any, from being sent."""
         is_open = self.due > 0 or self.invalid == self.run.rows
-        return is_open and (self.fatal or (self.invalid > 0 and on_invalid == "abort"))
+        return is_open and refuses(self.invalid, self.fatal, on_invalid)
+
+
+def refuses(invalid: int, fatal: bool, on_invalid: str) -> bool:
+    """Whether the invalid rows of an input keep its others from being sent."""
+    return fatal or (invalid > 0 and on_invalid == "abort")
 
 
 def files_for(input_path: Path, options: RunOptions) -> Files:
@@ -130,7 +135,7 @@ def plan_run(
     latest = store.latest(target)
     same = latest is not None and latest.digest == digest and how.items() <= latest.reading.items()
     if latest is not None and same and not (options.restart or options.resend):
-        return continue_run(store, latest, look, retry_rejected=options.retry_rejected)
+        return continue_run(store, latest, source, options, look, stopping)
     with store.transaction():
         run = store.begin(
             name=run_name(now),
@@ -140,23 +145,43 @@ def plan_run(
             digest=digest,
             started=now,
         )
-        found = validate(store, run, source, options.allow_status, stopping)
+        found = validate(store, run, source, options.allow_status, stopping, only_changed=options.only_changed)
         if found.digest != digest:
             raise InputError(f"{source.name} changed while it was read", "wait until it is complete, then run again")
+        if options.only_changed:
+            store.take_back(run, all=refuses(found.invalid, found.fatal, options.on_invalid))
         store.set_reading(run, found.rows, how | look | asdict(found))
     store.prune(options.keep_runs)
     return Plan(store.runs()[-1], store.count_due(run), found.invalid, found.fatal)
 
 
-def continue_run(store: Store, run: Run, look: dict[str, Any], *, retry_rejected: bool) -> Plan:
+def continue_run(
+    store: Store, run: Run, source: Source, options: RunOptions, look: dict[str, Any], stopping: Callable[[], bool]
+) -> Plan:
     """Make what an earlier run left undone due again."""
     reading = run.reading | look
     store.set_reading(run.id, run.rows, reading)
-    store.reopen(run.id, retry_rejected=retry_rejected)
+    store.reopen(run.id, retry_rejected=options.retry_rejected)
+    if options.only_changed and not refuses(reading["invalid"], reading["fatal"], options.on_invalid):
+        leave_out(store, run, source, options.allow_status, stopping)
     due = store.count_due(run.id)
     is_known = Outcome.UPDATED in store.counts(run.id, "outcome")
     run = replace(run, reading=reading)
     return Plan(run, due, reading["invalid"], reading["fatal"], continued=True, is_known=is_known)
+
+
+def leave_out(
+    store: Store, run: Run, source: Source, allowed: Iterable[str] | None, stopping: Callable[[], bool]
+) -> None:
+    """Read the input again, and leave out what is due of an earlier run though its payload is the acknowledged one."""
+    with open_input(source) as content, store.transaction():
+        for chunk in chunks(content.rows(allowed_set(allowed))):
+            if stopping():
+                raise InterruptedError
+            if store.chunk_digest(run.id, chunk[0].row) != chunk_digest(chunk):
+                raise InputError(f"{source.name} changed while it was read", "run again")
+            store.leave_out(run.id, chunk)
+        store.take_back(run.id, all=False)
 
 
 def run_name(now: float) -> str:
@@ -180,9 +205,18 @@ class Found:
 
 
 def validate(
-    store: Store, run: int, source: Source, allowed: Iterable[str] | None, stopping: Callable[[], bool]
+    store: Store,
+    run: int,
+    source: Source,
+    allowed: Iterable[str] | None,
+    stopping: Callable[[], bool],
+    *,
+    only_changed: bool = False,
 ) -> Found:
-    """Read every row of the input into the plan of *run*, inside the caller's transaction."""
+    """Read every row of the input into the plan of *run*, inside the caller's transaction.
+
+    With *only_changed* the rows are left out whose payload is the last acknowledged one.
+    """
     rows = invalid = 0
     fatal = False
     statuses = Counter[str]()
@@ -191,6 +225,8 @@ def validate(
             if stopping():
                 raise InterruptedError
             store.plan(run, chunk, chunk_digest(chunk))
+            if only_changed:
+                store.leave_out(run, chunk)
             rows += len(chunk)
             bad = [row for row in chunk if isinstance(row, InvalidRow)]
             invalid += len(bad)

@@ -8,8 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
-from bulksync.dispatcher.tries import payload_digest
-from bulksync.model import Key
+from bulksync.model import Key, payload_digest
 from tests.simulation import History, Line, Request, Snapshot
 from tests.test_pacing import is_kept
 
@@ -182,7 +181,7 @@ def order_risks_are_told(history: History) -> Iterator[str]:
 
 def digest_of(history: History, row: int) -> str:
     """Return the digest of a row's payload."""
-    return payload_digest(history.rows[row - 1])
+    return payload_digest(history.rows[row - 1].body)
 
 
 def last_applied(history: History, key: Key, time: float) -> Request | None:

@@ -1,13 +1,15 @@
 """The ledger: what was committed stays, what may have been sent is doubted, and a stranger's file is left alone."""
 
+import itertools
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from bulksync.ledger import Backlog, Store, open_ledger, sql, timestamp
 from bulksync.ledger.backlog import AHEAD
 from bulksync.ledger.file import check_sqlite
 from bulksync.ledger.writer import BATCH, BEHIND, Ledger
-from bulksync.model import Execution, InvalidRow, Outcome, Result, Row, Step
+from bulksync.model import Execution, InvalidRow, Outcome, Result, Row, Step, payload_digest
 from tests.program import WORKFLOW, execution
 
 TARGET = "https://api.invalid"
@@ -368,14 +370,28 @@ def test_a_doubt_about_a_later_row_takes_the_digest_of_an_earlier_one_away(path:
     assert acknowledged(path) == {}
 
 
-def test_a_doubt_that_an_update_followed_is_none(path: Path) -> None:
-    """A row updated after a doubtful attempt, or after a doubtful earlier row, is acknowledged."""
+def test_a_doubt_that_an_update_of_the_same_row_followed_is_none(path: Path) -> None:
+    """A row updated after a doubtful attempt is acknowledged: whichever was applied last, the payload is the same."""
     with closing(Store(path)) as store:
-        run = begin(store, [row(1, 1), row(2, 1), row(3, 2)])
-        again = Result(3, row(3, 2).key, Outcome.UPDATED, status=200, attempts=2, doubtful=True, digest="again")
-        store.commit(run, [result(row(1, 1), Outcome.REJECTED, doubtful=True), updated(row(2, 1)), again])
+        run = begin(store, [row(1, 1), row(2, 1), row(3, 1)])
+        again = Result(2, row(2, 1).key, Outcome.UPDATED, status=200, attempts=2, doubtful=True, digest="again")
+        store.commit(run, [updated(row(1, 1)), again, result(row(3, 1), Outcome.UNSENT)])
         store.leave(run, error="interrupted", detail="")
-    assert acknowledged(path) == {execution(1): "digest-2", execution(2): "again"}
+    assert acknowledged(path) == {execution(1): "again"}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UPDATED, Outcome.REJECTED])
+def test_what_an_earlier_row_may_replace_late_is_not_acknowledged(outcome: Outcome, path: Path) -> None:
+    """An attempt that was given up can be applied behind a later row: nobody knows what the server holds then."""
+    with closing(Store(path)) as store:
+        first = begin(store, [row(1, 1), row(2, 2)])
+        store.commit(first, [updated(row(1, 1)), updated(row(2, 2))])
+        store.leave(first, error="interrupted", detail="")
+        second = begin(store, [row(1, 1), row(2, 1)])
+        doubted = Result(1, row(1, 1).key, outcome, attempts=2, doubtful=True, digest="x" * (outcome == "updated"))
+        store.commit(second, [doubted, updated(row(2, 1))])
+        store.leave(second, error="interrupted", detail="")
+    assert acknowledged(path) == {execution(2): "digest-2"}
 
 
 def test_an_undoubted_failure_keeps_the_digest(path: Path) -> None:
@@ -386,6 +402,154 @@ def test_an_undoubted_failure_keeps_the_digest(path: Path) -> None:
             store.commit(run, [updated(row(1)) if kind is Outcome.UPDATED else result(row(1), kind)])
             store.leave(run, error="interrupted", detail="")
     assert acknowledged(path) == {execution(1): "digest-1"}
+
+
+# What is left out
+
+
+def sent_before(store: Store, rows: list[Row | InvalidRow]) -> None:
+    """Have a run in which each row was acknowledged."""
+    run = begin(store, rows)
+    valid = [row for row in rows if isinstance(row, Row)]
+    store.commit(run, [updated(row, payload_digest(row.body)) for row in valid])
+    store.leave(run, error="interrupted", detail="")
+    store.end(run, ended=1.0, exit_code=0, summary={})
+
+
+def left_out(store: Store, run: int, rows: list[Row | InvalidRow]) -> list[str | None]:
+    """Leave out what is acknowledged, and return the outcomes then."""
+    with store.transaction():
+        store.leave_out(run, rows)
+        store.take_back(run, all=False)
+    return outcomes(store, run)
+
+
+def say(of: Row, text: str) -> Row:
+    """Return a row with another payload."""
+    return replace(of, body=text.encode())
+
+
+def test_an_acknowledged_payload_is_left_out(store: Store) -> None:
+    """Only a row whose payload is the last acknowledged one is left out: it is not due, and unchanged."""
+    sent_before(store, [say(row(1), "a"), say(row(2), "b")])
+    rows: list[Row | InvalidRow] = [
+        say(row(1), "a"),
+        say(row(2), "a"),
+        say(row(3), "a"),
+        InvalidRow(4, 5, "id_invalid", "no UUID"),
+    ]
+    run = begin(store, rows)
+    assert left_out(store, run, rows) == ["unchanged", None, None, "invalid"]
+    assert store.due(run, 1, 4) == {2, 3}
+
+
+def test_another_target_has_acknowledged_nothing(store: Store) -> None:
+    """What one API holds says nothing about another."""
+    sent_before(store, [row(1)])
+    run = begin(store, [row(1)], target="https://other.invalid")
+    assert left_out(store, run, [row(1)]) == [None]
+
+
+@pytest.mark.parametrize(
+    ("held", "chain", "left"),
+    [
+        ("a", "aaa", ["unchanged", "unchanged", "unchanged"]),
+        ("b", "ab", [None, None]),
+        ("a", "aba", ["unchanged", None, None]),
+        ("a", "baa", [None, None, None]),
+        ("", "aa", [None, None]),
+    ],
+)
+def test_behind_a_row_that_will_be_sent_nothing_is_left_out(
+    held: str, chain: str, left: list[str | None], store: Store
+) -> None:
+    """Of one execution only the rows before the first changed one are left out, whatever stands between them."""
+    sent_before(store, [say(row(1, 1), held), say(row(2, 2), "x")] if held else [row(2, 2)])
+    rows: list[Row | InvalidRow] = [say(row(number, 1), text) for number, text in enumerate(chain, 1)]
+    rows.append(say(row(9, 2), "x"))
+    run = begin(store, rows)
+    assert left_out(store, run, rows)[:-1] == left
+
+
+def test_what_was_left_out_can_be_taken_back(store: Store) -> None:
+    """On request every row that was left out is due again."""
+    sent_before(store, [row(1), row(2)])
+    run = begin_rows(store, 2)
+    with store.transaction():
+        store.leave_out(run, [row(1), row(2)])
+        store.take_back(run, all=True)
+    assert (store.due(run, 1, 2), outcomes(store, run)) == ({1, 2}, [None, None])
+
+
+def test_only_what_was_never_sent_is_left_out_of_a_repeat(store: Store) -> None:
+    """A row that was tried keeps what is known of it, and is sent again."""
+    sent_before(store, [row(number) for number in (1, 2, 3)])
+    run = begin_rows(store, 3)
+    store.commit(run, [result(row(1), Outcome.FAILED), result(row(2), Outcome.UNSENT, "interrupted")])
+    store.leave(run, error="deadline_exceeded", detail="late")
+    store.end(run, ended=2.0, exit_code=10, summary={})
+    store.reopen(run, retry_rejected=False)
+    left_out(store, run, [row(number) for number in (1, 2, 3)])
+    assert told(store, run) == [("failed", False, "http_503", ""), *[("unchanged", False, "", "")] * 2]
+    assert store.due(run, 1, 3) == {1}
+
+
+def test_an_unchanged_row_leaves_what_is_acknowledged(path: Path) -> None:
+    """A night in which nothing was sent is as good as the one before."""
+    with closing(Store(path)) as store:
+        sent_before(store, [row(1)])
+        for _ in range(2):
+            run = begin_rows(store, 1)
+            assert left_out(store, run, [row(1)]) == ["unchanged"]
+            store.leave(run, error="interrupted", detail="")
+            store.end(run, ended=1.0, exit_code=0, summary={})
+
+
+def test_a_kill_before_its_row_leaves_an_unchanged_row_alone(path: Path) -> None:
+    """The watermark is about rows that were due."""
+    with closing(Store(path)) as store:
+        sent_before(store, [row(1)])
+    killed_while(
+        path, "run = begin_rows(store, 2)\nleft_out(store, run, [row(1), say(row(2), 'x')])\nstore.mark(run, 2)"
+    )
+    with closing(Store(path)) as store:
+        assert outcomes(store, 2) == ["unchanged", "unknown"]
+
+
+# How much work it is
+
+
+def steps(store: Store, work: Callable[[], object]) -> int:
+    """Count the steps of SQLite's machine, in hundreds, that some work takes."""
+    count = itertools.count()
+    store._db.set_progress_handler(lambda: next(count) < 0, 100)
+    work()
+    store._db.set_progress_handler(None, 0)
+    return next(count)
+
+
+def tangled(store: Store, size: int) -> dict[str, int]:
+    """Have a run in which everything went wrong for *size* executions of two rows, and count what its end took."""
+    rows: list[Row | InvalidRow] = [row(number, (number + 1) // 2) for number in range(1, 2 * size + 1)]
+    run = begin(store, rows)
+    kinds = (Outcome.UNKNOWN, Outcome.FAILED, Outcome.REJECTED, Outcome.UPDATED)
+    first = [one for one in rows[::2] if isinstance(one, Row)]
+    results = [result(one, kinds[n % 4], doubtful=n % 2 == 0) for n, one in enumerate(first)]
+    overtaking = [updated(one) for n, one in enumerate(rows[1::2]) if isinstance(one, Row) and n % 4 > 1]
+    store.commit(run, results + overtaking)
+    counts = {"leave": steps(store, lambda: store.leave(run, error="interrupted", detail=""))}
+    counts["risks"] = steps(store, lambda: store.order_risks(run))
+    store.end(run, ended=1.0, exit_code=4, summary={})
+    counts["reopen"] = steps(store, lambda: store.reopen(run, retry_rejected=True))
+    counts["leave out"] = steps(store, lambda: left_out(store, run, rows))
+    return counts
+
+
+def test_the_work_grows_with_the_rows(tmp_path: Path) -> None:
+    """Four times the rows are about four times the work, however many of them went wrong: never their square."""
+    with closing(Store(tmp_path / "few")) as few, closing(Store(tmp_path / "many")) as many:
+        small, large = tangled(few, 250), tangled(many, 1000)
+    assert {name: large[name] / small[name] < 6 for name in small} == dict.fromkeys(small, True)
 
 
 # After a kill
@@ -949,16 +1113,18 @@ class Ledgers(RuleBasedStateMachine):
             self.doubtful.add(number)
 
     def left(self) -> None:
-        """Take a run's end into the model: first the doubts, then what was acknowledged behind them."""
+        """Take a run's end into the model: of each execution what was acknowledged last, if that is beyond doubt."""
         for number in self.due:
             self.outcome[number] = self.outcome[number] or "unsent"
         self.due, self.is_open = set(), False
-        doubts = {number for number in self.doubtful if self.outcome[number] != "updated"}
-        for number in sorted(doubts | set(self.digests)):
-            if number in doubts:
-                self.acknowledged.pop(self.keys[number - 1], None)
-            else:
-                self.acknowledged[self.keys[number - 1]] = self.digests[number]
+        for key in set(self.keys):
+            rows = [number for number, of in enumerate(self.keys, 1) if of == key]
+            sent = [n for n in rows if self.outcome[n] not in (None, "unsent", "unchanged")]
+            doubts = [n for n in rows if n in self.doubtful]
+            if doubts and (sent[-1] > doubts[0] or any(self.outcome[n] != "updated" for n in doubts)):
+                self.acknowledged.pop(key, None)
+            elif found := [n for n in rows if n in self.digests]:
+                self.acknowledged[key] = self.digests[found[-1]]
 
     @precondition(lambda self: self.is_open)
     @rule()

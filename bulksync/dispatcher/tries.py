@@ -1,16 +1,10 @@
 """The attempts at one row, and what they make of it."""
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
-from bulksync.model import Outcome, Reply, Result, Row, Stop
+from bulksync.model import Outcome, Reply, Result, Row, Stop, payload_digest
 from bulksync.retry import Verdict, judge
-
-
-def payload_digest(row: Row) -> str:
-    """Return what tells one payload from another without holding it."""
-    return blake2b(row.body, digest_size=16).hexdigest()
 
 
 @dataclass(slots=True)
@@ -85,5 +79,5 @@ class Tries:
             finished=self.finished,
             duration=self.duration if self.attempts else None,
             doubtful=self.doubtful or self.in_flight,
-            digest=payload_digest(self.row) if outcome is Outcome.UPDATED else "",
+            digest=payload_digest(self.row.body) if outcome is Outcome.UPDATED else "",
         )

@@ -61,7 +61,7 @@ CREATE TABLE line (
     PRIMARY KEY (run, row)
 ) WITHOUT ROWID;
 
--- The last acknowledged payload of each execution; no entry where a later one may have been applied.
+-- The last acknowledged payload of each execution; no entry where another one may have been applied behind it.
 -- Taken over from the lines when a run ends or is found killed: keys come in no order, and writing them with every
 -- batch would cost a page for each.
 CREATE TABLE acknowledged (
@@ -111,12 +111,30 @@ DUE_AGAIN = """
 UPDATE line SET due = 1 WHERE run = ? AND (outcome IS NULL OR outcome IN ('failed', 'unknown', 'unsent'))
 """
 REJECTED_DUE_AGAIN = "UPDATE line SET due = 1 WHERE run = ? AND outcome = 'rejected'"
+# CROSS JOIN: rows first, each looked up among the executions. SQLite would rather read all rows for each execution.
 SKIP_OVERTAKEN = """
-UPDATE line SET due = 0
-FROM (SELECT workflow AS w, execution AS e, max(row) AS last FROM line
-      WHERE run = ?1 AND outcome IN ('updated', 'unchanged') GROUP BY 1, 2) AS done
-WHERE run = ?1 AND outcome = 'rejected' AND workflow = w AND execution = e AND row < last
+UPDATE line SET due = 0 WHERE run = ?1 AND row IN (
+    SELECT row FROM line CROSS JOIN (
+        SELECT workflow AS w, execution AS e, max(row) AS last FROM line
+        WHERE run = ?1 AND outcome IN ('updated', 'unchanged') GROUP BY 1, 2) ON workflow = w AND execution = e
+    WHERE run = ?1 AND outcome = 'rejected' AND row < last)
 """
+LEAVE_OUT = """
+UPDATE line SET due = 0, outcome = 'unchanged', error = '', detail = ''
+WHERE run = ?1 AND row = ?2 AND due AND coalesce(outcome, 'unsent') = 'unsent' AND ?3 = (
+    SELECT a.digest FROM acknowledged AS a JOIN run ON run.id = ?1 AND run.target = a.target
+    WHERE a.workflow = line.workflow AND a.execution = line.execution)
+"""
+"""Leaves out a row that was never sent and whose payload is the acknowledged one."""
+TAKE_BACK = """
+UPDATE line SET due = 1, outcome = NULL WHERE run = ?1 AND row IN (
+    SELECT row FROM line CROSS JOIN (
+        SELECT workflow AS w, execution AS e, min(row) AS first FROM line
+        WHERE run = ?1 AND due GROUP BY 1, 2) ON workflow = w AND execution = e
+    WHERE run = ?1 AND outcome = 'unchanged' AND row > first)
+"""
+"""Behind a row that will be sent, its payload is not what the execution will hold."""
+TAKE_ALL_BACK = "UPDATE line SET due = 1, outcome = NULL WHERE run = ? AND outcome = 'unchanged'"
 COUNT_DUE = "SELECT count(*) FROM line WHERE run = ? AND due"
 DUE = "SELECT row FROM line WHERE run = ? AND row BETWEEN ? AND ? AND due"
 
@@ -150,20 +168,25 @@ UPDATE line SET
     outcome = coalesce(outcome, 'unsent'), due = 0
 WHERE run = ? AND row = ?
 """
-DOUBT = """
-DELETE FROM acknowledged WHERE (target, workflow, execution) IN (
-    SELECT target, workflow, execution FROM line JOIN run ON run.id = run
-    WHERE run = ? AND doubtful AND outcome <> 'updated')
+UNSURE = """
+SELECT w, e FROM line CROSS JOIN (
+    SELECT workflow AS w, execution AS e, min(row) AS first, max(outcome <> 'updated') AS is_open
+    FROM line WHERE run = ?1 AND doubtful GROUP BY 1, 2) ON workflow = w AND execution = e
+WHERE run = ?1 AND (is_open OR (row > first AND (attempts OR doubtful)))
 """
-ACKNOWLEDGE = """
-WITH doubt AS (SELECT workflow AS w, execution AS e, max(row) AS last FROM line
-               WHERE run = ?1 AND doubtful AND outcome <> 'updated' GROUP BY 1, 2)
+"""The executions of which nobody knows what the server holds: a row that may have been applied was not acknowledged,
+or it was, but an attempt at it before that can still be applied, behind a later row."""
+DOUBT = f"""
+DELETE FROM acknowledged
+WHERE target = (SELECT target FROM run WHERE id = ?1) AND (workflow, execution) IN ({UNSURE})
+"""  # noqa: S608  a constant
+ACKNOWLEDGE = f"""
 INSERT OR REPLACE INTO acknowledged (target, workflow, execution, digest)
 SELECT target, workflow, execution, line.digest
-FROM line JOIN run ON run.id = run LEFT JOIN doubt ON workflow = w AND execution = e
-WHERE run = ?1 AND line.digest IS NOT NULL AND row > coalesce(last, 0)
+FROM line JOIN run ON run.id = run LEFT JOIN ({UNSURE}) ON workflow = w AND execution = e
+WHERE run = ?1 AND line.digest IS NOT NULL AND w IS NULL
 ORDER BY workflow, execution, row
-"""
+"""  # noqa: S608  a constant
 LEAVE_UNSENT = """
 UPDATE line SET
     error = iif(outcome IS NULL OR outcome = 'unsent', ?, error),
@@ -173,9 +196,12 @@ WHERE run = ? AND due
 """
 UNRESOLVED = """
 UPDATE line SET error = 'predecessor_unresolved', detail = 'waits for row ' || first || ' of its execution'
-FROM (SELECT workflow AS w, execution AS e, min(row) AS first FROM line
-      WHERE run = ?1 AND outcome IN ('failed', 'unknown') GROUP BY 1, 2) AS stuck
-WHERE run = ?1 AND outcome = 'unsent' AND workflow = w AND execution = e AND row > first
+FROM (
+    SELECT row AS waits, first FROM line CROSS JOIN (
+        SELECT workflow AS w, execution AS e, min(row) AS first FROM line
+        WHERE run = ?1 AND outcome IN ('failed', 'unknown') GROUP BY 1, 2) ON workflow = w AND execution = e
+    WHERE run = ?1 AND outcome = 'unsent' AND row > first)
+WHERE run = ?1 AND row = waits
 """
 
 # After a kill
@@ -202,9 +228,9 @@ FROM json_each(?) AS wanted JOIN line ON row = wanted.value WHERE run = ? ORDER 
 ORDER_RISKS = """
 WITH
 doubt AS (SELECT workflow AS w, execution AS e, min(row) AS first FROM line WHERE run = ?1 AND doubtful GROUP BY 1, 2),
-risk AS (SELECT w, e, first FROM line JOIN doubt ON workflow = w AND execution = e
+risk AS (SELECT w, e, first FROM line CROSS JOIN doubt ON workflow = w AND execution = e
          WHERE run = ?1 AND attempts GROUP BY 1, 2, 3 HAVING max(row) > first)
-SELECT row FROM line JOIN risk ON workflow = w AND execution = e
+SELECT row FROM line CROSS JOIN risk ON workflow = w AND execution = e
 WHERE run = ?1 AND row >= first AND (attempts OR doubtful)
 """
 COUNTS = {

@@ -12,7 +12,7 @@ import orjson
 
 from bulksync.ledger import sql
 from bulksync.ledger.file import explained, open_file, scalar
-from bulksync.model import InvalidRow, Outcome, Result, Row
+from bulksync.model import InvalidRow, Outcome, Result, Row, payload_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,15 @@ class Store:
         """Add a chunk of lines to a new run, in the caller's transaction; *digest* shows later whether it changed."""
         self._db.execute(sql.ADD_CHUNK, (run, rows[0].row, digest))
         self._db.executemany(sql.ADD_LINE, [planned(run, row) for row in rows])
+
+    def leave_out(self, run: int, rows: Iterable[Row | InvalidRow]) -> None:
+        """Make rows `unchanged`, in the caller's transaction, whose payload is the last acknowledged one."""
+        valid = [row for row in rows if isinstance(row, Row)]
+        self._db.executemany(sql.LEAVE_OUT, [(run, row.row, payload_digest(row.body)) for row in valid])
+
+    def take_back(self, run: int, *, all: bool) -> None:  # noqa: A002  the word for it
+        """Make rows that were left out due again: those behind a row of their execution that is due, or *all*."""
+        self._db.execute(sql.TAKE_ALL_BACK if all else sql.TAKE_BACK, (run,))
 
     def set_reading(self, run: int, rows: int, reading: dict[str, Any]) -> None:
         """Say how many rows a run has, how they were read and how its report looks."""
