@@ -64,6 +64,10 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
         lambda lines: [*lines[:4], lines[4].replace(",updated,200,", ",updated,,")],
         "row 4 (line 5): updated, but with HTTP status none",
     ),
+    "a sent row called unchanged": (
+        lambda lines: [*lines[:4], lines[4].replace(",updated,", ",unchanged,")],
+        "row 4 (line 5): unchanged, but with 1 attempts and HTTP status 200",
+    ),
     "a valid row called invalid": (
         lambda lines: [*lines[:4], lines[4].replace(",updated,", ",invalid,")],
         "row 4 (line 5): invalid, but the input's row is valid",

@@ -154,10 +154,11 @@ def test_reads_statuses(value: object, words: object) -> None:
 
 
 def test_options_that_exclude_each_other() -> None:
-    """Two sources of the key, or two targets, are refused with what to do about it."""
+    """Two sources of the key, two targets, or two orders that contradict each other are refused."""
     for options, message in (
         ({"api_key_file": "k", "api_key_command": "c"}, "--api-key-file and --api-key-command exclude each other"),
         ({"sandbox": True, "base_url": "sandbox"}, "--sandbox and --base-url exclude each other"),
+        ({"only_changed": True, "resend": True}, "--only-changed and --resend exclude each other"),
     ):
         with pytest.raises(ValidationError, match=f"{message}: give one"):
             RunOptions.model_validate(options)

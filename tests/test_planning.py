@@ -9,7 +9,7 @@ import pytest
 
 from bulksync.errors import InputError, UsageError
 from bulksync.ledger import Store
-from bulksync.model import InvalidRow, Outcome, Result, Row
+from bulksync.model import InvalidRow, Outcome, Result, Row, payload_digest
 from bulksync.options import RunOptions
 from bulksync.planning import (
     CHUNK,
@@ -22,7 +22,7 @@ from bulksync.planning import (
     plan_run,
     unknown_statuses,
 )
-from bulksync.reader import locate
+from bulksync.reader import locate, open_input
 from tests.program import WORKFLOW, execution, write_rows
 
 TARGET = "https://api.invalid"
@@ -269,6 +269,108 @@ def test_a_run_undone_is_not_forgotten(store: Store, rows: Path) -> None:
         done(store, plan(store, rows, target="https://other.invalid", restart=True, keep_runs=1), ALL_UPDATED)
     again = plan(store, rows)
     assert (again.run.id, again.due) == (first.run.id, 2)
+
+
+# Only what changed
+
+
+def sent(store: Store, path: Path) -> Plan:
+    """Run an input to its end: every due row is acknowledged."""
+    found = plan(store, path)
+    due = store.due(found.run.id, 1, found.run.rows)
+    with open_input(locate(path)) as content:
+        valid = [row for row in content.rows(None) if isinstance(row, Row) and row.row in due]
+    digests = [Result(row.row, row.key, Outcome.UPDATED, digest=payload_digest(row.body)) for row in valid]
+    store.commit(found.run.id, digests)
+    done(store, found, {})
+    return found
+
+
+def outcomes(store: Store, of: Plan) -> list[str | None]:
+    """Return the outcome of each row of a plan so far."""
+    return [line[5] for line in store.lines(of.run.id)]
+
+
+def test_only_what_changed_is_due(store: Store, rows: Path) -> None:
+    """In a new run with --only-changed a row with the payload that was acknowledged last is unchanged, and not due."""
+    sent(store, rows)
+    edited(rows)
+    found = plan(store, rows, only_changed=True)
+    assert (found.due, found.continued, outcomes(store, found)) == (1, False, [None, "unchanged", "unchanged"])
+
+
+def test_without_a_change_nothing_is_due(store: Store, rows: Path) -> None:
+    """A new run in which everything is unchanged is no earlier run that was finished."""
+    sent(store, rows)
+    found = plan(store, rows, only_changed=True, restart=True)
+    assert (found.due, found.is_finished, outcomes(store, found)) == (0, False, ["unchanged"] * 3)
+
+
+def test_what_is_asked_for_decides_not_what_was(store: Store, rows: Path) -> None:
+    """Without --only-changed every row of a new run is due."""
+    sent(store, rows)
+    edited(rows)
+    assert plan(store, rows).due == 3
+
+
+def test_an_earlier_run_is_continued_with_what_changed(store: Store, rows: Path) -> None:
+    """What an earlier run, begun without it, has still to send is compared too; what it did send stays as it is."""
+    sent(store, rows)
+    edited(rows)
+    begun = plan(store, rows)
+    done(store, begun, {3: Outcome.FAILED}, 10)
+    found = plan(store, rows, only_changed=True)
+    assert (found.run.id, found.continued, found.due) == (begun.run.id, True, 2)
+    assert outcomes(store, found) == ["unsent", "unchanged", "failed"]
+
+
+def test_a_repeat_with_nothing_changed_is_finished(store: Store, rows: Path) -> None:
+    """An earlier run that has only unchanged rows left has nothing to do."""
+    sent(store, rows)
+    again = plan(store, rows, restart=True)
+    done(store, again, {}, 10)
+    found = plan(store, rows, only_changed=True)
+    assert (found.run.id, found.due, found.is_finished) == (again.run.id, 0, True)
+
+
+def test_invalid_rows_keep_the_others_unsent(store: Store, rows: Path) -> None:
+    """Where invalid rows refuse the input nothing is called unchanged, neither at first nor when it is repeated."""
+    sent(store, rows)
+    rows.write_text(rows.read_text() + "no,ids,X,\n")
+    for _ in range(2):
+        found = plan(store, rows, only_changed=True)
+        assert (found.due, found.is_refused("abort"), outcomes(store, found)[-1]) == (3, True, "invalid")
+        done(store, found, {}, 7)
+        assert outcomes(store, found) == ["unsent", "unsent", "unsent", "invalid"]
+    found = plan(store, rows, only_changed=True, on_invalid="skip")
+    assert (found.due, outcomes(store, found)) == (0, ["unchanged", "unchanged", "unchanged", "invalid"])
+
+
+def test_an_input_that_changes_before_it_is_compared_is_refused(store: Store, rows: Path) -> None:
+    """What was planned is compared, or nothing is."""
+    write_rows(rows, range(1, CHUNK + 500))
+    sent(store, rows)
+    begun = plan(store, rows, restart=True)
+    done(store, begun, {}, 10)
+
+    def change() -> bool:
+        with rows.open("a") as file:
+            file.write(f"{WORKFLOW},{execution(9)},COMPLETED,\n")
+        return False
+
+    with pytest.raises(InputError) as caught:
+        plan(store, rows, only_changed=True, stopping=change)
+    assert caught.value.what == f"{rows} changed while it was read"
+    assert set(outcomes(store, begun)) == {"unsent"}
+
+
+def test_a_comparison_ends_when_asked_to(store: Store, rows: Path) -> None:
+    """A signal ends it between two chunks, and leaves nothing out."""
+    begun = plan(store, rows)
+    done(store, begun, {}, 10)
+    with pytest.raises(InterruptedError):
+        plan(store, rows, only_changed=True, stopping=lambda: True)
+    assert outcomes(store, begun) == ["unsent"] * 3
 
 
 # Refusals
