@@ -12,7 +12,7 @@ from bulksync.dispatcher.order import Order
 from bulksync.dispatcher.tries import Tries
 from bulksync.dispatcher.turns import Turns
 from bulksync.ledger import Store, sql
-from bulksync.model import Execution, Key, Outcome, Reply, Result, Row, Stop
+from bulksync.model import Execution, InvalidRow, Key, Outcome, Reply, Result, Row, Stop
 from bulksync.pacing import Pacer
 from bulksync.retry import Verdict
 from tests import invariants as rules
@@ -345,6 +345,50 @@ class TrustsAllAcknowledged(Store):
             )
 
 
+class ForgetsLateOnes(Store):
+    """Lets a payload count as acknowledged that an earlier row can still replace."""
+
+    def leave(self, run: int, *, error: str, detail: str) -> None:
+        """Take over the digests behind the last row that is open."""
+        super().leave(run, error=error, detail=detail)
+        with self.transaction() as db:
+            db.execute(
+                """
+                WITH doubt AS (SELECT workflow AS w, execution AS e, max(row) AS last FROM line
+                               WHERE run = ?1 AND doubtful AND outcome <> 'updated' GROUP BY 1, 2)
+                INSERT OR REPLACE INTO acknowledged SELECT target, workflow, execution, line.digest
+                FROM line JOIN run ON run.id = run LEFT JOIN doubt ON workflow = w AND execution = e
+                WHERE run = ?1 AND line.digest IS NOT NULL AND row > coalesce(last, 0) ORDER BY row
+                """,
+                (run,),
+            )
+
+
+class KeepsAcknowledged(Store):
+    """Lets a payload count as acknowledged though a later attempt in another run may have been applied."""
+
+    def leave(self, run: int, *, error: str, detail: str) -> None:
+        """Forget nothing, as if there were no doubts."""
+        self._db.execute("CREATE TEMP TABLE kept AS SELECT * FROM acknowledged")
+        super().leave(run, error=error, detail=detail)
+        self._db.execute("INSERT OR IGNORE INTO acknowledged SELECT * FROM kept")
+        self._db.execute("DROP TABLE kept")
+
+
+class LeavesOutTooMuch(Store):
+    """Leaves out a row with the acknowledged payload though one before it changes that."""
+
+    def take_back(self, run: int, *, all: bool) -> None:  # noqa: A002  its name there
+        """Take nothing back."""
+
+
+class SendsTheUnchanged(Store):
+    """Leaves nothing out."""
+
+    def leave_out(self, run: int, rows: Iterable[Row | InvalidRow]) -> None:
+        """Do nothing."""
+
+
 class TrustsTheKilled(Store):
     """Takes the rows that a killed run did not record for unsent."""
 
@@ -409,10 +453,11 @@ class LosesTheLastBatch(DirectLedger):
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Broken parts, and the rule of `tests.invariants` that must notice."""
+    """Broken parts, and the rule of `tests.invariants` that must notice, perhaps only in several nights."""
 
     parts: Parts
     rule: Rule
+    in_nights: bool = False
 
 
 BROKEN = {
@@ -456,6 +501,14 @@ BROKEN = {
     "acknowledged in spite of doubt": Mistake(
         Parts(store=TrustsAllAcknowledged), rules.what_is_acknowledged_is_what_the_server_holds
     ),
+    "late update forgotten": Mistake(
+        Parts(store=ForgetsLateOnes), rules.what_is_acknowledged_is_what_the_server_holds, in_nights=True
+    ),
+    "acknowledged in spite of a later doubt": Mistake(
+        Parts(store=KeepsAcknowledged), rules.unchanged_means_held, in_nights=True
+    ),
+    "left out behind a changed row": Mistake(Parts(store=LeavesOutTooMuch), rules.unchanged_means_held, in_nights=True),
+    "unchanged rows sent": Mistake(Parts(store=SendsTheUnchanged), rules.only_what_changed_is_sent, in_nights=True),
     "acknowledged payloads forgotten": Mistake(Parts(store=ForgetsAcknowledged), rules.what_was_acknowledged_is_known),
     "killed run trusted": Mistake(Parts(store=TrustsTheKilled), rules.unsent_means_unsent),
     "rows left without an outcome": Mistake(Parts(store=LeavesNoOutcome), rules.i01_one_line_for_each_row),

@@ -32,6 +32,9 @@ ERRORS_OF_AN_OUTAGE |= {"http_500", "http_502", "http_503"}
 
 SETTLED = {"updated", "unchanged", "rejected", "invalid"}
 
+HELD = {"updated", "unchanged"}
+"""Outcomes of rows whose payload the server holds."""
+
 SLACK = 1e-3
 """Seconds within which a request that was just starting may still start when a hold begins."""
 
@@ -140,28 +143,56 @@ def certainty_is_not_given_up(history: History) -> Iterator[str]:
 
 
 def what_is_acknowledged_is_what_the_server_holds(history: History) -> Iterator[str]:
-    """Without late updates, a payload counts as acknowledged only while the server holds it."""
-    if history.scenario.late:
-        return
+    """A payload counts as acknowledged only while the server holds it, and nothing given up can be applied late."""
     for snapshot in history.snapshots:
         for key, digest in snapshot.acknowledged.items():
             held = last_applied(history, key, snapshot.time)
-            if held is None or digest != digest_of(history, held.row):
+            if held is None or digest != payload_digest(held.body):
                 yield f"{key[1]} counts as acknowledged after invocation {snapshot.after}, the server holds another"
 
 
 def what_was_acknowledged_is_known(history: History) -> Iterator[str]:
-    """At the end every execution whose last update is certain counts as acknowledged."""
+    """At the end every execution whose last update is certain, and at no risk, counts as acknowledged."""
     if not history.snapshots:
         return
     last = history.snapshots[-1]
     newest: dict[Key, Line] = {}
     for line in last.lines:
-        if line.outcome == "updated" or line.doubtful:
+        if line.outcome in HELD or line.doubtful:
             newest[line.key] = line
     for key, line in newest.items():
-        if line.outcome == "updated" and key not in last.acknowledged:
+        if line.outcome in HELD and line.row not in last.risks and key not in last.acknowledged:
             yield f"{key[1]} does not count as acknowledged though row {line.row} is"
+
+
+def unchanged_means_held(history: History) -> Iterator[str]:
+    """A row is left out only where the server holds its payload before any later row, whatever is applied late."""
+    for snapshot in history.snapshots:
+        for line in snapshot.lines:
+            if line.outcome != "unchanged":
+                continue
+            before = [one for one in (*history.earlier, *history.requests) if is_before(one, line, history)]
+            held = max(before, key=lambda one: one.applied or 0.0, default=None)
+            if held is None or held.body != history.rows[line.row - 1].body:
+                yield f"row {line.row} is unchanged after invocation {snapshot.after}, the server holds another"
+
+
+def is_before(one: Request, line: Line, history: History) -> bool:
+    """Whether a request of this execution was applied, and not for this row or one behind it."""
+    return one.key == line.key and one.applied is not None and (one.row < line.row or one.started < history.started)
+
+
+def only_what_changed_is_sent(history: History) -> Iterator[str]:
+    """With --only-changed from the start, the rows before the first changed one of an execution are not sent."""
+    if 0 not in history.scenario.only_changed:
+        return
+    changed: set[Key] = set()
+    sent = {one.row for one in history.requests}
+    for row in history.rows:
+        if history.acknowledged.get(row.key) != payload_digest(row.body):
+            changed.add(row.key)
+        if row.key not in changed and row.row in sent:
+            yield f"row {row.row} was sent though it had not changed"
 
 
 def order_risks_are_told(history: History) -> Iterator[str]:
@@ -179,35 +210,36 @@ def order_risks_are_told(history: History) -> Iterator[str]:
 # What the server holds
 
 
-def digest_of(history: History, row: int) -> str:
-    """Return the digest of a row's payload."""
-    return payload_digest(history.rows[row - 1].body)
-
-
 def last_applied(history: History, key: Key, time: float) -> Request | None:
     """Return the request whose update the server holds at a time."""
-    applied = [one for one in history.requests if one.key == key and one.applied is not None and one.applied <= time]
+    sent = (one for one in (*history.earlier, *history.requests) if one.key == key)
+    applied = [one for one in sent if one.applied is not None and one.applied <= time]
     return max(applied, key=lambda one: one.applied or 0.0, default=None)
 
 
 def i03_the_last_row_wins(history: History) -> Iterator[str]:
     """At the end the server holds, of each execution, the last row that was not rejected; or the risk is told."""
-    if not history.snapshots:
+    if not history.snapshots or history.scenario.is_left:
         return
     last = history.snapshots[-1]
-    wanted: dict[Key, set[int | None]] = {}
+    wanted: dict[Key, set[bytes | None]] = {}
     for line in last.lines:
-        allowed = wanted.setdefault(line.key, {None})
+        allowed = wanted.setdefault(line.key, {held_at(history, line.key, history.started)})
         if line.outcome != "rejected":
-            wanted[line.key] = {line.row}
+            wanted[line.key] = {history.rows[line.row - 1].body}
         elif line.doubtful:
-            allowed.add(line.row)
-    for key, rows in wanted.items():
-        held = last_applied(history, key, math.inf)
+            allowed.add(history.rows[line.row - 1].body)
+    for key, bodies in wanted.items():
+        held = held_at(history, key, math.inf)
         told = history.scenario.late and {line.row for line in last.lines if line.key == key} & last.risks
-        row = held.row if held else None
-        if row not in rows and not told:
-            yield f"{key[1]} is left with row {row}, not {rows}"
+        if held not in bodies and not told:
+            yield f"{key[1]} is left with {held!r}, not {bodies}"
+
+
+def held_at(history: History, key: Key, time: float) -> bytes | None:
+    """Return the payload that the server holds at a time; None where it holds none of ours."""
+    held = last_applied(history, key, time)
+    return held.body if held else None
 
 
 def i04_updates_are_applied_in_file_order(history: History) -> Iterator[str]:
@@ -280,10 +312,12 @@ def i09_the_window_is_kept(history: History) -> Iterator[str]:
 
 
 def nothing_overtakes_an_unsettled_row(history: History) -> Iterator[str]:
-    """A row is sent only when every earlier row of its execution has had its final answer."""
+    """A row is sent only when every earlier row of its execution has had its final answer, or was left out."""
     earlier: dict[Key, list[int]] = defaultdict(list)
+    left_out = {line.row for one in history.snapshots for line in one.lines if line.outcome == "unchanged"}
     for row in history.rows:
-        earlier[row.key].append(row.row)
+        if row.row not in left_out:
+            earlier[row.key].append(row.row)
     for key, requests in by_key(history).items():
         settled: dict[int, float] = {}
         for one in requests:
@@ -341,6 +375,8 @@ def attempts_are_limited(history: History) -> Iterator[str]:
 
 def i10_a_finished_run_sends_nothing(history: History) -> Iterator[str]:
     """Left alone with a server that is well, one more call finishes the run, and the call after that sends nothing."""
+    if history.scenario.is_left:
+        return
     *_, finishing, idle = history.invocations
     if finishing.exit_code not in (0, 3):
         yield f"exit code {finishing.exit_code} from a server that is well"
@@ -352,7 +388,7 @@ def i10_a_finished_run_sends_nothing(history: History) -> Iterator[str]:
 
 
 def the_exit_code_says_what_is_left(history: History) -> Iterator[str]:
-    """A signal tells more than a stop, a stop more than the rows, and 0 means that every row is updated."""
+    """A signal tells more than a stop, a stop more than the rows, and 0 says that every row is up to date."""
     codes = {one.number: one for one in history.invocations}
     for snapshot in history.snapshots:
         invocation = codes[snapshot.after]
@@ -360,7 +396,7 @@ def the_exit_code_says_what_is_left(history: History) -> Iterator[str]:
             continue
         outcomes = {str(line.outcome) for line in snapshot.lines}
         expected = 143 if invocation.signalled_at is not None else 4 if outcomes - SETTLED else 3
-        if outcomes == {"updated"}:
+        if outcomes <= HELD:
             expected = 143 if invocation.signalled_at is not None else 0
         code = invocation.exit_code
         if code != expected and not (code in (5, 6, 10, 12) and invocation.signalled_at is None):
@@ -393,6 +429,8 @@ RULES: tuple[Rule, ...] = (
     certainty_is_not_given_up,
     what_is_acknowledged_is_what_the_server_holds,
     what_was_acknowledged_is_known,
+    unchanged_means_held,
+    only_what_changed_is_sent,
     order_risks_are_told,
     nothing_overtakes_an_unsettled_row,
     what_is_settled_is_not_sent_again,

@@ -97,13 +97,18 @@ def execution(number: int) -> str:
 WORKFLOW = "11111111-1111-4111-8111-111111111111"
 
 
-def write_rows(path: Path, numbers: Sequence[int], status: str = "COMPLETED") -> Path:
-    """Write an input with one row for each execution's number, in this order, each with metadata of its own."""
+def write_rows(
+    path: Path, numbers: Sequence[int], status: str = "COMPLETED", turns: Sequence[int] | None = None
+) -> Path:
+    """Write an input with one row for each execution's number, in this order, each with metadata of its own.
+
+    *turns* say what the metadata holds, so that some rows may say the same.
+    """
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["workflowId", "executionId", "status", "metadata"])
         writer.writerows(
             [WORKFLOW, execution(number), status, f'{{"turn": {turn}, "note": "{CANARY}"}}']
-            for turn, number in enumerate(numbers)
+            for turn, number in zip(turns or range(len(numbers)), numbers, strict=True)
         )
     return path

@@ -1,15 +1,16 @@
 """Whole runs in virtual time: a seed decides on the input, the server's faults, kills and stops; then come repeats.
 
-What runs is the real planning, dispatcher, pacer, ledger and SQLite file; scripted are the server behind `put` and, in
+Nights are such runs against one server and one ledger, with an export that changes from one to the next. What runs is
+the real planning, dispatcher, pacer, ledger and SQLite file; scripted are the server behind `put` and, in
 `Simulation._send`, the few lines of `sending` that need threads. `tests.invariants` says what must hold of a history.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any, ParamSpec, TypeVar
@@ -138,11 +139,24 @@ class Scenario:
     max_attempts: int
     step: int
     disturbed: tuple[tuple[Ending, dict[str, Any]], ...]
+    payloads: tuple[int, ...] | None = None
+    """What each row says; None where each says something else. *executions* are the same in every night."""
+    night: int = 0
+    is_left: bool = False
+    """Whether nobody repeats the run until it is done: the next night's input comes first."""
+    only_changed: frozenset[int] = frozenset()
+    """The invocations that leave out what is acknowledged."""
+
+    @property
+    def invocations(self) -> int:
+        """How often the program is called: disturbed, once to finish what is left, once more for nothing."""
+        return len(self.disturbed) + (0 if self.is_left else 2)
 
     def options(self, invocation: int) -> RunOptions:
         """Return the options of an invocation; the undisturbed ones have only what all have."""
         own = self.disturbed[invocation][1] if invocation < len(self.disturbed) else {}
         common = {"rate": self.rate, "max_in_flight": self.max_in_flight, "max_attempts": self.max_attempts}
+        common |= {"only_changed": invocation in self.only_changed}
         return RunOptions.model_validate(common | {"timeout": TIMEOUT, "max_failures": "100%", "drain": 5.0} | own)
 
     def ending(self, invocation: int) -> Ending:
@@ -186,6 +200,31 @@ def scenario(seed: int) -> Scenario:
         step=luck.choice([3, 10, 30, 200]),
         disturbed=disturbed,
     )
+
+
+def nights(seed: int, count: int) -> Iterator[Scenario]:
+    """Draw nights with an export of the same executions each: some rows say another thing than the night before.
+
+    There are only three things to say, so that a row often says what an earlier one of its execution did.
+    """
+    luck = random.Random(f"nights {seed}")  # noqa: S311  no secret
+    first = scenario(seed)
+    payloads = [luck.randrange(3) for _ in first.executions]
+    late = luck.choice([0.0, 0.0, 0.2])
+    for night in range(count):
+        drawn = scenario(seed + 1_000_003 * night)
+        changed = luck.choice([0.0, 0.05, 0.3])
+        payloads = [luck.randrange(3) if luck.random() < changed else payload for payload in payloads]
+        calls = range(len(drawn.disturbed) + 2)
+        yield replace(
+            drawn,
+            executions=first.executions,
+            late=late,
+            payloads=tuple(payloads),
+            night=night,
+            is_left=night < count - 1 and luck.random() < 0.5,
+            only_changed=frozenset(number for number in calls if luck.random() < 0.8),
+        )
 
 
 def ending(luck: random.Random, longest: float) -> Ending:
@@ -260,10 +299,16 @@ class Snapshot:
 
 @dataclass(slots=True)
 class History:
-    """Everything that can be seen from outside: by the server, in the ledger, and by who called the program."""
+    """Everything of a night that can be seen from outside: by the server, in the ledger, and by who called the program.
+
+    *earlier* are the requests of the nights before, *acknowledged* what the ledger held as such when they were over.
+    """
 
     scenario: Scenario
     rows: list[Row]
+    started: float = 0.0
+    earlier: tuple[Request, ...] = ()
+    acknowledged: dict[Key, bytes] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     invocations: list[Invocation] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
@@ -334,7 +379,7 @@ class Server:
         chance, since, until, kind = self._luck.random(), *self._scenario.outage
         if self._scenario.is_calm(self.invocation):
             return Fate(answer(422)) if row.row in self._scenario.refused else ACKNOWLEDGED
-        if since <= virtual.now() < until:
+        if since <= virtual.now() - self._history.started < until:
             return FAULTS[kind]
         for name, share in self._scenario.faults.items():
             chance -= share
@@ -354,24 +399,44 @@ def acknowledgement(request: Request) -> Reply:
 
 
 class Simulation:
-    """Plays one seed in a folder of its own."""
+    """Plays scenarios, one after the other, in a folder of its own."""
 
-    def __init__(self, seed: int, folder: Path, parts: Parts) -> None:
+    def __init__(self, scenarios: Iterable[Scenario], folder: Path, parts: Parts) -> None:
+        self._scenarios = scenarios
+        self._folder = folder
         self._parts = parts
-        self._scenario = scenario(seed)
-        write_rows(folder / "rows.csv", self._scenario.executions)
-        self._source = locate(folder / "rows.csv")
         self._files = Files(folder / "report.csv", folder / "ledger", folder / "spool")
-        self.history = History(self._scenario, list(read(self._source)))
-        self._server = Server(self.history)
+        self.histories: list[History] = []
+
+    @property
+    def history(self) -> History:
+        """What has happened this night."""
+        return self.histories[-1]
 
     async def play(self) -> None:
-        """Run until done: the disturbed invocations, an undisturbed one, and one that should find nothing to do."""
-        for number in range(len(self._scenario.disturbed) + 2):
+        """Play night after night; what is applied late is applied by the next one."""
+        for chosen in self._scenarios:
+            self._begin(chosen)
+            await self._play()
+            await anyio.sleep(60)
+
+    def _begin(self, chosen: Scenario) -> None:
+        write_input(self._folder / "rows.csv", chosen)
+        self._scenario, self._source = chosen, locate(self._folder / "rows.csv")
+        rows, started = list(read(self._source)), virtual.now()
+        self.histories.append(History(chosen, rows, started, *(known(self.history) if self.histories else ())))
+        self._server = Server(self.history)
+
+    async def _play(self) -> None:
+        """Run until done, or as often as the scenario wants; a kill shows when the ledger is opened again."""
+        for number in range(self._scenario.invocations):
             self.history.invocations.append(Invocation(number, virtual.now()))
             self._server.invocation, self._server.is_cut_off = number, False
             await self._invoke(self._scenario.ending(number))
             await anyio.sleep(1.5)
+        if self._now.is_killed:
+            with closing(self._parts.store(self._files.ledger)) as store:
+                self._look(store, self._now.number)
 
     async def _invoke(self, ending: Ending) -> None:
         store = self._parts.store(self._files.ledger)
@@ -522,8 +587,31 @@ def due(store: Store, plan: Plan, source: Source, step: int) -> Iterator[list[Ro
         yield part
 
 
+def write_input(path: Path, chosen: Scenario) -> None:
+    """Write the input of a night; a column that is not sent makes each another file."""
+    write_rows(path, chosen.executions, turns=chosen.payloads)
+    if chosen.night:
+        head, *lines = path.read_text().splitlines()
+        path.write_text("\n".join([f"{head},night", *(f"{line},{chosen.night}" for line in lines)]) + "\n")
+
+
+def known(history: History) -> tuple[tuple[Request, ...], dict[Key, bytes]]:
+    """Return what the next night is to know of a night and those before: all requests, and what is acknowledged."""
+    return (*history.earlier, *history.requests), history.snapshots[-1].acknowledged
+
+
 def simulate(seed: int, folder: Path, parts: Parts | None = None) -> History:
     """Play a seed in virtual time and return what happened."""
-    simulation = Simulation(seed, folder, parts or Parts())
+    return played([scenario(seed)], folder, parts or Parts())[0]
+
+
+def simulate_nights(seed: int, folder: Path, parts: Parts | None = None, count: int = 3) -> list[History]:
+    """Play a seed's nights against one server and one ledger, and return what happened in each."""
+    return played(nights(seed, count), folder, parts or Parts())
+
+
+def played(scenarios: Iterable[Scenario], folder: Path, parts: Parts) -> list[History]:
+    """Play scenarios in virtual time and return what happened in each."""
+    simulation = Simulation(scenarios, folder, parts)
     virtual.run(simulation.play)
-    return simulation.history
+    return simulation.histories
