@@ -139,9 +139,14 @@ def report(
     *,
     options: Annotated[RenderOptions, ALL] = RenderOptions(),  # noqa: B008  frozen
 ) -> int:
-    """Render the report of a run again, from its ledger."""
-    from bulksync.rendering import render_again
+    """Render the report of a run again, from its ledger; or print what moved since an earlier run."""
+    from bulksync.rendering import print_moves, render_again
+    from bulksync.report import diff_lines
 
+    if options.diff:
+        for line in diff_lines(*print_moves(ledger, options)):
+            say_to_stderr(f"bulksync: {line}")
+        return 0
     found, output, note = render_again(ledger, options)
     say_to_stderr(f"bulksync: run {found.name} of {found.input}, {found.rows:,} rows: {output}")
     if note:

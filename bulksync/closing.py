@@ -31,6 +31,10 @@ RAN_OUT = Stop(10, "interrupted", "the run ended before its turn")
 """What rows are told that a run without a reason to stop did not get to."""
 
 
+MOVES = 20
+"""Kinds of moves that a summary shows; `bulksync report --diff` has every row."""
+
+
 def exit_code(stop: Stop | None, outcomes: Mapping[str, int], errors: Mapping[str, int]) -> int:
     """Say what the caller should do next; a stop tells more than rows, and rows to repeat more than rows to mend."""
     if stop is not None:
@@ -86,6 +90,7 @@ def counted(store: Store, run: Run) -> dict[str, Any]:
         "outcomes": store.counts(run.id, "outcome"),
         "httpStatuses": store.counts(run.id, "http"),
         "dispositions": store.counts(run.id, "disposition"),
+        "moved": moved(store, run),
         "errors": store.counts(run.id, "error"),
     }
 
@@ -100,6 +105,12 @@ def summary_of(store: Store, run: Run) -> dict[str, Any]:
         "nextStep": "go on with the same command as before",
     }
     return counted(store, run) | killed
+
+
+def moved(store: Store, run: Run) -> list[dict[str, Any]]:
+    """Return from which disposition to which executions went since an earlier run, the most frequent moves."""
+    moves = [move for move in store.moves(run.id) if move[0] != move[1]]
+    return [dict(zip(("from", "to", "count"), move, strict=True)) for move in moves[:MOVES]]
 
 
 def close_finished(store: Store, run: Run, *, now: float, command: str, rate: float) -> Run:

@@ -57,6 +57,8 @@ Examples:
   bulksync report rows.csv.report.csv.ledger
       The report of the latest run once more, byte for byte
   bulksync report rows.csv.report.csv.ledger --output rows.jsonl
+
+  bulksync report rows.csv.report.csv.ledger --diff > moved.csv
       As JSON lines, with every step
 """
 

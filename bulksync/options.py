@@ -274,6 +274,16 @@ class RenderOptions(ReportOptions):
     input: Annotated[
         Path | None, Parameter(group=INPUT, help="Where the input stands now [default: where it stood]")
     ] = None
+    diff: Annotated[
+        Flag,
+        Parameter(group=OUTPUT, help="Print, instead, the rows whose disposition moved since an earlier run, as CSV"),
+    ] = False
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "RenderOptions":
+        if self.diff and self.output is not None:
+            raise ValueError("--diff prints to stdout and --output names a report: give one")
+        return self
 
 
 class SandboxOptions(BaseModel):

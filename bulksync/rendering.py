@@ -6,12 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bulksync.closing import input_of, measure, render
+from bulksync.closing import input_of, measure, moved, render
 from bulksync.errors import InputError, StorageError, UsageError
 from bulksync.ledger import Run, Store
 from bulksync.options import RenderOptions
 from bulksync.planning import check_output, tell_apart
 from bulksync.reader import Source, locate
+from bulksync.report import STDOUT, write_moves
 
 
 def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
@@ -29,6 +30,19 @@ def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
         note = render(store, run, source_again(run, options.input), output, options)
         measure(run, options, now=datetime.fromisoformat(run.ended or run.started).timestamp())
         return run, output, note
+
+
+def print_moves(ledger: Path, options: RenderOptions) -> tuple[str, int, list[dict[str, Any]]]:
+    """Print the rows whose disposition moved since an earlier run of the same target, as CSV.
+
+    Returns the run's name, how many executions could be compared, and what moved where; raises as `render_again` does.
+    """
+    with opened(ledger) as store:
+        run = chosen(store.runs(), options.run)
+        check_kept(store, run)
+        with closing(store.moved(run.id)) as rows:
+            write_moves(STDOUT, rows)
+        return run.name, sum(count for *_, count in store.moves(run.id)), moved(store, run)
 
 
 def chosen(runs: list[Run], name: str | None) -> Run:

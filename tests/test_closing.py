@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from bulksync.closing import (
+    MOVES,
     close_finished,
     close_run,
     exit_code,
@@ -130,6 +131,7 @@ def test_a_run_is_closed_with_its_summary(store: Store, source: Source) -> None:
         "outcomes": {"unsent": 1, "updated": 1},
         "httpStatuses": {"200": 1},
         "dispositions": {"DNC": 1},
+        "moved": [],
         "errors": {"interrupted": 1},
         **measured(tally, 10.0),
         "stopped": "stopped by SIGINT",
@@ -137,6 +139,16 @@ def test_a_run_is_closed_with_its_summary(store: Store, source: Source) -> None:
         "nextStep": f"go on with the same command: {COMMAND}",
     }
     assert [line[17:19] for line in store.lines(run.id)] == [("", ""), ("interrupted", "stopped by SIGINT")]
+
+
+def test_a_summary_shows_the_most_frequent_moves(store: Store, tmp_path: Path) -> None:
+    """From which disposition to which how many executions went since the run before, bounded."""
+    for night, word in (("RUNNING", "WAS_{:02}"), ("COMPLETED", "DNC")):
+        plan = planned(store, locate(write_rows(tmp_path / "night.csv", range(1, 51), night)))
+        answers = [result(number, Outcome.UPDATED, disposition=word.format(number)) for number in range(1, 51)]
+        store.commit(plan.run.id, answers)
+        run = close_run(store, plan.run, None, Tally(), now=1.0, command=COMMAND, rate=10.0)
+    assert run.summary["moved"] == [{"from": f"WAS_{n:02}", "to": "DNC", "count": 1} for n in range(1, MOVES + 1)]
 
 
 def test_what_an_invocation_measured() -> None:

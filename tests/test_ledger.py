@@ -516,6 +516,56 @@ def test_a_kill_before_its_row_leaves_an_unchanged_row_alone(path: Path) -> None
         assert outcomes(store, 2) == ["unchanged", "unknown"]
 
 
+# What moved
+
+
+def answered(store: Store, words: dict[int, str], *, target: str = TARGET, keys: list[int] | None = None) -> int:
+    """Have a run in which row by row the server said a word; rows without one were left out."""
+    rows: list[Row | InvalidRow] = [row(number, key) for number, key in enumerate(keys or [1, 2, 3], 1)]
+    run = begin(store, rows, target=target)
+    answers = [
+        replace(updated(one), execution=Execution("COMPLETED", words[one.row], "", "", []))
+        for one in rows
+        if isinstance(one, Row) and one.row in words
+    ]
+    store.commit(run, answers)
+    store.leave(run, error="interrupted", detail="")
+    store.end(run, ended=1.0, exit_code=0, summary={})
+    return run
+
+
+def test_moves_are_counted_against_the_last_earlier_answer(store: Store) -> None:
+    """Each execution is compared with what the server last said of it before, whichever run that was."""
+    first = answered(store, {1: "NO_ANSWER", 2: "NO_ANSWER", 3: "DNC"})
+    second = answered(store, {1: "BUSY", 3: ""})
+    third = answered(store, {1: "VOICEMAIL", 2: "VOICEMAIL", 3: "DNC"})
+    assert store.moves(first) == []
+    assert store.moves(second) == [("DNC", "", 1), ("NO_ANSWER", "BUSY", 1)]
+    assert store.moves(third) == [("", "DNC", 1), ("BUSY", "VOICEMAIL", 1), ("NO_ANSWER", "VOICEMAIL", 1)]
+    assert list(store.moved(third)) == [
+        (1, 2, WORKFLOW, execution(1), "BUSY", "VOICEMAIL", "run-2"),
+        (2, 3, WORKFLOW, execution(2), "NO_ANSWER", "VOICEMAIL", "run-1"),
+        (3, 4, WORKFLOW, execution(3), "", "DNC", "run-2"),
+    ]
+
+
+def test_the_last_row_of_an_execution_speaks_for_it(store: Store) -> None:
+    """Of several rows of one execution the last answer counts, in this run and in the earlier one."""
+    answered(store, {1: "BUSY", 2: "DNC"}, keys=[1, 1])
+    run = answered(store, {1: "BUSY", 2: "DNC", 3: "DNC"}, keys=[1, 2, 1])
+    assert (store.moves(run), list(store.moved(run))) == ([("DNC", "DNC", 1)], [])
+
+
+def test_only_answers_of_the_same_target_are_compared(store: Store) -> None:
+    """What another API said, or a run whose lines were forgotten, is not known here."""
+    answered(store, {1: "BUSY"}, target="https://other.invalid")
+    run = answered(store, {1: "DNC"})
+    assert store.moves(run) == []
+    run = answered(store, {1: "BUSY"})
+    store.prune(1)
+    assert store.moves(run) == []
+
+
 # How much work it is
 
 
@@ -542,6 +592,8 @@ def tangled(store: Store, size: int) -> dict[str, int]:
     store.end(run, ended=1.0, exit_code=4, summary={})
     counts["reopen"] = steps(store, lambda: store.reopen(run, retry_rejected=True))
     counts["leave out"] = steps(store, lambda: left_out(store, run, rows))
+    sent_before(store, rows)
+    counts["moves"] = steps(store, lambda: [store.moves(run + 1), *store.moved(run + 1)])
     return counts
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bulksync.errors import UsageError
 from bulksync.options import (
+    RenderOptions,
     RunOptions,
     parse_duration,
     parse_failures,
@@ -162,6 +163,12 @@ def test_options_that_exclude_each_other() -> None:
     ):
         with pytest.raises(ValidationError, match=f"{message}: give one"):
             RunOptions.model_validate(options)
+
+
+def test_a_difference_is_no_report() -> None:
+    """--diff prints, so a report's name beside it is a mistake."""
+    with pytest.raises(ValidationError, match="--diff prints to stdout and --output names a report: give one"):
+        RenderOptions(diff=True, output=Path("r.csv"))
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import pytest
 from bulksync.closing import close_run, render
 from bulksync.errors import BulksyncError, InputError, StorageError, UsageError
 from bulksync.ledger import Run, Store
-from bulksync.model import Outcome, Result, Stop
+from bulksync.model import Execution, Outcome, Result, Stop
 from bulksync.options import RenderOptions, RunOptions
 from bulksync.planning import Files, files_for, plan_run
 from bulksync.reader import locate
-from bulksync.rendering import render_again
+from bulksync.rendering import print_moves, render_again
 from bulksync.tally import Tally
 from tests.program import WORKFLOW, execution, rows_of
 
@@ -222,11 +222,36 @@ def test_a_run_that_was_killed_has_a_page_and_a_summary(rows: Path) -> None:
         "outcomes": {"unknown": 1, "unsent": 1},
         "httpStatuses": {},
         "dispositions": {},
+        "moved": [],
         "errors": {"interrupted": 2},
         "stopped": "the run was killed",
         "exitCode": None,
         "nextStep": "go on with the same command as before",
     }
+
+
+def test_what_moved_is_printed(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--diff prints the rows that moved since an earlier run, guarded against formulas, and writes no file."""
+    options = RunOptions(restart=True)
+    files = files_for(rows, options)
+    names = []
+    with closing(Store(files.ledger)) as store:
+        for words in (("NO_ANSWER", "DNC"), ("=1+1", "DNC")):
+            plan = plan_run(store, locate(rows), options, target="t", files=files, now=0.0, stopping=lambda: False)
+            for number, word in enumerate(words, 1):
+                said = Execution("COMPLETED", word, "", "", [])
+                answer = Result(number, (WORKFLOW, execution(number)), Outcome.UPDATED, execution=said)
+                store.commit(plan.run.id, [answer])
+            names.append(close_run(store, plan.run, None, Tally(), now=1.0, command="c", rate=1.0).name)
+    before = sorted(rows.parent.iterdir())
+    moved = [{"from": "NO_ANSWER", "to": "=1+1", "count": 1}]
+    assert print_moves(files.ledger, RenderOptions(diff=True)) == (names[1], 2, moved)
+    assert capsys.readouterr().out.splitlines() == [
+        "row,line,workflowId,executionId,from,to,previousRun",
+        f"1,2,{WORKFLOW},{execution(1)},NO_ANSWER,'=1+1,{names[0]}",
+    ]
+    assert print_moves(files.ledger, RenderOptions(diff=True, run=names[0])) == (names[0], 0, [])
+    assert sorted(rows.parent.iterdir()) == before
 
 
 def test_a_run_that_was_killed_has_a_report(rows: Path) -> None:

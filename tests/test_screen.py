@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from bulksync.report import check_lines, closing_lines, invalid_line
+import pytest
+
+from bulksync.report import check_lines, closing_lines, diff_lines, invalid_line
 
 SUMMARY: dict[str, Any] = {
     "rows": 1200, "input": "rows.csv", "outcomes": {"updated": 1199, "failed": 1}, "requests": 1300,
     "achievedRate": 9.87, "rate": "10/s", "retries": 1, "throttled": 2, "pauses": 1, "pausedSeconds": 2.25,
     "latencyMs": {"p50": 30, "p95": 40, "p99": 50}, "dispositions": {"DNC": 1199}, "errors": {"http_503": 1},
-    "stopped": "", "nextStep": "run it again, now or later: bulksync run rows.csv",
+    "moved": [], "stopped": "", "nextStep": "run it again, now or later: bulksync run rows.csv",
 }  # fmt: skip
 
 PAUSE = "1 pause of 2.2s in all"
@@ -59,6 +61,33 @@ def test_why_a_run_stopped_and_what_is_missing() -> None:
     """The reason stands right behind the counts, a note behind the files."""
     said = lines(stopped="stopped by SIGINT", note="without the input's other columns", outcomes={"updated": 2})
     assert (said[1], said[-2]) == ("stopped: stopped by SIGINT", "note: without the input's other columns")
+
+
+MOVED = [{"from": "NO_ANSWER", "to": "VOICEMAIL", "count": 1041}, {"from": "", "to": "DNC", "count": 2}]
+WORDS = "dispositions moved: NO_ANSWER → VOICEMAIL 1,041, none → DNC 2"
+
+
+def test_what_moved() -> None:
+    """From where to where how many executions went stands behind the dispositions."""
+    said = lines(moved=MOVED)
+    assert said[3] == WORDS
+
+
+@pytest.mark.parametrize(
+    ("compared", "moved", "said"),
+    [
+        (0, [], "run r: no earlier run that this ledger keeps has an answer for its executions (--keep-runs)"),
+        (1, [], "run r: 1 execution compared with the last earlier answer: no disposition moved"),
+        (
+            2000,
+            MOVED,
+            "run r: 2,000 executions compared with the last earlier answer: " + WORDS,
+        ),
+    ],
+)
+def test_what_a_difference_came_to(compared: int, moved: list[dict[str, Any]], said: str) -> None:
+    """Where nothing could be compared that is said, as it is something else than that nothing moved."""
+    assert diff_lines("r", compared, moved) == [said]
 
 
 def test_what_a_check_says() -> None:

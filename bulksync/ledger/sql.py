@@ -257,6 +257,25 @@ SELECT row, line, workflow, execution, requested, outcome, http, attempts, error
     ORDER BY outcome = 'unsent', row LIMIT ?)
 ORDER BY row
 """
+BEFORE = """
+WITH
+now AS MATERIALIZED (SELECT workflow AS w, execution AS e, max(row) AS row, disposition AS new FROM line
+                     WHERE run = ?1 AND outcome = 'updated' GROUP BY 1, 2),
+before AS (SELECT now.row, new, max((run << 32) + line.row) AS last, disposition AS old
+           FROM line CROSS JOIN now ON workflow = w AND execution = e
+           WHERE outcome = 'updated' AND run IN (
+               SELECT earlier.id FROM run JOIN run AS earlier USING (target) WHERE run.id = ?1 AND earlier.id < ?1)
+           GROUP BY now.row)
+"""
+"""What the server last said of each execution in a run, and what it said last before, in any earlier run of the target
+whose lines are kept. Beside max() SQLite takes a group's other columns from the line that has the most
+(sqlite.org/lang_select.html, "Bare columns in an aggregate query")."""
+MOVES = f"{BEFORE} SELECT old, new, count(*) AS n FROM before GROUP BY 1, 2 ORDER BY n DESC, 1, 2"  # noqa: S608  a constant
+MOVED = f"""{BEFORE}
+SELECT row, line, workflow, execution, old, new, name
+FROM before JOIN line USING (row) JOIN run AS earlier ON earlier.id = last >> 32
+WHERE line.run = ?1 AND old <> new ORDER BY row
+"""  # noqa: S608  a constant
 REPEATED = """
 SELECT execution, min(row) AS first, count(*) AS n FROM line WHERE run = ? AND due
 GROUP BY workflow, execution HAVING n > 1 ORDER BY first

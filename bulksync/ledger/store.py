@@ -207,6 +207,19 @@ class Store:
         with explained(self.path):
             return {str(word): count for word, count in self._db.execute(sql.COUNTS[column], (run,)) if word}
 
+    def moves(self, run: int) -> list[tuple[str, str, int]]:
+        """Return from which disposition to which how many executions went since an earlier run, most frequent first.
+
+        Those that stayed where they were are counted too, those that no earlier run knows are not.
+        """
+        with explained(self.path):
+            return self._db.execute(sql.MOVES, (run,)).fetchall()
+
+    def moved(self, run: int) -> Generator[tuple[Any, ...], None, None]:
+        """Return the rows whose execution moved: row, line, both ids, from, to, and the name of the earlier run."""
+        with explained(self.path):
+            yield from self._db.execute(sql.MOVED, (run,))
+
     def repeated(self, run: int) -> list[tuple[str, int, int]]:
         """Return the executions that stand in several rows: id, first row, number of rows."""
         with explained(self.path):

@@ -1,11 +1,19 @@
 """The view of the ledger for people: the report, the retry file, the summary, the page, what a terminal shows."""
 
 from bulksync.report.charts import Slices, sliced
-from bulksync.report.extras import write_retry_file, write_summary
+from bulksync.report.extras import write_moves, write_retry_file, write_summary
 from bulksync.report.file import STDOUT
 from bulksync.report.grouping import Group, grouped
 from bulksync.report.page import MOST_ROWS, Facts, write_page
-from bulksync.report.screen import check_json, check_lines, closing_lines, history_line, invalid_line, listed
+from bulksync.report.screen import (
+    check_json,
+    check_lines,
+    closing_lines,
+    diff_lines,
+    history_line,
+    invalid_line,
+    listed,
+)
 from bulksync.report.table import COLUMNS, View, guarded, write_report
 
 __all__ = [
@@ -24,7 +32,9 @@ __all__ = [
     "history_line",
     "invalid_line",
     "listed",
+    "diff_lines",
     "sliced",
+    "write_moves",
     "write_page",
     "write_report",
     "write_retry_file",

@@ -1,5 +1,6 @@
 """What else a run leaves: the rows still to be done, ready to run, and its counts as JSON."""
 
+import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -7,6 +8,7 @@ from typing import Any, Protocol
 import orjson
 
 from bulksync.report.file import written
+from bulksync.report.table import guarded
 
 TO_BE_DONE = frozenset({"failed", "unknown", "unsent"})
 
@@ -34,6 +36,14 @@ def write_retry_file(
         for line, record in zip(lines, records, strict=True):
             if line[5] in TO_BE_DONE:
                 file.write(record.raw if record.raw.endswith(("\n", "\r")) else record.raw + "\n")
+
+
+def write_moves(path: Path, moved: Iterable[tuple[Any, ...]]) -> None:
+    """Write the rows whose disposition moved as CSV; StorageError where that fails."""
+    with written(path, "difference") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["row", "line", "workflowId", "executionId", "from", "to", "previousRun"])
+        writer.writerows((*head, guarded(old), guarded(new), name) for *head, old, new, name in moved)
 
 
 def write_summary(path: Path, summary: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """What a terminal shows of a run or a check: lines for people, from the same values as the summary."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -16,6 +16,8 @@ def closing_lines(summary: Mapping[str, Any], *, report: str, ledger: str, note:
         lines.append(f"sent: {sent(summary)}")
     if summary["dispositions"]:
         lines.append(f"dispositions: {listed(summary['dispositions'])}")
+    if moved := summary.get("moved"):  # a run of long ago has none
+        lines.append(f"dispositions moved: {moves(moved)}")
     if summary["errors"]:
         lines.append(f"errors: {listed(summary['errors'])}")
     lines += [f"report: {report}", f"ledger: {ledger}"]
@@ -39,6 +41,19 @@ def sent(summary: Mapping[str, Any]) -> str:
     if latency["p50"] is not None:
         parts.append(f"latency p50 {latency['p50']} ms, p99 {latency['p99']} ms")
     return ", ".join(parts)
+
+
+def diff_lines(run: str, compared: int, moved: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say how many executions of a *run* were *compared* with earlier runs, and what came of it."""
+    if not compared:
+        return [f"run {run}: no earlier run that this ledger keeps has an answer for its executions (--keep-runs)"]
+    found = f"dispositions moved: {moves(moved)}" if moved else "no disposition moved"
+    return [f"run {run}: {counted(compared, 'execution')} compared with the last earlier answer: {found}"]
+
+
+def moves(moved: Iterable[Mapping[str, Any]]) -> str:
+    """Say from which disposition to which how many executions went."""
+    return ", ".join(f"{one['from'] or 'none'} → {one['to'] or 'none'} {one['count']:,}" for one in moved)
 
 
 def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]:
