@@ -308,7 +308,7 @@ class History:
     rows: list[Row]
     started: float = 0.0
     earlier: tuple[Request, ...] = ()
-    acknowledged: dict[Key, bytes] = field(default_factory=dict)
+    acknowledged: dict[Key, str] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     invocations: list[Invocation] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
@@ -595,7 +595,7 @@ def write_input(path: Path, chosen: Scenario) -> None:
         path.write_text("\n".join([f"{head},night", *(f"{line},{chosen.night}" for line in lines)]) + "\n")
 
 
-def known(history: History) -> tuple[tuple[Request, ...], dict[Key, bytes]]:
+def known(history: History) -> tuple[tuple[Request, ...], dict[Key, str]]:
     """Return what the next night is to know of a night and those before: all requests, and what is acknowledged."""
     return (*history.earlier, *history.requests), history.snapshots[-1].acknowledged
 
