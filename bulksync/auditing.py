@@ -89,7 +89,8 @@ def opened(report: Path) -> Iterator[Iterator[dict[str, Any]]]:
             is_json = report.suffix.lower() in (".jsonl", ".ndjson")
             yield (orjson.loads(text) for text in file) if is_json else csv_lines(report, file)
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"the report {report} cannot be read: {error}", "check its path") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"the report {report} cannot be read: {why}", "check its path") from None
 
 
 def csv_lines(report: Path, file: Any) -> Iterator[dict[str, Any]]:

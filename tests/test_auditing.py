@@ -95,6 +95,13 @@ def test_what_is_no_report(csv_folder: Path) -> None:
     assert (done.code, done.stderr.splitlines()[0]) == (7, "bulksync: rows.csv is not a report of bulksync")
 
 
+def test_a_report_that_is_not_there(csv_folder: Path) -> None:
+    """A report that cannot be opened exits 7 and says why."""
+    done = bulksync("verify", "rows.csv", "nope.csv", folder=csv_folder)
+    said = "bulksync: the report nope.csv cannot be read: No such file or directory"
+    assert (done.code, done.stderr.splitlines()[0]) == (7, said)
+
+
 def test_history(csv_folder: Path) -> None:
     """`history` shows each run of a ledger in a line, oldest first."""
     bulksync("run", "rows.csv", "--sandbox", "--restart", "-o", "report.csv", folder=csv_folder)
