@@ -92,6 +92,8 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
     )
     if options.dry_run:
         say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
+        if options.only_changed:
+            say_to_stderr("bulksync: what --only-changed would leave out stands in the ledger, which is not read")
         return check(path, options=options)
     tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say_to_stderr)
     ending = on_loop(lambda: pipeline.run(job, tell))

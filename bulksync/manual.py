@@ -57,9 +57,9 @@ Examples:
   bulksync report rows.csv.report.csv.ledger
       The report of the latest run once more, byte for byte
   bulksync report rows.csv.report.csv.ledger --output rows.jsonl
-
-  bulksync report rows.csv.report.csv.ledger --diff > moved.csv
       As JSON lines, with every step
+  bulksync report rows.csv.report.csv.ledger --diff > moved.csv
+      The rows whose disposition is another than an earlier run was told
 """
 
 HOW_TO_VERIFY = """\

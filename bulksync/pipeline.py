@@ -241,11 +241,13 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
 
 def ending_lines(ending: Ending, job: Job) -> list[str]:
     """Say to people what a run came to."""
-    run, plan = ending.run, ending.plan
+    run, plan, summary = ending.run, ending.plan, ending.run.summary
     lines = [invalid_line(row) for row in ending.invalid]
     if plan.invalid > len(lines):
         lines.append(f"… and {plan.invalid - len(lines):,} more invalid rows; the report has them all")
     if plan.is_finished:
-        lines.append(f"all rows done by run {run.name} at {run.ended}; --resend sends again")
-    lines += closing_lines(run.summary, report=str(job.files.output), ledger=str(job.files.ledger), note=ending.note)
+        rejected = ", --retry-rejected only the rejected ones" if summary["outcomes"].get("rejected") else ""
+        lines.append(f"all rows done by run {run.name} at {run.ended}; --resend sends again{rejected}")
+        summary = summary | {"requests": 0}  # nothing was sent this time
+    lines += closing_lines(summary, report=str(job.files.output), ledger=str(job.files.ledger), note=ending.note)
     return [f"bulksync: {line}" for line in lines]

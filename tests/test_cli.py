@@ -9,7 +9,7 @@ import pytest
 
 from bulksync import __version__
 from bulksync.options import RunOptions
-from tests.program import CANARY, WORKFLOW, Done, bulksync, execution, rows_of, write_rows
+from tests.program import CANARY, WORKFLOW, Done, bulksync, execution, rows_of, started, write_rows
 
 REPORT = "rows.csv.report.csv"
 
@@ -225,6 +225,11 @@ def test_dry_run_does_nothing(folder: Path) -> None:
     done = run(folder, "-n")
     assert (done.code, [path.name for path in folder.iterdir()]) == (0, ["rows.csv"])
     assert done.stdout.splitlines()[0] == "rows.csv: 5 rows, 5 valid, 0 invalid"
+    said = run(folder, "-n", "--only-changed").stderr.splitlines()
+    assert said == [
+        "bulksync: dry run: nothing is sent to sandbox",
+        "bulksync: what --only-changed would leave out stands in the ledger, which is not read",
+    ]
 
 
 def test_report_to_stdout(folder: Path) -> None:
@@ -270,7 +275,18 @@ def test_repeat_sends_what_is_left(folder: Path) -> None:
     again = run(folder)
     assert again.code == 0
     assert "all rows done by run" in again.stderr.splitlines()[0]
+    assert "sent: " not in again.stderr
     assert (folder / REPORT).read_bytes() == before
+
+
+def test_a_repeat_says_how_rejected_rows_are_sent_again(folder: Path) -> None:
+    """Where nothing is left but rejected rows, the option that sends only them is named."""
+    with started("sandbox", "--port", 0, "--rate", "unlimited", "--unknown-rate", "0.3", folder=folder) as api:
+        assert api.stdout is not None
+        call = ("run", "rows.csv", "--base-url", api.stdout.readline().decode().strip())
+        assert bulksync(*call, folder=folder).code == 3
+        said = bulksync(*call, folder=folder).stderr.splitlines()[0]
+    assert said.endswith("; --resend sends again, --retry-rejected only the rejected ones")
 
 
 def test_allowed_statuses(folder: Path) -> None:
