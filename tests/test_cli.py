@@ -315,6 +315,7 @@ def test_summary(folder: Path) -> None:
         "rows": 5,
         "outcomes": {"updated": 5},
         "httpStatuses": {"200": 5},
+        "moved": [],
         "errors": {},
         "requests": 5,
         "retries": 0,

@@ -257,25 +257,35 @@ SELECT row, line, workflow, execution, requested, outcome, http, attempts, error
     ORDER BY outcome = 'unsent', row LIMIT ?)
 ORDER BY row
 """
-BEFORE = """
-WITH
-now AS MATERIALIZED (SELECT workflow AS w, execution AS e, max(row) AS row, disposition AS new FROM line
-                     WHERE run = ?1 AND outcome = 'updated' GROUP BY 1, 2),
-before AS (SELECT now.row, new, max((run << 32) + line.row) AS last, disposition AS old
-           FROM line CROSS JOIN now ON workflow = w AND execution = e
-           WHERE outcome = 'updated' AND run IN (
-               SELECT earlier.id FROM run JOIN run AS earlier USING (target) WHERE run.id = ?1 AND earlier.id < ?1)
-           GROUP BY now.row)
+
+# What moved
+
+COMPARE = (
+    "DROP TABLE IF EXISTS temp.asked",
+    "DROP TABLE IF EXISTS temp.before",
+    """CREATE TEMP TABLE asked (workflow TEXT, execution TEXT, row INTEGER, new TEXT, PRIMARY KEY (workflow, execution))
+       WITHOUT ROWID""",
+    "CREATE TEMP TABLE before (row INTEGER PRIMARY KEY, run INTEGER, old TEXT, new TEXT)",
+)
+"""What the server last said of each execution in a run; and what it had said last before, once an earlier run tells."""
+EARLIER = "SELECT one.id FROM run JOIN run AS one USING (target) WHERE run.id = ? AND one.id < run.id ORDER BY 1 DESC"
+ASK = """
+INSERT INTO asked SELECT workflow, execution, max(row), disposition FROM line WHERE run = ? AND outcome = 'updated'
+GROUP BY 1, 2
 """
-"""What the server last said of each execution in a run, and what it said last before, in any earlier run of the target
-whose lines are kept. Beside max() SQLite takes a group's other columns from the line that has the most
-(sqlite.org/lang_select.html, "Bare columns in an aggregate query")."""
-MOVES = f"{BEFORE} SELECT old, new, count(*) AS n FROM before GROUP BY 1, 2 ORDER BY n DESC, 1, 2"  # noqa: S608  a constant
-MOVED = f"""{BEFORE}
+"""Beside max() SQLite takes a group's other columns from the line that has the most (sqlite.org/lang_select.html, "Bare
+columns in an aggregate query")."""
+ANSWER = """
+INSERT OR IGNORE INTO before SELECT asked.row, run, disposition, new
+FROM line CROSS JOIN asked USING (workflow, execution) WHERE run = ? AND outcome = 'updated' ORDER BY line.row DESC
+"""
+ANSWERED = "DELETE FROM asked WHERE row IN (SELECT row FROM before WHERE run = ?)"
+MOVES = "SELECT old, new, count(*) AS n FROM before GROUP BY 1, 2 ORDER BY n DESC, 1, 2"
+MOVED = """
 SELECT row, line, workflow, execution, old, new, name
-FROM before JOIN line USING (row) JOIN run AS earlier ON earlier.id = last >> 32
-WHERE line.run = ?1 AND old <> new ORDER BY row
-"""  # noqa: S608  a constant
+FROM before JOIN line USING (row) JOIN run AS earlier ON earlier.id = before.run
+WHERE line.run = ? AND old <> new ORDER BY row
+"""
 REPEATED = """
 SELECT execution, min(row) AS first, count(*) AS n FROM line WHERE run = ? AND due
 GROUP BY workflow, execution HAVING n > 1 ORDER BY first

@@ -213,12 +213,26 @@ class Store:
         Those that stayed where they were are counted too, those that no earlier run knows are not.
         """
         with explained(self.path):
-            return self._db.execute(sql.MOVES, (run,)).fetchall()
+            self._compare(run)
+            return self._db.execute(sql.MOVES).fetchall()
 
     def moved(self, run: int) -> Generator[tuple[Any, ...], None, None]:
         """Return the rows whose execution moved: row, line, both ids, from, to, and the name of the earlier run."""
         with explained(self.path):
+            self._compare(run)
             yield from self._db.execute(sql.MOVED, (run,))
+
+    def _compare(self, run: int) -> None:
+        """Gather what the server had said of each execution, from the latest earlier run back until all are known."""
+        for statement in sql.COMPARE:
+            self._db.execute(statement)
+        earlier = self._db.execute(sql.EARLIER, (run,)).fetchall()
+        unknown = self._db.execute(sql.ASK, (run,)).rowcount if earlier else 0
+        for one in earlier:
+            if not unknown:
+                break
+            self._db.execute(sql.ANSWER, one)
+            unknown -= self._db.execute(sql.ANSWERED, one).rowcount
 
     def repeated(self, run: int) -> list[tuple[str, int, int]]:
         """Return the executions that stand in several rows: id, first row, number of rows."""
