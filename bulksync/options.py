@@ -221,9 +221,7 @@ class RunOptions(InputOptions, ReportOptions):
     ] = "abort"
     only_changed: Annotated[
         Flag,
-        Parameter(
-            group=REPEATING, help="Leave out rows whose payload the ledger knows as the last one acknowledged"
-        ),
+        Parameter(group=REPEATING, help="Leave out rows whose payload the ledger knows as the last one acknowledged"),
     ] = False
     resend: Annotated[Flag, Parameter(group=REPEATING, help="Send every row again, updated ones too")] = False
     retry_rejected: Annotated[Flag, Parameter(group=REPEATING, help="Send rejected rows again")] = False

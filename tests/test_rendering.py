@@ -235,6 +235,7 @@ def test_what_moved_is_printed(rows: Path, capsys: pytest.CaptureFixture[str]) -
     options = RunOptions(restart=True)
     files = files_for(rows, options)
     names = []
+    assert files.ledger is not None
     with closing(Store(files.ledger)) as store:
         for words in (("NO_ANSWER", "DNC"), ("=1+1", "DNC")):
             plan = plan_run(store, locate(rows), options, target="t", files=files, now=0.0, stopping=lambda: False)
