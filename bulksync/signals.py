@@ -1,17 +1,19 @@
-"""Signals that stop a run: the first asks, the second insists, the third leaves."""
+"""Signals that stop a run (the first asks, the second insists, the third leaves), and one that asks how far it is."""
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import anyio
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
+ASKING = ("SIGUSR1",)
 
-def heard() -> list[signal.Signals]:
+
+def heard(names: Iterable[str] = SIGNALS) -> list[signal.Signals]:
     """Return the signals to listen to: one that was ignored when we started (nohup, a shell's `&`) stays ignored."""
-    known = [signal.Signals[name] for name in SIGNALS if hasattr(signal, name)]
+    known = [signal.Signals[name] for name in names if hasattr(signal, name)]
     return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 
 
@@ -33,3 +35,13 @@ async def watch_signals(
                 second()
             else:
                 os._exit(128 + number)
+
+
+async def watch_asking(
+    answer: Callable[[], None], *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Call *answer* at every SIGUSR1, until cancelled."""
+    with anyio.open_signal_receiver(*heard(ASKING)) as signals:
+        task_status.started()
+        async for _ in signals:
+            answer()
