@@ -29,7 +29,7 @@ from bulksync.progress import Doing, Look, say_every, since, spell
 from bulksync.reader import Source, locate, spool
 from bulksync.report import closing_lines, invalid_line, listed
 from bulksync.sending import Brake, Sent, Watch, at_once, send
-from bulksync.signals import watch_asking, watch_signals
+from bulksync.signals import ASKING, watch_for, watch_signals
 from bulksync.tally import Tally
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ async def watched(job: Job, tell: Tell) -> AsyncGenerator[Doing, None]:
     doing = Doing()
     doing.look = since(f"opening the ledger {job.files.ledger}", anyio.current_time)
     async with anyio.create_task_group() as watching:
-        await watching.start(watch_asking, lambda: tell("asked", run=doing.run, text=doing.line()))
+        await watching.start(watch_for, ASKING, lambda: tell("asked", run=doing.run, text=doing.line()))
         if job.terminal:
             from bulksync.progress.terminal import show_live
 

@@ -8,7 +8,8 @@ import anyio
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
-ASKING = ("SIGUSR1",)
+ASKING = "SIGUSR1"
+"""Asks a run how far it is."""
 
 
 def heard(names: Iterable[str] = SIGNALS) -> list[signal.Signals]:
@@ -37,11 +38,11 @@ async def watch_signals(
                 os._exit(128 + number)
 
 
-async def watch_asking(
-    answer: Callable[[], None], *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+async def watch_for(
+    name: str, call: Callable[[], None], *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
-    """Call *answer* at every SIGUSR1, until cancelled."""
-    with anyio.open_signal_receiver(*heard(ASKING)) as signals:
+    """Call at every signal of that name, until cancelled; never where the platform has none, or it was ignored."""
+    with anyio.open_signal_receiver(*heard([name])) as signals:
         task_status.started()
         async for _ in signals:
-            answer()
+            call()

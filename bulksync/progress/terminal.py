@@ -15,6 +15,9 @@ from bulksync.progress.line import Doing, Look
 INTERVAL = 0.25
 """Seconds between two drawings."""
 
+STOPPED = 1.0
+"""Seconds between two drawings from which on we take it that Ctrl-Z stopped us, and the shell wrote below."""
+
 
 class Terminal:
     """Owns the last lines of a terminal.
@@ -89,7 +92,10 @@ async def show_live(doing: Doing, terminal: Terminal) -> None:
     """Show a few times a second what a run is doing, until cancelled; nothing of it is left then."""
     try:
         while True:
+            before = anyio.current_time()
             await anyio.sleep(INTERVAL)
+            if anyio.current_time() - before > STOPPED:
+                terminal.forget()
             terminal.show(doing.look())
     finally:
         terminal.clear()
