@@ -37,6 +37,7 @@ from bulksync.options import (
 )
 
 if TYPE_CHECKING:
+    from bulksync.pipeline import Ending, Job
     from bulksync.planning import Files
     from bulksync.progress.terminal import Terminal
     from bulksync.reader import Source
@@ -106,9 +107,23 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet is for when all is well
         tell("ended", note=ending.note, **ending.run.summary)
     else:
+        show_ending(ending, job, terminal)
+    return code
+
+
+def show_ending(ending: "Ending", job: "Job", terminal: "Terminal | None") -> None:
+    """Show what a run came to: a table on a terminal that has room for it, else lines."""
+    from bulksync import pipeline
+
+    if terminal is None or not terminal.is_wide:
         for line in pipeline.ending_lines(ending, job):
             say_to_stderr(line)
-    return code
+        return
+    from bulksync.progress.table import closing_table
+
+    for line in pipeline.first_lines(ending):
+        say_to_stderr(line)
+    terminal.print(closing_table(pipeline.ending_parts(ending, job)))
 
 
 @app.command(sort_key=2, help_epilogue=manual.HOW_TO_CHECK)

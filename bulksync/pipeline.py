@@ -27,7 +27,7 @@ from bulksync.options import RunOptions, show_rate
 from bulksync.planning import STDIN, Files, Plan, check_output, plan_run, unknown_statuses
 from bulksync.progress import Doing, Look, say_every, since, spell
 from bulksync.reader import Source, locate, spool
-from bulksync.report import closing_lines, invalid_line, listed
+from bulksync.report import Group, Part, closing_lines, closing_parts, grouped, invalid_line, listed
 from bulksync.sending import Brake, Sent, Watch, at_once, send
 from bulksync.signals import ASKING, watch_for, watch_signals
 from bulksync.tally import Tally
@@ -61,12 +61,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What a run came to; *note* says what is missing in what was written, *invalid* is a first look at bad rows."""
+    """What a run came to; *note* says what is missing in what was written, *invalid* is a first look at bad rows.
+
+    *groups* are the rows with an error, those together that say the same.
+    """
 
     run: Run
     plan: Plan
     note: str
     invalid: list[tuple[int, int, str, str]]
+    groups: list[Group]
 
 
 async def run(job: Job, tell: Tell) -> Ending:
@@ -269,16 +273,32 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
     if job.input == STDIN and ended.exit_code in (0, 3):
         job.files.spool.unlink(missing_ok=True)
     invalid = await ledger.call(lambda: list(islice(store.invalid(ended.id), SHOWN)))
-    return Ending(ended, plan, note, invalid)
+    groups = await ledger.call(lambda: grouped(store.errors(ended.id)))
+    return Ending(ended, plan, note, invalid, groups)
 
 
 def ending_lines(ending: Ending, job: Job) -> list[str]:
-    """Say to people what a run came to."""
+    """Say to people what a run came to, in lines."""
+    lines = first_lines(ending) + closing_lines(ending.run.summary, ending_parts(ending, job))
+    return [f"bulksync: {line}" for line in lines]
+
+
+def first_lines(ending: Ending) -> list[str]:
+    """Say what comes before all else: rows that must be mended, and that nothing was to be done."""
     run, plan = ending.run, ending.plan
     lines = [invalid_line(row) for row in ending.invalid]
     if plan.invalid > len(lines):
         lines.append(f"… and {plan.invalid - len(lines):,} more invalid rows; the report has them all")
     if plan.is_finished:
         lines.append(f"all rows done by run {run.name} at {run.ended}; --resend sends again")
-    lines += closing_lines(run.summary, report=str(job.files.output), ledger=str(job.files.ledger), note=ending.note)
-    return [f"bulksync: {line}" for line in lines]
+    return lines
+
+
+def ending_parts(ending: Ending, job: Job) -> list[Part]:
+    """Return what a run came to, part by part."""
+    said = {row for row, *_ in ending.invalid}
+    groups = [group for group in ending.groups if group.count > 1 or group.row not in said]
+    files = job.files
+    return closing_parts(
+        ending.run.summary, groups, report=str(files.output), ledger=str(files.ledger), note=ending.note
+    )

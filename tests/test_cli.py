@@ -306,6 +306,8 @@ def test_summary(folder: Path) -> None:
         "pauses": 0,
         "pausedSeconds": 0.0,
         "rate": "unlimited",
+        "maxInFlight": 32,
+        "advice": "",
         "stopped": "",
         "exitCode": 0,
         "nextStep": "",

@@ -12,10 +12,13 @@ from rich.text import Text
 from bulksync.progress.frame import Lately, frame
 from bulksync.progress.line import Doing, Look
 
+NARROW = 60
+"""Columns from which on there is room for a table."""
+
 INTERVAL = 0.25
 """Seconds between two drawings."""
 
-STOPPED = 1.0
+STOPPED = 0.5
 """Seconds between two drawings from which on we take it that Ctrl-Z stopped us, and the shell wrote below."""
 
 
@@ -44,7 +47,7 @@ class Terminal:
         elif takes_more():
             self._draw(self._lines(look))
 
-    def print(self, *what: RenderableType) -> None:
+    def print(self, what: Iterable[RenderableType]) -> None:
         """Write text and tables where the live lines were."""
         self.clear()
         with self._console.capture() as written:
@@ -60,6 +63,11 @@ class Terminal:
     def forget(self) -> None:
         """Leave what is drawn to whoever wrote below it."""
         self._live, self._widths = "", []
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there is room for a table."""
+        return self.width >= NARROW
 
     @property
     def width(self) -> int:

@@ -5,7 +5,16 @@ from bulksync.report.extras import write_retry_file, write_summary
 from bulksync.report.file import STDOUT
 from bulksync.report.grouping import Group, grouped
 from bulksync.report.page import MOST_ROWS, Facts, write_page
-from bulksync.report.screen import check_json, check_lines, closing_lines, history_line, invalid_line, listed
+from bulksync.report.screen import (
+    Part,
+    check_json,
+    check_lines,
+    closing_lines,
+    closing_parts,
+    history_line,
+    invalid_line,
+    listed,
+)
 from bulksync.report.table import COLUMNS, View, guarded, write_report
 
 __all__ = [
@@ -13,6 +22,7 @@ __all__ = [
     "Facts",
     "Group",
     "MOST_ROWS",
+    "Part",
     "STDOUT",
     "Slices",
     "View",
@@ -21,6 +31,7 @@ __all__ = [
     "grouped",
     "guarded",
     "closing_lines",
+    "closing_parts",
     "history_line",
     "invalid_line",
     "listed",
