@@ -44,7 +44,7 @@ def of_rate(summary: Mapping[str, Any]) -> str:
     elapsed, share = summary["elapsedSeconds"], summary["timeWent"]["rate"]
     faster = elapsed * (1 - share + share / FASTER)
     needed = math.ceil(rate * FASTER * milliseconds(summary) / 1000)
-    more = f", with --max-in-flight {needed}" if needed > summary["maxInFlight"] else ""
+    more = f", with --max-in-flight {needed}," if needed > summary["maxInFlight"] else ""
     return f"; at {show_rate(rate * FASTER)}{more} this takes {spell(faster)} instead of {spell(elapsed)}"
 
 

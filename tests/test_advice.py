@@ -28,7 +28,7 @@ def shares(**causes: float) -> dict[str, float]:
         ),
         (
             {"maxInFlight": 2},
-            "97 % rate-bound; at 25/s, with --max-in-flight 5 this takes 13m48s instead of 33m00s",
+            "97 % rate-bound; at 25/s, with --max-in-flight 5, this takes 13m48s instead of 33m00s",
         ),
         ({"throttled": 1_234}, "97 % rate-bound; 1,234 answers were 429, so a higher --rate would not help"),
         (

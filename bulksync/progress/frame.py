@@ -32,7 +32,7 @@ class Lately:
 
     def __init__(self, seconds: float = 15.0) -> None:
         self._seconds = seconds
-        self._seen: deque[tuple[float, int, int]] = deque()
+        self._seen = deque([(0.0, 1, 0)])  # the first request is no distance yet
 
     def speeds(self, look: Look) -> tuple[float, float]:
         """Take one more look, and return requests and rows per second."""
@@ -40,9 +40,9 @@ class Lately:
         self._seen.append(now)
         while self._seen[0][0] < look.elapsed - self._seconds:
             self._seen.popleft()
-        then = self._seen[0] if len(self._seen) > 1 else (0.0, 0, 0)
+        then = self._seen[0]
         span = now[0] - then[0]
-        return ((now[1] - then[1]) / span, (now[2] - then[2]) / span) if span > 0 else (0.0, 0.0)
+        return (max(0, now[1] - then[1]) / span, (now[2] - then[2]) / span) if span > 0 else (0.0, 0.0)
 
 
 def frame(look: Look, requests: float, rows: float, width: int) -> list[Text]:
