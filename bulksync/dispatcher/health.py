@@ -1,5 +1,6 @@
 """What the replies say of the server: whether it is there, whether it wants everyone to wait, when to give up."""
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -53,10 +54,12 @@ class Health:
 
     @property
     def waiting_for(self) -> str:
-        """Say what everyone waits for, how long still and until when; empty where nobody does."""
-        if (left := self._pacer.held_until - self._now()) > 0:
-            return f"waiting {left:.0f}s more, until {self._time_in(left):%H:%M:%S}: {self.reason}"
-        return f"{self.reason}; one request at a time finds out" if self.is_outage else ""
+        """Say what everyone waits for, how long still, until when, and when to give up; empty where nobody does."""
+        left = self._pacer.held_until - self._now()
+        waiting = f"waiting {math.ceil(left)}s more, until {self._time_in(left):%H:%M:%S}: " if left > 0 else ""
+        if self.is_outage:
+            return f"{waiting}{self.reason}, giving up at {self._time_in(self.patience()):%H:%M:%S}"
+        return f"{waiting}{self.reason}" if waiting else ""
 
     def saw(self, reply: Reply, verdict: Verdict) -> Stop | None:
         """Take from a reply what concerns every row; return why the run must stop, if it must."""
