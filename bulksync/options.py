@@ -248,7 +248,7 @@ class RunOptions(InputOptions, ReportOptions):
         bool | None,
         Parameter(
             group=MESSAGES,
-            help="Live progress: by default, and only, on a terminal; to ask a run at any time: kill -USR1 PID",
+            help="Live progress, on terminals only; any run, a quiet one too, says how far it is at kill -USR1 PID",
         ),
     ] = None
     stats: Annotated[

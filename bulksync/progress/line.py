@@ -25,7 +25,7 @@ class Look:
 
 @dataclass(slots=True)
 class Doing:
-    """Owns the answer to what a *run* (by its name, once it has one) is doing: a look, or words where it does not send."""
+    """Owns the answer to what a *run* (its name, once it has one) is doing: a look, or words where it does not send."""
 
     look: Callable[[], Look | str] = lambda: "starting"
     run: str | None = None
