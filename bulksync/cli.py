@@ -23,7 +23,7 @@ from pydantic import SecretStr, ValidationError
 
 from bulksync import __version__, manual
 from bulksync.errors import BulksyncError, UsageError, leaves, ungrouped
-from bulksync.log import say_to_stderr, teller
+from bulksync.log import say_to_stderr, teller, write_to_stderr
 from bulksync.options import (
     MESSAGES,
     InputOptions,
@@ -37,14 +37,16 @@ from bulksync.options import (
 )
 
 if TYPE_CHECKING:
+    from bulksync.pipeline import Ending, Job
     from bulksync.planning import Files
+    from bulksync.progress.terminal import Terminal
     from bulksync.reader import Source
 
 T = TypeVar("T")
 
 Shell = Literal["bash", "zsh", "fish"]
 
-STDIN = Path("-")
+STDIN = STDOUT = Path("-")
 INPUT = Parameter(allow_leading_hyphen=True, help="CSV, TSV or JSON lines, also .gz; - is stdin, with --format")
 VERBOSE = Parameter(
     name=["--verbose", "-v"], count=True, show_default=False, group=MESSAGES, help="Say more; -vv every attempt"
@@ -82,6 +84,7 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
     from bulksync import pipeline
 
     need_format(path, options)
+    terminal = terminal_of_stderr()
     job = pipeline.Job(
         input=path,
         options=options,
@@ -89,13 +92,15 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         target=target_for(options),
         key=SecretStr("sandbox") if options.sandbox else api_key(options),
         command=repeated_command(sys.argv[1:]),
+        terminal=terminal if shows_live(options) else None,
     )
     if options.dry_run:
         say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
         if options.only_changed:
             say_to_stderr("bulksync: what --only-changed would leave out stands in the ledger, which is not read")
         return check(path, options=options)
-    tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say_to_stderr)
+    say = terminal.say if terminal else say_to_stderr
+    tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
     ending = on_loop(lambda: pipeline.run(job, tell))
     code = ending.run.exit_code or 0
     if options.quiet and not code:
@@ -104,9 +109,23 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet is for when all is well
         tell("ended", note=ending.note, **ending.run.summary)
     else:
+        show_ending(ending, job, terminal)
+    return code
+
+
+def show_ending(ending: "Ending", job: "Job", terminal: "Terminal | None") -> None:
+    """Show what a run came to: a table on a terminal that has room for it, else lines."""
+    from bulksync import pipeline
+
+    if terminal is None or not terminal.is_wide:
         for line in pipeline.ending_lines(ending, job):
             say_to_stderr(line)
-    return code
+        return
+    from bulksync.progress.table import closing_table
+
+    for line in pipeline.first_lines(ending):
+        say_to_stderr(line)
+    terminal.print(closing_table(pipeline.ending_parts(ending, job)))
 
 
 @app.command(sort_key=2, help_epilogue=manual.HOW_TO_CHECK)
@@ -366,6 +385,23 @@ def api_key(options: RunOptions) -> SecretStr:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return read_key(os.environ, options.api_key_file, options.api_key_command)
+
+
+def terminal_of_stderr() -> "Terminal | None":
+    """Return the terminal that stderr is; None where it is none, or one that cannot move its cursor."""
+    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") in (None, "", "dumb", "unknown"):
+        return None
+    from bulksync.progress.terminal import Terminal
+
+    return Terminal(write_to_stderr)
+
+
+def shows_live(options: RunOptions) -> bool:
+    """Whether a terminal is to show live progress: with `--quiet` or JSON only when asked, and not inside a report."""
+    if options.output == STDOUT and sys.stdout is not None and sys.stdout.isatty():
+        return False
+    by_default = options.log_format == "text" and not options.quiet
+    return by_default if options.progress is None else options.progress
 
 
 def need_format(path: Path, options: InputOptions) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bulksync.advice import advice
 from bulksync.errors import InputError
 from bulksync.ledger import Run, Store, timestamp
 from bulksync.model import Outcome, Stop
@@ -69,9 +70,11 @@ def close_run(store: Store, run: Run, stop: Stop | None, tally: Tally, *, now: f
     outcomes, errors = store.counts(run.id, "outcome"), store.counts(run.id, "error")
     code = exit_code(stop, outcomes, errors)
     report = run.reading["report"] or "the report"
+    done = measured(tally, rate)
     summary = {
         **counted(store, run),
-        **measured(tally, rate),
+        **done,
+        "advice": advice(done),
         "stopped": stop.detail if stop else "",
         "exitCode": code,
         "nextStep": next_step(code, command, report),
@@ -131,6 +134,7 @@ def measured(tally: Tally, rate: float) -> dict[str, Any]:
         "pauses": tally.holds,
         "pausedSeconds": round(tally.time_went["hold"], 3),
         "rate": show_rate(rate),
+        "maxInFlight": tally.width,
         "achievedRate": round((tally.requests - 1) / span, 2) if span > 0 else None,
         "latencyMs": {name: tally.percentile(share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))},
         "timeWent": {cause: round(spent / total, 3) if total else 0.0 for cause, spent in tally.time_went.items()},

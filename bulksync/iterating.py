@@ -28,6 +28,7 @@ from bulksync.model import Outcome, Step, Stop
 from bulksync.options import RunOptions, target_for, wrong_options
 from bulksync.pipeline import Job, locate_input, travel
 from bulksync.planning import Files, files_for
+from bulksync.progress import Doing
 from bulksync.report import STDOUT
 from bulksync.sending import Brake
 from bulksync.spooling import write_rows
@@ -210,7 +211,7 @@ class Sync:
         locate_input(job, job.input, job.name)  # before a ledger is made for a file that is not there
         async with open_ledger(job.files.ledger, job.options.lock_wait, self._backlog) as self._ledger:
             with closing(self._backlog):  # while there is a ledger to look rows up in
-                ending = await travel(job, self._ledger, self._brake, to_logging)
+                ending = await travel(job, self._ledger, self._brake, Doing(), to_logging)
                 self.summary = ending.run.summary
                 self._backlog.complete(ending.run.id, ending.run.rows)
                 await self._all_taken.wait()

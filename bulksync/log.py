@@ -19,6 +19,7 @@ EVENTS: dict[str, tuple[int, str]] = {
     "ended": (logging.INFO, "{outcomes}"),
     "few files": (logging.WARNING, "{allowed} at once, not the {asked} asked for: ulimit -n is {files}"),
     "progress": (logging.INFO, "{text}"),
+    "asked": (logging.INFO, "{text}"),
     "hold": (logging.WARNING, "waiting {wait:.1f}s, until {until:%H:%M:%S}: {reason}"),
     "stopping": (logging.WARNING, "stopping, what is in flight may finish: {reason}"),
     "retry": (logging.DEBUG, "row {row} (line {line}): {reason}; attempt {attempt}, again in {wait:.1f}s"),
@@ -28,6 +29,9 @@ EVENTS: dict[str, tuple[int, str]] = {
     "internal error": (logging.ERROR, "row {row} (line {line}): internal error: {error}"),
 }
 """Each event's level and what it says to people."""
+
+ANSWERS = frozenset({"asked"})
+"""Said with --quiet too, as somebody asked."""
 
 TRACES = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 """Traces for programs; the values of variables stay out, as one of them is the API key."""
@@ -55,7 +59,7 @@ def teller(style: Literal["text", "json"], *, quiet: bool, verbosity: int, say: 
         level, _ = EVENTS[event]
         if not verbosity:
             fields.pop("exc_info", None)  # traces are for who asks for them
-        if level >= least:
+        if level >= least or event in ANSWERS:
             getattr(log, logging.getLevelName(max(level, logging.DEBUG)).lower())(event, **fields)
 
     return tell
@@ -89,11 +93,16 @@ class Line:
 
 
 def say_to_stderr(text: str) -> None:
-    """Write a line to stderr; who has closed it does not want to know, and that is no reason to stop."""
+    """Write a line to stderr."""
+    write_to_stderr(text + "\n")
+
+
+def write_to_stderr(text: str) -> None:
+    """Write to stderr at once; who has closed it does not want to know, and that is no reason to stop."""
     if sys.stderr is None:
         return
     try:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(text)
         sys.stderr.flush()
     except (OSError, ValueError):
         sys.stderr = None

@@ -248,9 +248,17 @@ class RunOptions(InputOptions, ReportOptions):
     log_format: Annotated[
         Literal["text", "json"], Parameter(group=MESSAGES, help="Messages for people or for programs")
     ] = "text"
-    stats: Annotated[Duration, Parameter(group=MESSAGES, help="How often to say how far the run is; 0s is never")] = (
-        30.0
-    )
+    progress: Annotated[
+        bool | None,
+        Parameter(
+            group=MESSAGES,
+            help="Live progress, on terminals only; any run, a quiet one too, says how far it is at kill -USR1 PID",
+        ),
+    ] = None
+    stats: Annotated[
+        Duration,
+        Parameter(group=MESSAGES, help="How often to say how far the run is, without live progress; 0s is never"),
+    ] = 30.0
 
     @model_validator(mode="after")
     def _fit_together(self) -> "RunOptions":

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
@@ -24,12 +25,15 @@ from bulksync.ledger import Ledger, Run, open_ledger
 from bulksync.model import Stop
 from bulksync.options import RunOptions, show_rate
 from bulksync.planning import STDIN, Files, Plan, check_output, plan_run, unknown_statuses
-from bulksync.progress import progress_line, say_every, spell
+from bulksync.progress import Doing, Look, say_every, since, spell
 from bulksync.reader import Source, locate, spool
-from bulksync.report import closing_lines, invalid_line, listed
+from bulksync.report import Group, Part, closing_lines, closing_parts, grouped, invalid_line, listed
 from bulksync.sending import Brake, Sent, Watch, at_once, send
-from bulksync.signals import watch_signals
+from bulksync.signals import ASKING, watch_for, watch_signals
 from bulksync.tally import Tally
+
+if TYPE_CHECKING:
+    from bulksync.progress.terminal import Terminal
 
 SHOWN = 20
 """Invalid rows that are said aloud; the report has them all."""
@@ -41,7 +45,8 @@ REFUSED = Stop(7, "interrupted", "not sent: the input has invalid rows")
 class Job:
     """One call of `bulksync run`, or of `sync`: its input, its files, the API at *target* and its *key*.
 
-    *command* is the call itself, and *name* what messages call the input, if not by its path.
+    *command* is the call itself, *name* what messages call the input, if not by its path, and *terminal* is where live
+    progress is shown, if anywhere.
     """
 
     input: Path
@@ -51,40 +56,67 @@ class Job:
     key: SecretStr
     command: str
     name: str | None = None
+    terminal: "Terminal | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What a run came to; *note* says what is missing in what was written, *invalid* is a first look at bad rows."""
+    """What a run came to; *note* says what is missing in what was written, *invalid* is a first look at bad rows.
+
+    *groups* are the rows with an error, those together that say the same.
+    """
 
     run: Run
     plan: Plan
     note: str
     invalid: list[tuple[int, int, str, str]]
+    groups: list[Group]
 
 
 async def run(job: Job, tell: Tell) -> Ending:
     """Run a job until its end or a signal; BulksyncError where it comes to no report."""
     if job.input != STDIN:
         locate_input(job, job.input, job.name)  # before a ledger is made for a file that is not there
-    async with open_ledger(job.files.ledger, job.options.lock_wait) as ledger, braked() as brake:
-        return await travel(job, ledger, brake, tell)
+    async with (
+        watched(job, tell) as doing,
+        open_ledger(job.files.ledger, job.options.lock_wait) as ledger,
+        braked() as brake,
+    ):
+        return await travel(job, ledger, brake, doing, tell)
 
 
-async def travel(job: Job, ledger: Ledger, brake: Brake, tell: Tell) -> Ending:
+async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tell) -> Ending:
     """Validate all, then send, then report; BulksyncError where it comes to none of these."""
     await ledger.call(check_output, ledger.store, job.files.output, overwrite=job.options.overwrite)
+    doing.look = since(f"reading {job.name or job.input}, nothing is sent yet", anyio.current_time)
     with brake.before_sending():
         source = await located(job)
         plan = await planned(job, ledger, source, brake)
+    doing.run = plan.run.name
     sent: Sent | None
     if plan.is_refused(job.options.on_invalid):
         sent = Sent(REFUSED, Tally())
     elif plan.due:
-        sent = await sent_to_api(job, ledger, plan, source, brake, tell)
+        sent = await sent_to_api(job, ledger, plan, source, brake, doing, tell)
     else:
         sent = None if plan.is_finished else Sent(None, Tally())
+    doing.look = since(f"writing the report {job.files.output}", anyio.current_time)
     return await reported(job, ledger, plan, source, sent)
+
+
+@asynccontextmanager
+async def watched(job: Job, tell: Tell) -> AsyncGenerator[Doing, None]:
+    """Yield what is to know what the run does: a terminal shows it all the time, SIGUSR1 asks for it."""
+    doing = Doing()
+    doing.look = since(f"opening the ledger {job.files.ledger}", anyio.current_time)
+    async with anyio.create_task_group() as watching:
+        await watching.start(watch_for, ASKING, lambda: tell("asked", run=doing.run, text=doing.line()))
+        if job.terminal:
+            from bulksync.progress.terminal import show_live
+
+            watching.start_soon(show_live, doing, job.terminal)
+        yield doing
+        watching.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -132,7 +164,9 @@ async def planned(job: Job, ledger: Ledger, source: Source, brake: Brake) -> Pla
     )
 
 
-async def sent_to_api(job: Job, ledger: Ledger, plan: Plan, source: Source, brake: Brake, tell: Tell) -> Sent:
+async def sent_to_api(
+    job: Job, ledger: Ledger, plan: Plan, source: Source, brake: Brake, doing: Doing, tell: Tell
+) -> Sent:
     """Send the due rows, and say how far that is now and then."""
     tell = partial(tell, run=plan.run.name)
     job = fitted(job, tell)
@@ -143,7 +177,7 @@ async def sent_to_api(job: Job, ledger: Ledger, plan: Plan, source: Source, brak
         tell("unknown statuses", statuses=listed(unknown))
     try:
         async with api(job) as put:
-            watch = watcher(plan, options, tell)
+            watch = watcher(plan, job, doing, tell)
             return await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell)
     except Exception as error:
         if any(isinstance(cause, BulksyncError) for cause in leaves(error)):
@@ -196,23 +230,26 @@ async def sandbox_or(job: Job) -> AsyncGenerator[str, None]:
         yield sandbox.url
 
 
-def watcher(plan: Plan, options: RunOptions, tell: Tell) -> Watch:
-    """Return what says every `--stats` how far the run is."""
+def watcher(plan: Plan, job: Job, doing: Doing, tell: Tell) -> Watch:
+    """Return what looks how far the run is, and says so every `--stats` where no terminal shows it."""
+    options = job.options
 
     async def watch(dispatcher: Dispatcher) -> None:
         started = anyio.current_time()
 
-        def line() -> str:
-            return progress_line(
+        def look() -> Look:
+            return Look(
                 dispatcher.tally,
                 total=plan.due,
                 in_flight=dispatcher.turns.in_flight,
                 rate=show_rate(options.rate),
                 elapsed=anyio.current_time() - started,
-                waiting=dispatcher.health.waiting_for,
+                waiting=f"stopping: {stop.detail}" if (stop := dispatcher.stopped) else dispatcher.health.waiting_for,
             )
 
-        await say_every(options.stats, line, lambda text: tell("progress", text=text))
+        doing.look = look
+        if job.terminal is None:
+            await say_every(options.stats, doing.line, lambda text: tell("progress", text=text))
 
     return watch
 
@@ -236,18 +273,35 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
     if job.input == STDIN and ended.exit_code in (0, 3):
         job.files.spool.unlink(missing_ok=True)
     invalid = await ledger.call(lambda: list(islice(store.invalid(ended.id), SHOWN)))
-    return Ending(ended, plan, note, invalid)
+    groups = await ledger.call(lambda: grouped(store.errors(ended.id)))
+    return Ending(ended, plan, note, invalid, groups)
 
 
 def ending_lines(ending: Ending, job: Job) -> list[str]:
-    """Say to people what a run came to."""
-    run, plan, summary = ending.run, ending.plan, ending.run.summary
+    """Say to people what a run came to, in lines."""
+    lines = first_lines(ending) + closing_lines(ending.run.summary, ending_parts(ending, job))
+    return [f"bulksync: {line}" for line in lines]
+
+
+def first_lines(ending: Ending) -> list[str]:
+    """Say what comes before all else: rows that must be mended, and that nothing was to be done."""
+    run, plan = ending.run, ending.plan
     lines = [invalid_line(row) for row in ending.invalid]
     if plan.invalid > len(lines):
         lines.append(f"… and {plan.invalid - len(lines):,} more invalid rows; the report has them all")
     if plan.is_finished:
-        rejected = ", --retry-rejected only the rejected ones" if summary["outcomes"].get("rejected") else ""
+        rejected = ", --retry-rejected only the rejected ones" if run.summary["outcomes"].get("rejected") else ""
         lines.append(f"all rows done by run {run.name} at {run.ended}; --resend sends again{rejected}")
-        summary = summary | {"requests": 0}  # nothing was sent this time
-    lines += closing_lines(summary, report=str(job.files.output), ledger=str(job.files.ledger), note=ending.note)
-    return [f"bulksync: {line}" for line in lines]
+    return lines
+
+
+def ending_parts(ending: Ending, job: Job) -> list[Part]:
+    """Return what a run came to, part by part."""
+    said = {row for row, *_ in ending.invalid}
+    groups = [group for group in ending.groups if group.count > 1 or group.row not in said]
+    summary = ending.run.summary
+    if ending.plan.is_finished:
+        summary = summary | {"requests": 0, "advice": ""}  # nothing was sent this time
+    return closing_parts(
+        summary, groups, report=str(job.files.output), ledger=str(job.files.ledger), note=ending.note
+    )

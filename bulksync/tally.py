@@ -41,12 +41,13 @@ class Timeline:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of rows and requests; *latencies* counts answers by milliseconds.
+    """Counts of rows and requests, of which *width* could be in flight; *latencies* counts answers by milliseconds.
 
     *time_went* splits the run's time, in seconds, by what kept the next request from starting: the `rate`, a
     `hold`, the `server` (every request in flight), or rows backing off (`retry`).
     """
 
+    width: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     dispositions: Counter[str] = field(default_factory=Counter)
     latencies: Counter[int] = field(default_factory=Counter)

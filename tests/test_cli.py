@@ -198,7 +198,7 @@ def test_a_quiet_run_in_json_tells_what_went_wrong(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "variables", "failure"),
     [
-        (["run", "rows.csv", "--nope", "--log-format", "json"], {}, (2, "Unknown option: --nope.")),
+        (["run", "rows.csv", "--wrong", "--log-format", "json"], {}, (2, "Unknown option: --wrong.")),
         (
             ["run", "nope.csv", "--sandbox", "--log-format=json"],
             {},
@@ -323,6 +323,8 @@ def test_summary(folder: Path) -> None:
         "pauses": 0,
         "pausedSeconds": 0.0,
         "rate": "unlimited",
+        "maxInFlight": 32,
+        "advice": "",
         "stopped": "",
         "exitCode": 0,
         "nextStep": "",

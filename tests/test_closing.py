@@ -135,6 +135,7 @@ def test_a_run_is_closed_with_its_summary(store: Store, source: Source) -> None:
         "errors": {"interrupted": 1},
         **measured(tally, 10.0),
         "stopped": "stopped by SIGINT",
+        "advice": "",
         "exitCode": 130,
         "nextStep": f"go on with the same command: {COMMAND}",
     }
@@ -153,12 +154,13 @@ def test_a_summary_shows_the_most_frequent_moves(store: Store, tmp_path: Path) -
 
 def test_what_an_invocation_measured() -> None:
     """The rate counts from the first request to the last answer; shares of the time add up to one."""
-    tally = Tally(time_went={"rate": 3.0, "hold": 1.0, "server": 0.0, "retry": 0.0})
+    tally = Tally(32, time_went={"rate": 3.0, "hold": 1.0, "server": 0.0, "retry": 0.0})
     for number in range(3):
         reply = Reply(429 if number == 2 else 200, "")
         tally.count(reply, sent=100.0 + number, duration=1.0, is_retry=number == 2)
     assert measured(tally, 10.0) == {
         "requests": 3, "retries": 1, "throttled": 1, "pauses": 0, "pausedSeconds": 1.0, "rate": "10/s",
+        "maxInFlight": 32,
         "achievedRate": 0.67, "latencyMs": {"p50": 1000, "p95": 1000, "p99": 1000},
         "timeWent": {"rate": 0.75, "hold": 0.25, "server": 0.0, "retry": 0.0}, "elapsedSeconds": 3.0,
         "timeline": {

@@ -25,7 +25,7 @@ LAYERS = (
         "signals",
     },
     {"dispatcher", "serving", "spooling"},
-    {"planning"},
+    {"advice", "planning"},
     {"auditing", "checking", "closing", "sending"},
     {"pipeline", "rendering"},
     {"cli", "iterating"},
@@ -42,6 +42,7 @@ OWNERS = {
     "jinja2": {"report"},
     "structlog": {"log"},
     "uvloop": {"cli"},
+    "rich": {"cli", "progress"},
 }
 """Libraries that only these modules may know."""
 

@@ -28,6 +28,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "ended": {"outcomes": "updated 5"},
     "few files": {"asked": 100, "allowed": 16, "files": 48},
     "progress": {"text": "5 of 10 rows"},
+    "asked": {"text": "6 of 10 rows"},
     "hold": {"wait": 2.04, "until": UNTIL, "reason": "the server answers 429"},
     "stopping": {"reason": "stopped by SIGTERM"},
     "retry": ROW | {"reason": "http_503", "wait": 0.51},
@@ -43,6 +44,7 @@ LINES = {
     "ended": "bulksync: updated 5",
     "few files": "bulksync: 16 at once, not the 100 asked for: ulimit -n is 48",
     "progress": "bulksync: 5 of 10 rows",
+    "asked": "bulksync: 6 of 10 rows",
     "hold": "bulksync: waiting 2.0s, until 15:20:31: the server answers 429",
     "stopping": "bulksync: stopping, what is in flight may finish: stopped by SIGTERM",
     "retry": "bulksync: row 7 (line 9): http_503; attempt 2, again in 0.5s",
@@ -74,8 +76,8 @@ def test_there_is_a_sample_of_every_event() -> None:
         (False, 1, {"attempt"}),
         (False, 2, set()),
         (False, 9, set()),
-        (True, 0, set(EVENTS) - {"failed", "fault", "internal error"}),
-        (True, 2, set(EVENTS) - {"failed", "fault", "internal error"}),
+        (True, 0, set(EVENTS) - {"asked", "failed", "fault", "internal error"}),
+        (True, 2, set(EVENTS) - {"asked", "failed", "fault", "internal error"}),
     ],
 )
 def test_lines_for_people(quiet: bool, verbosity: int, hidden: set[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulksync.progress import percent, progress_line, say_every, spell
+from bulksync.progress import Doing, Look, percent, progress_line, say_every, since, spell
 from bulksync.tally import Tally
 from tests import virtual
 
@@ -37,8 +37,15 @@ from tests import virtual
 def test_progress_line(outcomes: dict[str, int], elapsed: float, waiting: str, line: str) -> None:
     """It says how many rows are done, how fast, how long still, what became of them, and what the run waits for."""
     tally = Tally(outcomes=Counter(outcomes))
-    shown = progress_line(tally, total=2_000, in_flight=3, rate="10/s", elapsed=elapsed, waiting=waiting)
-    assert shown == line
+    look = Look(tally, total=2_000, in_flight=3, rate="10/s", elapsed=elapsed, waiting=waiting)
+    assert progress_line(look) == line
+    assert Doing(lambda: look).line() == line
+
+
+def test_what_a_run_does_before_it_sends() -> None:
+    """There is no look yet then: it is said what it does, and for how long already."""
+    clock = iter([100.0, 103.5])
+    assert Doing(since("reading rows.csv", lambda: next(clock))).line() == "reading rows.csv, for 3.5s"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
-"""Signals: the first lets in-flight requests finish, the second cancels them, the third leaves; all rows reported."""
+"""Signals: the first lets in-flight requests finish, the second cancels them, the third leaves; one only asks."""
 
 import asyncio
+import json
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -173,10 +175,10 @@ async def test_nohup(folder: Path) -> None:
 # Before the first request
 
 
-def listens(status: str) -> bool:
-    """Whether a process whose /proc status this is has begun to listen to SIGTERM (proc(5), SigCgt)."""
+def listens(status: str, number: signal.Signals = signal.SIGTERM) -> bool:
+    """Whether a process whose /proc status this is has begun to listen to a signal (proc(5), SigCgt)."""
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1]
-    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 @pytest.mark.parametrize("name", CODES)
@@ -241,6 +243,69 @@ async def test_stdin_that_stalls_and_goes_on(tmp_path: Path) -> None:
         program.process.stdin.close()
         assert (await program.done()).code == 0
     assert told(tmp_path / "stdin.report.csv") == {("updated", ""): 3}
+
+
+# Asking
+
+
+def masked(text: str) -> str:
+    """Return what is said without numbers."""
+    return re.sub(r"\d[\d.]*", "N", text)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_asking_how_far_a_run_is(loop: str, folder: Path) -> None:
+    """SIGUSR1 is answered at once in one line, each time and with --quiet too, and changes nothing else."""
+    async with serve(SLOW) as sandbox, running(*call(sandbox, "--quiet"), folder=folder, loop=loop) as program:
+        await program.until(lambda: len(sandbox.log) >= 5)
+        assert program.process.stderr is not None
+        for _ in range(2):
+            program.process.send_signal(signal.SIGUSR1)
+            line = (await program.process.stderr.readline()).decode()
+            expected = "bulksync: N of N rows (N %), N/s of unlimited, N in flight, Ns to go, updated N\n"
+            assert masked(line) == expected
+        done = await program.done()
+    assert (done.code, done.stderr, told(folder / REPORT)) == (0, "", {("updated", ""): 20})
+
+
+async def test_asking_before_the_first_request(tmp_path: Path) -> None:
+    """While the input is read the answer says so, and reading goes on."""
+    write_rows(tmp_path / "rows.csv", range(100_000))
+    async with serve(SLOW) as sandbox, running(*call(sandbox), folder=tmp_path) as program:
+        status = Path(f"/proc/{program.process.pid}/status")
+        await program.until(lambda: listens(status.read_text(), signal.SIGUSR1))
+        assert program.process.stderr is not None
+        said = "opening the ledger"
+        while "opening the ledger" in said:
+            program.process.send_signal(signal.SIGUSR1)
+            said = (await program.process.stderr.readline()).decode()
+        assert masked(said) == "bulksync: reading rows.csv, nothing is sent yet, for Ns\n"
+        program.process.terminate()
+        assert ((await program.done()).code, sandbox.log) == (143, [])
+
+
+async def test_asking_where_that_is_ignored(folder: Path) -> None:
+    """Whoever started the program with SIGUSR1 ignored hears nothing."""
+    ignoring = "trap '' USR1; exec {}"
+    async with serve(SLOW) as sandbox, running(*call(sandbox, "-q"), folder=folder, through=ignoring) as program:
+        await program.until(lambda: len(sandbox.log) >= 3)
+        program.process.send_signal(signal.SIGUSR1)
+        done = await program.done()
+    assert (done.code, done.stderr, told(folder / REPORT)) == (0, "", {("updated", ""): 20})
+
+
+async def test_asking_in_json(folder: Path) -> None:
+    """With a log for programs the answer is an event."""
+    async with (
+        serve(SLOW) as sandbox,
+        running(*call(sandbox, "-q", "--log-format", "json"), folder=folder) as program,
+    ):
+        await program.until(lambda: len(sandbox.log) >= 5)
+        program.process.send_signal(signal.SIGUSR1)
+        done = await program.done()
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(event["event"], event["level"]) for event in events] == [("asked", "info")]
+    assert events[0]["text"].startswith(f"{events[0]['text'].split()[0]} of 20 rows (")
 
 
 # Streams that others close

@@ -73,7 +73,7 @@ class Dispatcher:
         self._halt = asyncio.Event()
         self._internal_errors = 0
         self._order = Order(feed, self._window)
-        self.tally = Tally()
+        self.tally = Tally(width=options.max_in_flight)
         self.stopped: Stop | None = None
         self.health = Health(options, pacer, self.tally, tell, now, wall, chance)
         self.turns = Turns(pacer, self.health.width, room, self.tally, now)

@@ -1,5 +1,6 @@
 """What the replies say of the server: whether it is there, whether it wants everyone to wait, when to give up."""
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -53,9 +54,12 @@ class Health:
 
     @property
     def waiting_for(self) -> str:
-        """Say what everyone waits for and how long still; empty where nobody does."""
+        """Say what everyone waits for, how long still, until when, and when to give up; empty where nobody does."""
         left = self._pacer.held_until - self._now()
-        return f"waiting {left:.0f}s more: {self.reason}" if left > 0 else ""
+        waiting = f"waiting {math.ceil(left)}s more, until {self._time_in(left):%H:%M:%S}: " if left > 0 else ""
+        if self.is_outage:
+            return f"{waiting}{self.reason}, giving up at {self._time_in(self.patience()):%H:%M:%S}"
+        return f"{waiting}{self.reason}" if waiting else ""
 
     def saw(self, reply: Reply, verdict: Verdict) -> Stop | None:
         """Take from a reply what concerns every row; return why the run must stop, if it must."""
@@ -97,7 +101,10 @@ class Health:
     def _hold(self, seconds: float, reason: str) -> None:
         if not self._pacer.is_held:
             self._tally.holds += 1
-            until = datetime.fromtimestamp(self._wall() + seconds, UTC).astimezone()
-            self._tell("hold", wait=seconds, until=until, reason=reason)
+            self._tell("hold", wait=seconds, until=self._time_in(seconds), reason=reason)
         self.reason = reason
         self._pacer.hold(seconds)
+
+    def _time_in(self, seconds: float) -> datetime:
+        """Return the time that it will be then, as the clock on the wall has it."""
+        return datetime.fromtimestamp(self._wall() + seconds, UTC).astimezone()

@@ -6,9 +6,11 @@ from bulksync.report.file import STDOUT
 from bulksync.report.grouping import Group, grouped
 from bulksync.report.page import MOST_ROWS, Facts, write_page
 from bulksync.report.screen import (
+    Part,
     check_json,
     check_lines,
     closing_lines,
+    closing_parts,
     diff_lines,
     history_line,
     invalid_line,
@@ -21,6 +23,7 @@ __all__ = [
     "Facts",
     "Group",
     "MOST_ROWS",
+    "Part",
     "STDOUT",
     "Slices",
     "View",
@@ -29,6 +32,7 @@ __all__ = [
     "grouped",
     "guarded",
     "closing_lines",
+    "closing_parts",
     "history_line",
     "invalid_line",
     "listed",

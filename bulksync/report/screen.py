@@ -1,29 +1,80 @@
-"""What a terminal shows of a run or a check: lines for people, from the same values as the summary."""
+"""What people are shown of a run or a check, from the same values as the summary."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
 
+from bulksync.report.grouping import Group
+from bulksync.text import clean
 
-def closing_lines(summary: Mapping[str, Any], *, report: str, ledger: str, note: str) -> list[str]:
-    """Say what came of a run, where to look, and what to do next."""
-    rows, requests = summary["rows"], summary["requests"]
-    lines = [f"{summary['input']}: {counted(rows, 'row')}, {listed(summary['outcomes'])}"]
-    if summary["stopped"]:
-        lines.append(f"stopped: {summary['stopped']}")
-    if requests:
-        lines.append(f"sent: {sent(summary)}")
-    if summary["dispositions"]:
-        lines.append(f"dispositions: {listed(summary['dispositions'])}")
-    if moved := summary.get("moved"):  # a run of long ago has none
-        lines.append(f"dispositions moved: {moves(moved)}")
-    if summary["errors"]:
-        lines.append(f"errors: {listed(summary['errors'])}")
-    lines += [f"report: {report}", f"ledger: {ledger}"]
-    lines += [f"note: {note}"] if note else []
-    lines += [f"next: {summary['nextStep']}"] if summary["nextStep"] else []
+Part = tuple[str, str | Mapping[str, int]]
+"""A part of what is said at the end: what it is about, and a text, or counts by word."""
+
+MOST_WORDS = 20
+"""Words that are counted one by one; the server has as many as it likes."""
+
+MOST_GROUPS = 5
+"""Groups of errors that are said; the report has every row."""
+
+
+def closing_parts(
+    summary: Mapping[str, Any], groups: Sequence[Group], *, report: str, ledger: str, note: str
+) -> list[Part]:
+    """Return what is said at the end of a run: what came of it, where to look, and what to do next."""
+    parts: list[Part] = [
+        ("input", f"{summary['input']}, {counted(summary['rows'], 'row')}"),
+        ("outcomes", summary["outcomes"]),
+        ("stopped", summary["stopped"]),
+        ("sent", sent(summary) if summary["requests"] else ""),
+        ("time", summary.get("advice", "")),
+        ("dispositions", topmost(summary["dispositions"])),
+        ("moved", moves(summary.get("moved", []))),  # a run of long ago has none
+        ("errors", summary["errors"]),
+        *(("error", line) for line in group_lines([group for group in groups if not says(group, summary["stopped"])])),
+        ("report", report),
+        ("ledger", ledger),
+        ("note", note),
+        ("next", summary["nextStep"]),
+    ]
+    return [(label, what) for label, what in parts if what]
+
+
+def closing_lines(summary: Mapping[str, Any], parts: Iterable[Part]) -> list[str]:
+    """Write what is said at the end of a run as lines, for a file or a mail."""
+    lines = [f"{summary['input']}: {counted(summary['rows'], 'row')}, {listed(summary['outcomes'])}"]
+    for label, what in parts:
+        if label not in ("input", "outcomes"):
+            lines.append(f"{label}: {what if isinstance(what, str) else listed(what)}")
     return lines
+
+
+def says(group: Group, stopped: str) -> bool:
+    """Whether the rows of a group say no more than why the run stopped."""
+    return bool(stopped) and group.message == stopped
+
+
+def group_lines(groups: Sequence[Group]) -> list[str]:
+    """Say what the largest groups of rows have against them."""
+    lines = [group_line(group) for group in groups[:MOST_GROUPS]]
+    if others := groups[MOST_GROUPS:]:
+        lines.append(f"… and {counted(sum(group.count for group in others), 'row')} with other errors")
+    return lines
+
+
+def group_line(group: Group) -> str:
+    """Say what several rows have against them, and where the first stands."""
+    first = f"{group.count:,} rows, first " if group.count > 1 else ""
+    message = f": {group.message}" if group.message else ""
+    return f"{first}row {group.row} (line {group.line}): {group.error}{message}"
+
+
+def topmost(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the first words with their counts, and one entry for all others."""
+    shown = {clean(word): count for word, count in islice(counts.items(), MOST_WORDS)}
+    others = list(counts.values())[MOST_WORDS:]
+    return shown | ({f"… {len(others):,} others": sum(others)} if others else {})
 
 
 def sent(summary: Mapping[str, Any]) -> str:
