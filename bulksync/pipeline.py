@@ -302,6 +302,4 @@ def ending_parts(ending: Ending, job: Job) -> list[Part]:
     summary = ending.run.summary
     if ending.plan.is_finished:
         summary = summary | {"requests": 0, "advice": ""}  # nothing was sent this time
-    return closing_parts(
-        summary, groups, report=str(job.files.output), ledger=str(job.files.ledger), note=ending.note
-    )
+    return closing_parts(summary, groups, report=str(job.files.output), ledger=str(job.files.ledger), note=ending.note)

@@ -22,7 +22,6 @@ processes cluster min-workers tls-dir
 """The options that people may rely on."""
 
 LATER = {
-    "only-changed", "progress",
     "quota", "quota-name", "processes", "cluster", "min-workers", "tls-dir",
 }  # fmt: skip
 """Those that a later version brings."""

@@ -158,5 +158,5 @@ def test_what_moved_since_an_earlier_night(tmp_path: Path) -> None:
     assert {(one["from"], one["to"]): one["count"] for one in moved}.items() <= counts.items()
     assert len(wanted) > 20
     (said,) = [line for line in done.stderr.splitlines() if "moved" in line]
-    assert said.startswith(f"bulksync: dispositions moved: {moved[0]['from'] or 'none'} → {moved[0]['to'] or 'none'} ")
+    assert said.startswith(f"bulksync: moved: {moved[0]['from'] or 'none'} → {moved[0]['to'] or 'none'} ")
     assert " 50 executions compared with the last earlier answer: dispositions moved: " in diff.stderr
