@@ -1,6 +1,19 @@
-"""`python -m bulksync` is `bulksync`."""
+"""The program's start: `python -m bulksync` is `bulksync`."""
 
-from bulksync.cli import main
+import sys
+
+from bulksync import __version__
+
+
+def main() -> None:
+    """Answer `--version` at once, as scripts ask it often; all else is the command line's."""
+    if sys.argv[1:] == ["--version"]:
+        print(__version__)
+        return
+    from bulksync.cli import main as command_line
+
+    command_line()
+
 
 if __name__ == "__main__":
     main()

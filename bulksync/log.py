@@ -7,9 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
-import structlog
-from structlog.processors import ExceptionRenderer
-from structlog.tracebacks import ExceptionDictTransformer
 
 Tell = Callable[..., None]
 
@@ -33,9 +30,6 @@ EVENTS: dict[str, tuple[int, str]] = {
 ANSWERS = frozenset({"asked"})
 """Said with --quiet too, as somebody asked."""
 
-TRACES = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
-"""Traces for programs; the values of variables stay out, as one of them is the API key."""
-
 LOGGER = logging.getLogger("bulksync")
 LOGGER.addHandler(logging.NullHandler())  # or else warnings would go to the stderr of whoever imports us
 
@@ -45,9 +39,15 @@ LEVELS = (logging.INFO, logging.DEBUG, logging.DEBUG - 5)
 
 def teller(style: Literal["text", "json"], *, quiet: bool, verbosity: int, say: Callable[[str], None]) -> Tell:
     """Return what takes an event's name and fields and says it, if it is worth saying."""
+    # Only here, as they take 50 ms that no help text waits for.
+    import structlog
+    from structlog.tracebacks import ExceptionDictTransformer
+
     least = logging.ERROR if quiet else LEVELS[min(verbosity, len(LEVELS) - 1)]
     render = for_programs if style == "json" else for_people
-    trace = TRACES if style == "json" else structlog.processors.format_exc_info
+    # For programs without the values of variables: one of them is the API key.
+    traces = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+    trace = traces if style == "json" else structlog.processors.format_exc_info
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
     log = structlog.wrap_logger(
         Line(say),
