@@ -3,7 +3,7 @@
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from yarl import URL
 
 from bulksync import __version__
+from bulksync.client.deadlines import Deadlines, Limited
 from bulksync.client.reply import MAX_DETAIL, read_reply
 from bulksync.errors import UsageError
 from bulksync.model import Execution, Reply, Row, Step
@@ -33,7 +34,7 @@ async def connect(
     key: SecretStr,
     *,
     max_in_flight: int,
-    timeout: float,  # noqa: ASYNC109  it is aiohttp that times each attempt, not the caller's scope
+    timeout: float,  # noqa: ASYNC109  of each attempt, not of this call
     connect_timeout: float,
     keepalive: float,
     proxy: str | None = None,
@@ -45,9 +46,9 @@ async def connect(
     *ca_file* cannot be used.
     """
     url, secret = URL(target), key.get_secret_value()
-    async with aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=max_in_flight, keepalive_timeout=keepalive, ssl=tls(ca_file)),
-        timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=connect_timeout, ceil_threshold=float("inf")),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout, ceil_threshold=float("inf")),
         headers={
             hdrs.ACCEPT: "application/json",
             hdrs.ACCEPT_ENCODING: "identity",
@@ -60,20 +61,28 @@ async def connect(
         auto_decompress=False,
         trust_env=False,
         proxy=proxy,
-    ) as session:
+    )
+    with closing(Deadlines(timeout)) as deadlines:
 
         async def put(row: Row) -> Reply:
             try:
-                async with session.put(url_of(url, row), data=row.body, allow_redirects=False) as response:
-                    body = await read_bounded(response)
-                    if len(body) > MAX_BODY and 200 <= response.status < 300:
-                        return Reply(response.status, "response_too_large", f"the answer is over {MAX_BODY} bytes")
-                    reply = read_reply(response.status, response.headers, body, row)
-                    return blanked(reply, secret) if reply.error or may_repeat(body, secret) else reply
+                with Limited(deadlines):
+                    async with session.put(url_of(url, row), data=row.body, allow_redirects=False) as response:
+                        body = await read_bounded(response)
             except (aiohttp.ClientError, TimeoutError, ConnectionLostError) as error:
                 return failed_reply(error)
+            return reply_of(response, body, row, secret)
 
-        yield put
+        async with session:
+            yield put
+
+
+def reply_of(response: aiohttp.ClientResponse, body: bytes, row: Row, secret: str) -> Reply:
+    """Say what an answer means, without a word of the key."""
+    if len(body) > MAX_BODY and 200 <= response.status < 300:
+        return Reply(response.status, "response_too_large", f"the answer is over {MAX_BODY} bytes")
+    reply = read_reply(response.status, response.headers, body, row)
+    return blanked(reply, secret) if reply.error or may_repeat(body, secret) else reply
 
 
 def may_repeat(body: bytes, secret: str) -> bool:

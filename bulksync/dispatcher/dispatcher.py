@@ -162,9 +162,9 @@ class Dispatcher:
         self._record(result)
         self._order.release(row, is_settled=result.outcome in SETTLED)
         self.tally.outcomes[result.outcome] += 1
-        budget = self._options.max_failures
-        if over_budget(self.tally.failures, self.tally.done, budget):
-            reason = f"{self.tally.failures} of {self.tally.done} rows went wrong, more than --max-failures {budget}"
+        budget, failures = self._options.max_failures, self.tally.failures
+        if failures and over_budget(failures, self.tally.done, budget):
+            reason = f"{failures} of {self.tally.done} rows went wrong, more than --max-failures {budget}"
             self.stop(Stop(12, "aborted_error_budget", reason))
 
     def _failed_by_us(self, tries: Tries, error: Exception) -> Result:
