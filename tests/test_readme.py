@@ -98,3 +98,31 @@ def test_the_cron_line_is_a_call_that_exists(tmp_path: Path) -> None:
 def test_all_outcomes_are_explained() -> None:
     """Each outcome that a run can end with stands in the README's table."""
     assert {outcome for outcome in Outcome if f"| `{outcome}` |" not in README} <= {Outcome.UNCHANGED}
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    """The lines of Python that the README shows send a file, here to an emulated API."""
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    write_rows(tmp_path / "rows.csv", range(3))
+    lines = block.replace('rate="10/s"', 'rate="10/s", sandbox=True').splitlines()
+    head, body = lines[0], "\n    ".join(lines[1:])
+    program = f"import asyncio\n{head}\nasync def main():\n    {body}\nasyncio.run(main())"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [[str(n), "updated"] for n in (1, 2, 3)] + [["0"]]
+
+
+def test_every_option_of_the_readme_exists(tmp_path: Path) -> None:
+    """An option that the README names is in the help of a command."""
+    helps = "".join(bulksync(command, "--help", folder=tmp_path).stdout for command in ("run", "check", "report"))
+    assert set(re.findall(r"--[a-z][a-z-]+", README)) - set(re.findall(r"--[a-z][a-z-]+", helps)) == {"--help"}
+
+
+def test_every_sample_of_the_readme_exists() -> None:
+    """A file in samples/ that the README names is there."""
+    named = {name for name in re.findall(r"samples/[\w.-]+\w", README) if ".report." not in name}
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    assert named
