@@ -143,7 +143,8 @@ DUE = "SELECT row FROM line WHERE run = ? AND row BETWEEN ? AND ? AND due"
 RECORD = """
 UPDATE line SET outcome = column3, error = column4, detail = column5, http = column6, attempts = attempts + column7,
     returned = column8, disposition = column9, steps = column10, started = column11, completed = column12,
-    first_sent = coalesce(first_sent, column13), finished = column14, duration = column15,
+    first_sent = coalesce(first_sent, strftime('%Y-%m-%dT%H:%M:%fZ', column13, 'unixepoch')),
+    finished = strftime('%Y-%m-%dT%H:%M:%fZ', column14, 'unixepoch'), duration = column15,
     doubtful = doubtful OR column16, digest = column17, due = 0
 FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE run = column1 AND row = column2
 """

@@ -17,7 +17,7 @@ COLUMNS = (
 )  # fmt: skip
 """The contract's columns in the contract's order; the input's other columns follow them."""
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = frozenset("=+-@\t\r")
 """What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection")."""
 
 
@@ -144,4 +144,4 @@ def said(sent: bool, value: bool) -> str:
 
 def guarded(text: str) -> str:
     """Keep a spreadsheet from taking the text for a formula."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return f"'{text}" if text[:1] in FORMULA_STARTS else text
