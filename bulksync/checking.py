@@ -1,12 +1,12 @@
 """Validates an input without sending anything: the same look at it that a run takes first."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
 from bulksync.ledger import Store
 from bulksync.options import InputOptions
-from bulksync.planning import unknown_statuses, validate
+from bulksync.planning import refuses, unknown_statuses, validate
 from bulksync.reader import Source
 
 
@@ -28,6 +28,7 @@ def checked(
             "rows": found.rows,
             "valid": found.rows - found.invalid,
             "invalid": found.invalid,
+            "fatal": found.fatal,
             "statuses": found.statuses,
             "unknownStatuses": unknown_statuses(found.statuses),
             "repeatedExecutions": len(repeated),
@@ -36,3 +37,10 @@ def checked(
             "secondsAtRate": (found.rows - found.invalid) / options.rate,
         }
         yield summary, store.invalid(run)
+
+
+def check_code(found: Mapping[str, Any], on_invalid: str) -> int:
+    """Say whether a run would send what a check *found*: 0 it would, 7 it would refuse, 3 no row is left to send."""
+    if refuses(found["invalid"], found["fatal"], on_invalid):
+        return 7
+    return 3 if found["invalid"] and not found["valid"] else 0

@@ -98,7 +98,7 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
         if options.only_changed:
             say_to_stderr("bulksync: what --only-changed would leave out stands in the ledger, which is not read")
-        return check(path, options=options)
+        return look_over(path, options, options.on_invalid)
     say = terminal.say if terminal else say_to_stderr
     tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
     ending = on_loop(lambda: pipeline.run(job, tell))
@@ -137,12 +137,17 @@ def check(
     json: Annotated[bool, Parameter(negative="", show_default=False, help="Say it as JSON")] = False,
 ) -> int:
     """Validate all rows and send nothing: counts, every error with row and line, how long sending takes."""
-    from bulksync.checking import checked
+    return look_over(input, options, json=json)
+
+
+def look_over(path: Path, options: InputOptions, on_invalid: str = "abort", *, json: bool = False) -> int:
+    """Print what is found in an input; return what its rows would make a run exit with before it sends any."""
+    from bulksync.checking import check_code, checked
     from bulksync.progress import spell
     from bulksync.report import check_json, check_lines, invalid_line
 
-    need_format(input, options)
-    with source_of(input, options) as source, checked(source, options) as (found, invalid):
+    need_format(path, options)
+    with source_of(path, options) as source, checked(source, options) as (found, invalid):
         if json:
             print(check_json(found, invalid))
         else:
@@ -150,7 +155,10 @@ def check(
                 print(invalid_line(row))
             takes = spell(found["secondsAtRate"])
             print("\n".join(check_lines(found, takes=takes, rate=show_rate(options.rate))))
-        return 7 if found["invalid"] else 0
+        code = check_code(found, on_invalid)
+        if found["invalid"] and code != 7:
+            say_to_stderr(f"bulksync: invalid rows that the run would leave out: {found['invalid']:,}")
+        return code
 
 
 @app.command(help_epilogue=manual.HOW_TO_REPORT)

@@ -46,7 +46,10 @@ class Seat:
         return not cursor.hidden and cursor.x == 0 and not self._screen.display[cursor.y].strip()
 
     def until(self, condition: Callable[[list[str]], bool]) -> list[str]:
-        """Look at the screen until it is as wanted, and return what it shows then."""
+        """Look at the screen until it is as wanted, and return what it shows then.
+
+        What is written comes in pieces: a *condition* is of a whole picture, or it is met by half of one.
+        """
         end = time.monotonic() + PATIENCE
         while not condition(self.lines):
             assert time.monotonic() < end, self.lines
@@ -70,6 +73,8 @@ class Seat:
 
     def resize(self, columns: int, lines: int) -> None:
         """Give the window another size; its content is cut, as xterm does it."""
+        while select.select([self._master], [], [], 0)[0]:  # what was drawn for the old size is seen in that size
+            assert self._look(), self.lines
         resize(self._master, columns, lines)
         os.kill(self.process.pid, signal.SIGWINCH)
         self._screen.resize(lines, columns)

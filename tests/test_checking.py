@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bulksync.checking import checked
+from bulksync.checking import check_code, checked
 from bulksync.errors import InputError
 from bulksync.options import InputOptions
 from bulksync.reader import locate
@@ -23,6 +23,7 @@ def test_what_a_check_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "rows": 8,
             "valid": 7,
             "invalid": 1,
+            "fatal": False,
             "statuses": {"COMPLETED": 6, "NEW": 1},
             "unknownStatuses": {"NEW": 1},
             "repeatedExecutions": 2,
@@ -58,3 +59,13 @@ def test_an_input_that_is_none_is_refused(tmp_path: Path) -> None:
     path.write_text("a,b\n")
     with pytest.raises(InputError), checked(locate(path), InputOptions()):
         pass
+
+
+@pytest.mark.parametrize(
+    ("valid", "invalid", "fatal", "aborting", "skipping"),
+    [(2, 0, False, 0, 0), (0, 0, False, 0, 0), (2, 1, False, 7, 0), (0, 1, False, 7, 3), (2, 1, True, 7, 7)],
+)
+def test_what_a_run_would_do(valid: int, invalid: int, fatal: bool, aborting: int, skipping: int) -> None:
+    """7 where a run would refuse the input, 3 where nothing would be left to send, else 0."""
+    found = {"valid": valid, "invalid": invalid, "fatal": fatal}
+    assert (check_code(found, "abort"), check_code(found, "skip")) == (aborting, skipping)

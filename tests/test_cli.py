@@ -232,6 +232,30 @@ def test_dry_run_does_nothing(folder: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        ((), 7, ["bulksync: dry run: nothing is sent to sandbox"]),
+        (
+            ("--on-invalid", "skip"),
+            0,
+            ["bulksync: dry run: nothing is sent to sandbox", "bulksync: invalid rows that the run would leave out: 1"],
+        ),
+    ],
+    ids=["abort", "skip"],
+)
+def test_dry_run_of_invalid_rows(more: tuple[str, ...], code: int, said: list[str], folder: Path) -> None:
+    """It exits with 7 where the run would refuse them; where the run would go on, with 0, and says what is left out."""
+    with (folder / "rows.csv").open("a") as file:
+        file.write(f"no,{execution(9)},COMPLETED,\n")
+    done = run(folder, "-n", *more)
+    assert (done.code, done.stderr.splitlines()) == (code, said)
+    assert done.stdout.splitlines()[:2] == [
+        "row 6 (line 7): id_invalid: workflowId 'no' is no id (8-4-4-4-12 hex digits)",
+        "rows.csv: 6 rows, 5 valid, 1 invalid",
+    ]
+
+
 def test_report_to_stdout(folder: Path) -> None:
     """`-o -` writes the report to stdout and nothing else there; the ledger stands where it would without."""
     done = run(folder, "-o", "-")

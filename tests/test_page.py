@@ -288,6 +288,40 @@ def test_a_run_without_rows_or_left_rows_has_a_page() -> None:
     assert "exit 0 all rows are done Rows 3" in page.said["top"]
 
 
+# What moved, and what to do about the time
+
+MOVED = [{"from": "VOICEMAIL", "to": "", "count": 1_200}, {"from": "", "to": "WARM_TRANSFER", "count": 3}]
+
+
+def test_what_moved_has_a_section() -> None:
+    """Where dispositions moved, a section after theirs says from which to which; no disposition is `none`."""
+    page = page_of(SUMMARY | {"moved": MOVED}, FACTS)
+    assert page.said["moved"] == (
+        "Dispositions that moved "
+        "Executions whose disposition is another one than in an earlier run, the most frequent moves."
+    )
+    assert page.tables["moved"] == [
+        ["From", "To", "Count", ""],
+        ["VOICEMAIL", "none", "1,200", ""],
+        ["none", "WARM_TRANSFER", "3", ""],
+    ]
+    assert list(page.said).index("moved") == list(page.said).index("dispositions") + 1
+
+
+def test_advice_stands_where_the_time_went() -> None:
+    """The sentence of advice is the first thing said of where the time went."""
+    said = page_of(SUMMARY | {"advice": "75 % rate-bound"}, FACTS).said["went"]
+    assert said == "Where the time went 75 % rate-bound What kept the next request from starting."
+
+
+@pytest.mark.parametrize("more", [{}, {"moved": [], "advice": ""}])
+def test_nothing_moved_and_no_advice(more: dict[str, Any]) -> None:
+    """Without them, as in summaries of older versions, the page has no section and no sentence of theirs."""
+    page = page_of(SUMMARY | more, FACTS)
+    assert ("moved" in page.said, "moved" in page.tables) == (False, False)
+    assert page.said["went"] == "Where the time went What kept the next request from starting."
+
+
 # What others wrote
 
 HARM = """</script></style></title><script>alert(1)</script><img src=x onerror="alert('2')" style='x'>&lt;{{ 7*7 }}"""
@@ -298,8 +332,9 @@ HIDDEN = "a\u202eb\u2066c\x1b[31md\x00e\u200bf\ud800"
 
 def harmed(text: str) -> tuple[dict[str, Any], Facts]:
     """Return a run in which everything that others may write is *text*."""
-    words = ("run", "input", "target", "stopped", "nextStep")
-    summary = SUMMARY | dict.fromkeys(words, text) | {"dispositions": {text: 3}}
+    words = ("run", "input", "target", "stopped", "nextStep", "advice")
+    moved = [{"from": text, "to": text, "count": 1}]
+    summary = SUMMARY | dict.fromkeys(words, text) | {"dispositions": {text: 3}, "moved": moved}
     row = (1, 2, text, text, text, "rejected", 404, 1, text, text)
     group = Group(text, text, 1, 1, 2)
     facts = replace(FACTS, report=text, ledger=text, steps={text: 1}, errors=[group], rows=[row, *ROWS])
@@ -312,6 +347,7 @@ def test_markup_of_others_stays_text() -> None:
     assert [tag for tag, _ in harmful.tags] == [tag for tag, _ in plain.tags]
     assert [set(about) for _, about in harmful.tags] == [set(about) for _, about in plain.tags]
     assert harmful.tables["rows"][1] == ["1", "2", "rejected", HARM, HARM, HARM, HARM, "404", "1", HARM]
+    assert harmful.tables["moved"][1] == [HARM, HARM, "1", ""]
     assert harmful.said["top"] == plain.said["top"].replace("harmless", HARM)
 
 

@@ -159,11 +159,13 @@ def told(summary: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
         "meanings": MEANINGS,
         "dispositions": listed(with_rest(summary["dispositions"], outcomes.get("updated", 0))),
         "steps": listed(facts.steps),
+        "moved": summary.get("moved", []),  # a run of long ago has neither this nor advice
         "over_time": over_time(facts.slices, facts.quota) if facts.slices.used else None,
         "measured_over_time": "acknowledged" in facts.slices.counts,
         "kinds": KINDS,
         "slices": list(sliced_rows(facts.slices)),
         "latency": latency(facts.latencies),
+        "advice": summary.get("advice", ""),
         "went": went,
         "went_parts": [(cause, share) for cause, share, _ in went],
         "went_meanings": WENT,
