@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from bulksync import __version__
-from tests.benchmarks.cost import Cost, environment, measured, median
-from tests.benchmarks.peers import IN_FLIGHT, PEER_LIST, bare, ours
+from tests.benchmarks.cost import ROOT, Cost, environment, measured, median
+from tests.benchmarks.peers import IN_FLIGHT, PEER_LIST, PEERS, bare, ours
 from tests.benchmarks.setting import free_port, process, server, write_rows
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -63,13 +63,15 @@ def peer_commands() -> str:
         rows = Path(name) / "rows.csv"
         write_rows(rows, 1)
         calls = [(peer.name, peer.command("URL", rows, 1)) for peer in PEER_LIST]
-    lines = [f"- {name}: `{' '.join(call).replace(name_of(call, rows), '')}`" for name, call in calls]
+    lines = [f"- {name}: `{without_folders(' '.join(call), rows.parent)}`" for name, call in calls]
     return "\n".join(["Exact commands:", "", *lines, ""])
 
 
-def name_of(call: Sequence[str], rows: Path) -> str:
-    """Return the folder that stands in a call, to be left out of what is printed."""
-    return f"{rows.parent}/"
+def without_folders(call: str, folder: Path) -> str:
+    """Return a call without the folders of this machine, which say nothing to others."""
+    for path in (folder, Path(PEERS).absolute() / "bin", ROOT):
+        call = call.replace(f"{path}/", "")
+    return call
 
 
 def growth(url: str, folder: Path) -> str:
