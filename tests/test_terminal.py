@@ -101,9 +101,9 @@ def test_resized(folder: Path) -> None:
 
 
 def test_a_terminal_lower_than_the_live_lines(folder: Path) -> None:
-    """What has no room is left out, and what stands above is not touched again and again."""
+    """What has no room is left out, whatever LINES says, and what stands above is not touched again and again."""
     write_rows(folder / "rows.csv", range(400))
-    with seated(*RUN, folder=folder, lines=3) as seat:
+    with seated(*RUN, folder=folder, lines=3, variables={"LINES": "24"}) as seat:
         seat.until(lambda lines: masked(lines)[-2:] == [BAR, WORK])
         seat.press(b"\x03")
         assert seat.done() == 130

@@ -82,7 +82,7 @@ class Terminal:
         return frame(look, *self._lately.speeds(look), self.width)
 
     def _draw(self, lines: Iterable[Text]) -> None:
-        lines = list(lines)[: self._console.height - 1]
+        lines = list(lines)[: height() - 1]
         with self._console.capture() as drawn:
             for line in lines:
                 self._console.print(line, no_wrap=True, overflow="crop")
@@ -107,6 +107,17 @@ async def show_live(doing: Doing, terminal: Terminal) -> None:
             terminal.show(doing.look())
     finally:
         terminal.clear()
+
+
+def height() -> int:
+    """Return how many lines the terminal has, 24 where it does not know.
+
+    Its own word: LINES may be of another one, as readline leaves it to whatever a program starts.
+    """
+    try:
+        return os.get_terminal_size(2).lines or 24
+    except OSError:
+        return 24
 
 
 def rows_taken(widths: Iterable[int], width: int) -> int:
