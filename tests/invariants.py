@@ -152,16 +152,17 @@ def what_is_acknowledged_is_what_the_server_holds(history: History) -> Iterator[
 
 
 def what_was_acknowledged_is_known(history: History) -> Iterator[str]:
-    """At the end every execution whose last update is certain, and at no risk, counts as acknowledged."""
+    """At the end every execution whose last update is certain, and none of whose rows is at risk, is acknowledged."""
     if not history.snapshots:
         return
     last = history.snapshots[-1]
     newest: dict[Key, Line] = {}
+    at_risk = {line.key for line in last.lines if line.row in last.risks}
     for line in last.lines:
         if line.outcome in HELD or line.doubtful:
             newest[line.key] = line
     for key, line in newest.items():
-        if line.outcome in HELD and line.row not in last.risks and key not in last.acknowledged:
+        if line.outcome in HELD and key not in at_risk and key not in last.acknowledged:
             yield f"{key[1]} does not count as acknowledged though row {line.row} is"
 
 
