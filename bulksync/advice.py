@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bulksync.options import parse_rate, show_rate
-from bulksync.progress import spell
+from bulksync.text import counted, spell
 
 CAUSES = {"rate": "rate-bound", "server": "server-bound", "hold": "on hold", "retry": "without a row to send"}
 """What kept the next request from starting, in words."""
@@ -60,8 +60,7 @@ def of_server(summary: Mapping[str, Any]) -> str:
 
 def of_holds(summary: Mapping[str, Any]) -> str:
     """Say what held everyone."""
-    pauses = "1 pause" if summary["pauses"] == 1 else f"{summary['pauses']:,} pauses"
-    held = f": {pauses} of {spell(summary['pausedSeconds'])} in all"
+    held = f": {counted(summary['pauses'], 'pause')} of {spell(summary['pausedSeconds'])} in all"
     if summary["throttled"]:
         return f"{held}; {summary['throttled']:,} answers were 429, lower --rate"
     return f"{held}; the server was away or asked to wait, run it at another time"
@@ -71,7 +70,7 @@ def of_retries(summary: Mapping[str, Any]) -> str:
     """Say how often rows were sent again, as those that back off are the usual reason to have none to send."""
     if not summary["retries"]:
         return ": the input and the ledger did not give them faster"
-    retries = "1 retry" if summary["retries"] == 1 else f"{summary['retries']:,} retries"
+    retries = counted(summary["retries"], "retry", "retries")
     return f": {retries} after errors, each after a pause; -v shows them with their reasons"
 
 

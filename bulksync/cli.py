@@ -37,7 +37,7 @@ from bulksync.options import (
 )
 
 if TYPE_CHECKING:
-    from bulksync.pipeline import Ending, Job
+    from bulksync.ending import Ending
     from bulksync.planning import Files
     from bulksync.progress.terminal import Terminal
     from bulksync.reader import Source
@@ -109,23 +109,23 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet is for when all is well
         tell("ended", note=ending.note, **ending.run.summary)
     else:
-        show_ending(ending, job, terminal)
+        show_ending(ending, files, terminal)
     return code
 
 
-def show_ending(ending: "Ending", job: "Job", terminal: "Terminal | None") -> None:
+def show_ending(ending: "Ending", files: "Files", terminal: "Terminal | None") -> None:
     """Show what a run came to: a table on a terminal that has room for it, else lines."""
-    from bulksync import pipeline
+    from bulksync.ending import ending_lines, ending_parts, first_lines
 
     if terminal is None or not terminal.is_wide:
-        for line in pipeline.ending_lines(ending, job):
+        for line in ending_lines(ending, files):
             say_to_stderr(line)
         return
     from bulksync.progress.table import closing_table
 
-    for line in pipeline.first_lines(ending):
+    for line in first_lines(ending):
         say_to_stderr(line)
-    terminal.print(closing_table(pipeline.ending_parts(ending, job)))
+    terminal.print(closing_table(ending_parts(ending, files)))
 
 
 @app.command(sort_key=2, help_epilogue=manual.HOW_TO_CHECK)
@@ -143,8 +143,8 @@ def check(
 def look_over(path: Path, options: InputOptions, on_invalid: str = "abort", *, json: bool = False) -> int:
     """Print what is found in an input; return what its rows would make a run exit with before it sends any."""
     from bulksync.checking import check_code, checked
-    from bulksync.progress import spell
     from bulksync.report import check_json, check_lines, invalid_line
+    from bulksync.text import spell
 
     need_format(path, options)
     with source_of(path, options) as source, checked(source, options) as (found, invalid):
@@ -421,14 +421,15 @@ def need_format(path: Path, options: InputOptions) -> None:
 @contextmanager
 def source_of(path: Path, options: InputOptions) -> Iterator["Source"]:
     """Yield the input, from a private copy where it comes by stdin."""
-    from bulksync.reader import locate, spool
+    from bulksync.planning import locate_input
+    from bulksync.reader import spool
 
     with tempfile.TemporaryDirectory(prefix="bulksync-") as folder:
         name = None
         if path == STDIN:
             path, name = Path(folder) / "stdin", "stdin"
             spool(sys.stdin.buffer, path)
-        yield locate(path, name=name, format=options.format, delimiter=options.delimiter, encoding=options.encoding)
+        yield locate_input(options, path, name)
 
 
 if __name__ == "__main__":

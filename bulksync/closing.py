@@ -72,7 +72,7 @@ def close_run(store: Store, run: Run, stop: Stop | None, tally: Tally, *, now: f
     report = run.reading["report"] or "the report"
     done = measured(tally, rate)
     summary = {
-        **counted(store, run),
+        **known(store, run),
         **done,
         "advice": advice(done),
         "stopped": stop.detail if stop else "",
@@ -82,7 +82,7 @@ def close_run(store: Store, run: Run, stop: Stop | None, tally: Tally, *, now: f
     return store.end(run.id, ended=now, exit_code=code, summary=summary)
 
 
-def counted(store: Store, run: Run) -> dict[str, Any]:
+def known(store: Store, run: Run) -> dict[str, Any]:
     """Return what the ledger knows of a run, as the summary shows it."""
     return {
         "run": run.name,
@@ -107,7 +107,7 @@ def summary_of(store: Store, run: Run) -> dict[str, Any]:
         "exitCode": None,
         "nextStep": "go on with the same command as before",
     }
-    return counted(store, run) | killed
+    return known(store, run) | killed
 
 
 def moved(store: Store, run: Run) -> list[dict[str, Any]]:

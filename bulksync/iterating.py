@@ -26,8 +26,8 @@ from bulksync.ledger import Backlog, Ledger, open_ledger
 from bulksync.log import to_logging
 from bulksync.model import Outcome, Step, Stop
 from bulksync.options import RunOptions, target_for, wrong_options
-from bulksync.pipeline import Job, locate_input, travel
-from bulksync.planning import Files, files_for
+from bulksync.pipeline import Job, travel
+from bulksync.planning import Files, files_for, locate_input
 from bulksync.progress import Doing
 from bulksync.report import STDOUT
 from bulksync.sending import Brake
@@ -208,7 +208,7 @@ class Sync:
 
     async def _go(self, job: Job) -> None:
         """Go the road; the ledger stays open until every row is taken, or the caller has left."""
-        locate_input(job, job.input, job.name)  # before a ledger is made for a file that is not there
+        locate_input(job.options, job.input, job.name)  # before a ledger is made for a file that is not there
         async with open_ledger(job.files.ledger, job.options.lock_wait, self._backlog) as self._ledger:
             with closing(self._backlog):  # while there is a ledger to look rows up in
                 ending = await travel(job, self._ledger, self._brake, Doing(), to_logging)

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from bulksync.errors import InputError, UsageError
 from bulksync.ledger import Run, Store
 from bulksync.model import InvalidRow, Outcome, Row
-from bulksync.options import ReportOptions, RunOptions
-from bulksync.reader import Source, fingerprint, open_input
+from bulksync.options import InputOptions, ReportOptions, RunOptions
+from bulksync.reader import Source, fingerprint, locate, open_input
 from bulksync.report import STDOUT
 
 CHUNK = 1_000
@@ -116,6 +116,11 @@ def check_output(store: Store, output: Path | None, *, overwrite: bool) -> None:
         raise UsageError(f"{output} was not written by this ledger", "name another with --output, or add --overwrite")
 
 
+def locate_input(options: InputOptions, path: Path, name: str | None = None) -> Source:
+    """Return how an input is to be read; UsageError or InputError where it cannot be."""
+    return locate(path, name=name, format=options.format, delimiter=options.delimiter, encoding=options.encoding)
+
+
 def plan_run(
     store: Store,
     source: Source,
@@ -149,7 +154,8 @@ def plan_run(
         if found.digest != digest:
             raise InputError(f"{source.name} changed while it was read", "wait until it is complete, then run again")
         if options.only_changed:
-            store.take_back(run, all=refuses(found.invalid, found.fatal, options.on_invalid))
+            is_refused = refuses(found.invalid, found.fatal, options.on_invalid)
+            (store.take_all_back if is_refused else store.take_back)(run)
         store.set_reading(run, found.rows, how | look | asdict(found))
     store.prune(options.keep_runs)
     return Plan(store.runs()[-1], store.count_due(run), found.invalid, found.fatal)
@@ -181,7 +187,7 @@ def leave_out(
             if store.chunk_digest(run.id, chunk[0].row) != chunk_digest(chunk):
                 raise InputError(f"{source.name} changed while it was read", "run again")
             store.leave_out(run.id, chunk)
-        store.take_back(run.id, all=False)
+        store.take_back(run.id)
 
 
 def run_name(now: float) -> str:

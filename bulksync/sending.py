@@ -1,10 +1,9 @@
 """Sends what a plan holds: rows from the input to the dispatcher, outcomes to the ledger, and the ways to stop."""
 
 import signal
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -18,16 +17,12 @@ from bulksync.options import RunOptions, show_duration
 from bulksync.pacing import Pacer
 from bulksync.planning import Plan, allowed_set, chunk_digest, chunks
 from bulksync.reader import Source, open_input
+from bulksync.signals import watch_signals
 from bulksync.tally import Tally
+from bulksync.watching import Watch
 
 FEWEST_MARKED = 100
 """Rows that one commit of the watermark allows at least; at higher rates a second's worth, at most a chunk."""
-
-SPARE_FILES = 64
-"""Files that are open besides connections: the input, the ledger, the report, the event loop's own."""
-
-Watch = Callable[[Dispatcher], Coroutine[Any, Any, None]]
-"""Shows how far the run is, until cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +76,16 @@ class Brake:
             self._sending.cancel()
 
 
+@asynccontextmanager
+async def braked() -> AsyncGenerator[Brake, None]:
+    """Yield what signals pull: the first stops, the second insists, the third leaves."""
+    brake = Brake()
+    async with anyio.create_task_group() as listening:
+        await listening.start(watch_signals, brake.pull_for, brake.slam)
+        yield brake
+        listening.cancel_scope.cancel()
+
+
 async def send(
     ledger: Ledger, plan: Plan, source: Source, options: RunOptions, put: Put, *, brake: Brake, watch: Watch, tell: Tell
 ) -> Sent:
@@ -124,11 +129,6 @@ async def send(
     if stop is None and limited.was_reached:
         stop = Stop(10, "interrupted", f"--limit {options.limit} was reached")
     return Sent(stop, dispatcher.tally)
-
-
-def at_once(asked: int, open_files: int) -> int:
-    """Return how many requests may be in flight, of those *asked* for, where the process may open so many files."""
-    return max(1, min(asked, open_files - SPARE_FILES))
 
 
 STORAGE = Stop(8, "aborted_storage", "the ledger cannot be written")

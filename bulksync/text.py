@@ -1,4 +1,7 @@
-"""Words that others wrote, made safe to print: a terminal or a report obeys nothing that stands in them."""
+"""Text for people: words that others wrote, made safe to print, and how numbers and durations are written.
+
+A terminal or a report obeys nothing that stands in what others wrote.
+"""
 
 import re
 
@@ -23,3 +26,17 @@ def _shown(character: str) -> str:
     if character.isprintable():
         return character
     return " " if character.isspace() else ""
+
+
+def spell(seconds: float) -> str:
+    """Write a duration for people: 9.5s, 12m30s, 27h46m."""
+    if round(seconds) < 60:
+        return f"{seconds:.1f}s" if round(seconds, 1) < 10 else f"{seconds:.0f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

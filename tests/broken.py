@@ -378,7 +378,7 @@ class KeepsAcknowledged(Store):
 class LeavesOutTooMuch(Store):
     """Leaves out a row with the acknowledged payload though one before it changes that."""
 
-    def take_back(self, run: int, *, all: bool) -> None:  # noqa: A002  its name there
+    def take_back(self, run: int) -> None:
         """Take nothing back."""
 
 

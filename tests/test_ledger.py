@@ -420,7 +420,7 @@ def left_out(store: Store, run: int, rows: list[Row | InvalidRow]) -> list[str |
     """Leave out what is acknowledged, and return the outcomes then."""
     with store.transaction():
         store.leave_out(run, rows)
-        store.take_back(run, all=False)
+        store.take_back(run)
     return outcomes(store, run)
 
 
@@ -477,7 +477,7 @@ def test_what_was_left_out_can_be_taken_back(store: Store) -> None:
     run = begin_rows(store, 2)
     with store.transaction():
         store.leave_out(run, [row(1), row(2)])
-        store.take_back(run, all=True)
+        store.take_all_back(run)
     assert (store.due(run, 1, 2), outcomes(store, run)) == ({1, 2}, [None, None])
 
 

@@ -4,10 +4,8 @@ from collections import Counter
 
 import anyio
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bulksync.progress import Doing, Look, percent, progress_line, say_every, since, spell
+from bulksync.progress import Doing, Look, percent, progress_line, say_every, since
 from bulksync.tally import Tally
 from tests import virtual
 
@@ -55,32 +53,6 @@ def test_what_a_run_does_before_it_sends() -> None:
 def test_percent(part: int, whole: int, text: str) -> None:
     """A share is rounded down, so that 100 % means all."""
     assert percent(part, whole) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0.0s"),
-        (9.5, "9.5s"),
-        (9.96, "10s"),
-        (59.4, "59s"),
-        (59.7, "1m00s"),
-        (60, "1m00s"),
-        (750, "12m30s"),
-        (3599.6, "1h00m"),
-        (3600, "1h00m"),
-        (99_999, "27h46m"),
-    ],
-)
-def test_spell(seconds: float, text: str) -> None:
-    """A duration is written with the two units that matter."""
-    assert spell(seconds) == text
-
-
-@given(st.floats(0, 10**7))
-def test_spell_never_shows_sixty(seconds: float) -> None:
-    """No rounding leads to 60 seconds or 60 minutes."""
-    assert "60" not in spell(seconds).split("h")[-1]
 
 
 def test_says_it_every_so_often() -> None:

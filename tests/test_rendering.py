@@ -13,7 +13,7 @@ from bulksync.errors import BulksyncError, InputError, StorageError, UsageError
 from bulksync.ledger import Run, Store
 from bulksync.model import Execution, Outcome, Result, Stop
 from bulksync.options import RenderOptions, RunOptions
-from bulksync.planning import Files, files_for, plan_run
+from bulksync.planning import Files, Plan, files_for, plan_run
 from bulksync.reader import locate
 from bulksync.rendering import print_moves, render_again
 from bulksync.tally import Tally
@@ -43,6 +43,16 @@ def ran(rows: Path, outcome: Outcome = Outcome.UPDATED, **about: Any) -> tuple[R
         run = close_run(store, plan.run, stop, Tally(), now=1.0, command="bulksync run rows.csv", rate=1.0)
         render(store, run, locate(rows), files.output, options)
     return run, ledger_of(files)
+
+
+def killed(rows: Path) -> tuple[Plan, Files]:
+    """Have a run that was killed when its first row may have been sent; return its plan and where its files stand."""
+    options = RunOptions()
+    files = files_for(rows, options)
+    with closing(Store(files.ledger)) as store:
+        plan = plan_run(store, locate(rows), options, target="t", files=files, now=0.0, stopping=lambda: False)
+        store.mark(plan.run.id, 1)
+    return plan, files
 
 
 def ledger_of(files: Files) -> Path:
@@ -206,11 +216,7 @@ def test_the_page_again(rows: Path) -> None:
 
 def test_a_run_that_was_killed_has_a_page_and_a_summary(rows: Path) -> None:
     """What the ledger knows of a run that was killed is shown, and that it was."""
-    options = RunOptions()
-    files = files_for(rows, options)
-    with closing(Store(files.ledger)) as store:
-        plan = plan_run(store, locate(rows), options, target="t", files=files, now=0.0, stopping=lambda: False)
-        store.mark(plan.run.id, 1)
+    plan, files = killed(rows)
     again(ledger_of(files), html=str(rows.with_name("page.html")), summary=str(rows.with_name("s.json")))
     assert "killed before it could end" in rows.with_name("page.html").read_text()
     assert orjson.loads(rows.with_name("s.json").read_bytes()) == {
@@ -257,11 +263,7 @@ def test_what_moved_is_printed(rows: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_a_run_that_was_killed_has_a_report(rows: Path) -> None:
     """The ledger knows of every row, also where a kill kept the run from reporting."""
-    options = RunOptions()
-    files = files_for(rows, options)
-    with closing(Store(files.ledger)) as store:
-        plan = plan_run(store, locate(rows), options, target="t", files=files, now=0.0, stopping=lambda: False)
-        store.mark(plan.run.id, 1)
+    plan, files = killed(rows)
     run, output, note = again(ledger_of(files))
     assert (replace(run, ended=None), output, note) == (plan.run, files.output, "")
     assert [(row["outcome"], row["dispositionCertain"], row["city"]) for row in rows_of(output, ";")] == [

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from bulksync.api import SPARE_FILES, at_once
 from bulksync.sandbox import Sandbox, Settings, serve
-from bulksync.sending import SPARE_FILES, at_once
 from tests.program import KEY, WORKFLOW, Done, execution, rows_of, write_rows
 from tests.watched import PATIENCE, ran, running
 

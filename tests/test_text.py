@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulksync.text import clean
+from bulksync.text import clean, counted, spell
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,36 @@ def test_any_text_is_printable_afterwards(text: str, limit: int) -> None:
     assert shown.isprintable()
     assert len(shown) <= limit
     assert clean(shown, limit) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0s"),
+        (9.5, "9.5s"),
+        (9.96, "10s"),
+        (59.4, "59s"),
+        (59.7, "1m00s"),
+        (60, "1m00s"),
+        (750, "12m30s"),
+        (3599.6, "1h00m"),
+        (3600, "1h00m"),
+        (99_999, "27h46m"),
+    ],
+)
+def test_spell(seconds: float, text: str) -> None:
+    """A duration is written with the two units that matter."""
+    assert spell(seconds) == text
+
+
+@given(st.floats(0, 10**7))
+def test_spell_never_shows_sixty(seconds: float) -> None:
+    """No rounding leads to 60 seconds or 60 minutes."""
+    assert "60" not in spell(seconds).split("h")[-1]
+
+
+def test_a_number_with_its_noun() -> None:
+    """One has the noun alone, all else its plural, thousands apart."""
+    said = [counted(count, "row") for count in (0, 1, 2, 1_234)]
+    assert said == ["0 rows", "1 row", "2 rows", "1,234 rows"]
+    assert [counted(count, "retry", "retries") for count in (1, 2)] == ["1 retry", "2 retries"]

@@ -146,8 +146,10 @@ UPDATE line SET outcome = column3, error = column4, detail = column5, http = col
     first_sent = coalesce(first_sent, strftime('%Y-%m-%dT%H:%M:%fZ', column13, 'unixepoch')),
     finished = strftime('%Y-%m-%dT%H:%M:%fZ', column14, 'unixepoch'), duration = column15,
     doubtful = doubtful OR column16, digest = column17, due = 0
-FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)) WHERE run = column1 AND row = column2
+FROM (VALUES {rows}) WHERE run = column1 AND row = column2
 """
+RECORDED = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+"""One of the rows of `RECORD`."""
 RECORDED_AT_ONCE = 50
 """Rows that one statement records: SQLite works on them beside the event loop, while row by row the two would hand the
 interpreter's lock to and fro twice a row (30 µs a row of 220, measured). More bring nothing.
@@ -157,9 +159,7 @@ interpreter's lock to and fro twice a row (30 µs a row of 220, measured). More 
 @lru_cache(maxsize=RECORDED_AT_ONCE)
 def record(rows: int) -> str:
     """Return `RECORD` for so many rows."""
-    head, tail = RECORD.split("VALUES ")
-    one, tail = tail.split(")) ")
-    return f"{head}VALUES {', '.join([f'{one})'] * rows)}) {tail}"
+    return RECORD.format(rows=", ".join([RECORDED] * rows))
 
 
 RECORD_UNSENT = """
@@ -216,16 +216,12 @@ WHERE run = ?1 AND due AND row <= (SELECT watermark FROM run WHERE id = ?1)
 
 # What people see
 
-LINES = """
+SHOWN = """
 SELECT row, line, workflow, execution, requested, outcome, http, attempts, returned, disposition, steps, started,
     completed, first_sent, finished, duration, doubtful, error, detail
-FROM line WHERE run = ? ORDER BY row
 """
-LINES_OF = """
-SELECT row, line, workflow, execution, requested, outcome, http, attempts, returned, disposition, steps, started,
-    completed, first_sent, finished, duration, doubtful, error, detail
-FROM json_each(?) AS wanted JOIN line ON row = wanted.value WHERE run = ? ORDER BY wanted.key
-"""
+LINES = f"{SHOWN} FROM line WHERE run = ? ORDER BY row"
+LINES_OF = f"{SHOWN} FROM json_each(?) AS wanted JOIN line ON row = wanted.value WHERE run = ? ORDER BY wanted.key"
 ORDER_RISKS = """
 WITH
 doubt AS (SELECT workflow AS w, execution AS e, min(row) AS first FROM line WHERE run = ?1 AND doubtful GROUP BY 1, 2),

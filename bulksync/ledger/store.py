@@ -116,9 +116,13 @@ class Store:
         valid = [row for row in rows if isinstance(row, Row)]
         self._db.executemany(sql.LEAVE_OUT, [(run, row.row, payload_digest(row.body)) for row in valid])
 
-    def take_back(self, run: int, *, all: bool) -> None:  # noqa: A002  the word for it
-        """Make rows that were left out due again: those behind a row of their execution that is due, or *all*."""
-        self._db.execute(sql.TAKE_ALL_BACK if all else sql.TAKE_BACK, (run,))
+    def take_back(self, run: int) -> None:
+        """Make rows that were left out due again that stand behind a row of their execution that is due."""
+        self._db.execute(sql.TAKE_BACK, (run,))
+
+    def take_all_back(self, run: int) -> None:
+        """Make every row that was left out due again."""
+        self._db.execute(sql.TAKE_ALL_BACK, (run,))
 
     def set_reading(self, run: int, rows: int, reading: dict[str, Any]) -> None:
         """Say how many rows a run has, how they were read and how its report looks."""

@@ -3,6 +3,6 @@
 What needs rich stands in modules of its own, `frame`, `table` and `terminal`, to be imported where there is a terminal.
 """
 
-from bulksync.progress.line import Doing, Look, percent, progress_line, say_every, since, spell
+from bulksync.progress.line import Doing, Look, percent, progress_line, say_every, since
 
-__all__ = ["Doing", "Look", "percent", "progress_line", "say_every", "since", "spell"]
+__all__ = ["Doing", "Look", "percent", "progress_line", "say_every", "since"]

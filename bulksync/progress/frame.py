@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from rich.text import Text
 
-from bulksync.progress.line import Look, percent, spell
-from bulksync.text import clean
+from bulksync.progress.line import Look, percent
+from bulksync.text import clean, spell
 
 COLOURS = {
     "updated": "green",

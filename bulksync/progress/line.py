@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import anyio
 
 from bulksync.tally import Tally
+from bulksync.text import spell
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +58,6 @@ def progress_line(look: Look) -> str:
 def percent(part: int, whole: int) -> str:
     """Write a share so that 100 % means all."""
     return f"{int(part * 100 / whole)} %" if whole else "100 %"
-
-
-def spell(seconds: float) -> str:
-    """Write a duration for people: 9.5s, 12m30s, 27h46m."""
-    if round(seconds) < 60:
-        return f"{seconds:.1f}s" if round(seconds, 1) < 10 else f"{seconds:.0f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
 
 
 async def say_every(seconds: float, line: Callable[[], str], say: Callable[[str], None]) -> None:

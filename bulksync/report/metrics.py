@@ -44,7 +44,7 @@ def write_metrics(path: Path, summary: Mapping[str, Any], *, exit_code: int | No
     StorageError where it cannot be written.
     """
     success = now if exit_code == 0 else last_success(path)
-    metrics = [*ending(exit_code, now, success), *(counted(summary) if summary else ())]
+    metrics = [*ending(exit_code, now, success), *(counts(summary) if summary else ())]
     text = generate_latest(Snapshot(named(metrics, path.stem))).decode()
     # The collector is another user, so this one file is for all to read; it holds counts, and nothing of a row.
     with written(path, "metrics file", mode=0o644) as file:
@@ -72,7 +72,7 @@ def ending(exit_code: int | None, now: float, success: float) -> Iterable[Metric
         yield gauge("bulksync_exit_code", "Exit code of the latest run: what to do next.", exit_code)
 
 
-def counted(summary: Mapping[str, Any]) -> Iterable[Metric]:
+def counts(summary: Mapping[str, Any]) -> Iterable[Metric]:
     """Return what a summary counted; labels take few values: no ids, and no words of the server or of the input."""
     yield labelled(
         "bulksync_run_info",

@@ -4,7 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from bulksync.report.charts import BOTTOM, LEFT, Chart, Slices, clock, histogram, number, over_time, percentile
 from bulksync.report.file import written
 from bulksync.report.grouping import Group
-from bulksync.text import clean
+from bulksync.text import clean, counted, spell
 
 MOST_ROWS = 3_000
 """Rows that are listed: as many as a browser searches and sorts without a pause."""
@@ -114,7 +114,14 @@ def rendered(summary: Mapping[str, Any], facts: Facts) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"count": "{:,}".format, "share": share_of, "when": when, "lasted": lasted, "number": number}
+    environment.filters |= {
+        "count": "{:,}".format,
+        "share": share_of,
+        "when": when,
+        "spell": spell,
+        "counted": counted,
+        "number": number,
+    }
     style, script = part("page.css"), part("page.js")
     return environment.from_string(part("page.html")).render(
         told(summary, facts),
@@ -240,8 +247,3 @@ def share_of(share: float) -> str:
 def when(moment: str) -> str:
     """Write one of our times for people."""
     return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def lasted(seconds: float) -> str:
-    """Write a duration: seconds below a minute, then hours, minutes and seconds."""
-    return f"{seconds:.1f} s" if seconds < 59.95 else str(timedelta(seconds=round(seconds)))

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from bulksync.report.grouping import Group
-from bulksync.text import clean
+from bulksync.text import clean, counted
 
 Part = tuple[str, str | Mapping[str, int]]
 """A part of what is said at the end: what it is about, and a text, or counts by word."""
@@ -149,8 +149,3 @@ def invalid_line(invalid: tuple[int, int, str, str]) -> str:
 def listed(counts: Mapping[str, int]) -> str:
     """Write counts by word."""
     return ", ".join(f"{word} {count:,}" for word, count in counts.items())
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """Write a number with its noun."""
-    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
