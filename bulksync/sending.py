@@ -1,17 +1,16 @@
 """Sends what a plan holds: rows from the input to the dispatcher, outcomes to the ledger, and the ways to stop."""
 
 import signal
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 import anyio
-from anyio import to_thread
 
 from bulksync.client import Put
 from bulksync.dispatcher import Dispatcher, Tell
 from bulksync.errors import InputError, StoppedError, StorageError
-from bulksync.ledger import Ledger
+from bulksync.ledger import Ledger, Store
 from bulksync.model import Row, Stop
 from bulksync.options import RunOptions, show_duration
 from bulksync.pacing import Pacer
@@ -91,40 +90,41 @@ async def send(
 ) -> Sent:
     """Send the due rows of a plan; StorageError where their outcomes cannot be recorded."""
     limited = Limit(options.limit)
-    async with aclosing(due_rows(ledger, plan, source, options)) as rows:
+    rows = due_rows(ledger.store, plan, source, options)
 
-        async def feed() -> list[Row] | None:
-            try:
-                return limited.cut(await anext(rows, None))
-            except InputError as error:
-                dispatcher.stop(Stop(7, "input_changed", error.what))
-            except StorageError:
-                dispatcher.stop(STORAGE)
-            return None
-
-        dispatcher = Dispatcher(
-            options,
-            feed,
-            put=put,
-            pacer=Pacer(options.rate, anyio.current_time),
-            record=ledger.record,
-            room=ledger.room,
-            kept=ledger.kept,
-            is_known=plan.is_known,
-            tell=tell,
-        )
+    async def feed() -> list[Row] | None:
         try:
-            async with anyio.create_task_group() as around:
-                around.start_soon(ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE))
-                around.start_soon(watch, dispatcher)
-                with anyio.CancelScope() as sending:
-                    brake.attach(dispatcher, sending)
-                    around.start_soon(stop_in_time, dispatcher, sending, options)
-                    await dispatcher.run()
-                around.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):  # whatever ends the run, an answer that came is kept
-                await ledger.flush(plan.run.id)
+            return limited.cut(await ledger.call(next, rows, None))
+        except InputError as error:
+            dispatcher.stop(Stop(7, "input_changed", error.what))
+        except StorageError:
+            dispatcher.stop(STORAGE)
+        return None
+
+    dispatcher = Dispatcher(
+        options,
+        feed,
+        put=put,
+        pacer=Pacer(options.rate, anyio.current_time),
+        record=ledger.record,
+        room=ledger.room,
+        kept=ledger.kept,
+        is_known=plan.is_known,
+        tell=tell,
+    )
+    try:
+        async with anyio.create_task_group() as around:
+            around.start_soon(ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE))
+            around.start_soon(watch, dispatcher)
+            with anyio.CancelScope() as sending:
+                brake.attach(dispatcher, sending)
+                around.start_soon(stop_in_time, dispatcher, sending, options)
+                await dispatcher.run()
+            around.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):  # whatever ends the run, an answer that came is kept
+            await ledger.call(rows.close)
+            await ledger.flush(plan.run.id)
     stop = dispatcher.stopped
     if stop is None and limited.was_reached:
         stop = Stop(10, "interrupted", f"--limit {options.limit} was reached")
@@ -164,31 +164,26 @@ async def stop_in_time(dispatcher: Dispatcher, sending: anyio.CancelScope, optio
     sending.cancel()
 
 
-async def due_rows(ledger: Ledger, plan: Plan, source: Source, options: RunOptions) -> AsyncGenerator[list[Row], None]:
+def due_rows(store: Store, plan: Plan, source: Source, options: RunOptions) -> Generator[list[Row], None, None]:
     """Read the input again and give the due rows of each chunk, once the ledger knows that they may be sent.
 
+    Blocks: the ledger's thread reads too, as a third one would only take the interpreter's lock from the other two.
     InputError where a chunk is not what it was when it was validated; none of its rows is given then.
     """
-    run, store = plan.run, ledger.store
+    run = plan.run
     step = int(min(1_000.0, max(float(FEWEST_MARKED), options.rate)))
     with open_input(source) as content:
-        read = chunks(content.rows(allowed_set(options.allow_status)))
         seen = 0
-        while (chunk := await to_thread.run_sync(next, read, None)) is not None:
+        for chunk in chunks(content.rows(allowed_set(options.allow_status))):
             first, last = chunk[0].row, chunk[-1].row
-            if await ledger.call(store.chunk_digest, run.id, first) != chunk_digest(chunk):
+            if store.chunk_digest(run.id, first) != chunk_digest(chunk):
                 raise InputError(f"{source.name} changed after it was validated, at or behind row {first}")
-            due = await ledger.call(store.due, run.id, first, last)
+            due = store.due(run.id, first, last)
             rows = [row for row in chunk if isinstance(row, Row) and row.row in due]
             for start in range(0, len(rows), step):
                 part = rows[start : start + step]
-                await ledger.call(store.mark, run.id, part[-1].row)
+                store.mark(run.id, part[-1].row)
                 yield part
             seen = last
         if seen != run.rows:
             raise InputError(f"{source.name} changed after it was validated: it has {seen} rows, not {run.rows}")
-
-
-def seconds_for(rows: int, rate: float) -> float:
-    """Return how long sending takes at least, in seconds."""
-    return rows / rate

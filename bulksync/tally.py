@@ -82,7 +82,7 @@ class Tally:
     @property
     def failures(self) -> int:
         """Rows that count against the failure budget."""
-        return sum(self.outcomes[outcome] for outcome in FAILURES)
+        return sum([self.outcomes.get(outcome, 0) for outcome in FAILURES])
 
     def percentile(self, share: float) -> int | None:
         """Return the latency in milliseconds that a *share* of the answers did not exceed; None without answers."""

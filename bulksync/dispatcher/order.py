@@ -4,8 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-import anyio
-
 from bulksync.model import Key, Row
 
 Feed = Callable[[], Awaitable[Sequence[Row] | None]]
@@ -20,7 +18,7 @@ class Order:
         self._window = window
         self._rows: deque[Row] = deque()
         self._is_exhausted = False
-        self._reading = anyio.Lock()
+        self._reading = asyncio.Lock()
         self._behind: dict[Key, list[Row]] = {}
         """By execution that has a row inside: the rows parked behind it."""
         self._blocked: set[Key] = set()
