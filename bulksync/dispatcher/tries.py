@@ -66,18 +66,19 @@ class Tries:
         return self._as(Outcome.UNKNOWN if self.in_flight else Outcome.FAILED, "internal_error", type(error).__name__)
 
     def _as(self, outcome: Outcome, error: str, detail: str) -> Result:
+        row, reply = self.row, self.reply
         return Result(
-            row=self.row.row,
-            key=self.row.key,
+            row=row.row,
+            key=row.key,
             outcome=outcome,
             error=error,
             detail=detail,
-            status=self.reply.status if self.reply else None,
-            execution=self.reply.execution if self.reply else None,
+            status=reply.status if reply else None,
+            execution=reply.execution if reply else None,
             attempts=self.attempts + self.in_flight,
             first_sent=self.first_sent,
             finished=self.finished,
             duration=self.duration if self.attempts else None,
             doubtful=self.doubtful or self.in_flight,
-            digest=payload_digest(self.row.body) if outcome is Outcome.UPDATED else "",
+            digest=payload_digest(row.body) if outcome is Outcome.UPDATED else "",
         )

@@ -66,7 +66,7 @@ class Turns:
             held = self._pacer.held_for - held
             self._tally.time_went["hold"] += held
             self._tally.time_went["rate"] += self._now() - since - held
-            for _ in range(count):
+            for _ in range(min(count, self._free())):
                 self._start_next()
 
     async def _somebody_can_start(self) -> None:
@@ -77,7 +77,7 @@ class Turns:
             self._tally.time_went[cause] += self._now() - since
 
     def _start_next(self) -> None:
-        while self._waiting and self._free():
+        while self._waiting:
             _, turn = heapq.heappop(self._waiting)
             if not turn.done():
                 self.in_flight += 1
