@@ -145,12 +145,13 @@ async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandl
 
 async def read_bounded(response: aiohttp.ClientResponse) -> bytes:
     """Read the body, at most one byte more than `MAX_BODY`; the connection of a longer one is closed."""
-    body = bytearray()
-    while chunk := await response.content.read(MAX_BODY + 1 - len(body)):
-        body += chunk
+    content = response.content
+    body = await content.read(MAX_BODY + 1)
+    while len(body) <= MAX_BODY and not content.at_eof():
+        body += await content.read(MAX_BODY + 1 - len(body))
     if len(body) > MAX_BODY:
         response.close()
-    return bytes(body)
+    return body
 
 
 def failed_reply(error: Exception) -> Reply:
