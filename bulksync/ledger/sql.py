@@ -1,7 +1,5 @@
 """The ledger's tables and every statement that reads or writes them."""
 
-from functools import lru_cache
-
 APPLICATION_ID = 0x626B7379
 """Marks the file as ours ("bksy"), so that a stranger's database is never touched."""
 
@@ -140,28 +138,21 @@ DUE = "SELECT row FROM line WHERE run = ? AND row BETWEEN ? AND ? AND due"
 
 # What became of it
 
-RECORD = """
+RECORDED_AT_ONCE = 200
+"""Rows that one statement records: SQLite works on them beside the event loop, while row by row the two would hand the
+interpreter's lock to and fro twice a row (30 µs a row of 220, measured; 50 rows at once cost 10 µs more than 200).
+"""
+RECORDED = 17
+"""Values of each row of `RECORD`; a row of NULLs matches nothing, and fills up what would else be another statement."""
+RECORDED_ROW = f"({', '.join('?' * RECORDED)})"
+RECORD = f"""
 UPDATE line SET outcome = column3, error = column4, detail = column5, http = column6, attempts = attempts + column7,
     returned = column8, disposition = column9, steps = column10, started = column11, completed = column12,
     first_sent = coalesce(first_sent, strftime('%Y-%m-%dT%H:%M:%fZ', column13, 'unixepoch')),
     finished = strftime('%Y-%m-%dT%H:%M:%fZ', column14, 'unixepoch'), duration = column15,
     doubtful = doubtful OR column16, digest = column17, due = 0
-FROM (VALUES {rows}) WHERE run = column1 AND row = column2
-"""
-RECORDED = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-"""One of the rows of `RECORD`."""
-RECORDED_AT_ONCE = 200
-"""Rows that one statement records: SQLite works on them beside the event loop, while row by row the two would hand the
-interpreter's lock to and fro twice a row (30 µs a row of 220, measured; 50 rows at once cost 10 µs more than 200).
-"""
-
-
-@lru_cache(maxsize=RECORDED_AT_ONCE)
-def record(rows: int) -> str:
-    """Return `RECORD` for so many rows."""
-    return RECORD.format(rows=", ".join([RECORDED] * rows))
-
-
+FROM (VALUES {", ".join([RECORDED_ROW] * RECORDED_AT_ONCE)}) WHERE run = column1 AND row = column2
+"""  # noqa: S608  a constant
 RECORD_UNSENT = """
 UPDATE line SET
     error = iif(outcome IS NULL OR outcome = 'unsent', ?, error),

@@ -185,8 +185,9 @@ class Store:
         unsent = [(r.error, r.detail, run, r.row) for r in results if r.outcome is Outcome.UNSENT]
         with self.transaction() as db:
             for first in range(0, len(sent), sql.RECORDED_AT_ONCE):
-                part = sent[first : first + sql.RECORDED_AT_ONCE]
-                db.execute(sql.record(len(part)), [value for row in part for value in row])
+                part = [value for row in sent[first : first + sql.RECORDED_AT_ONCE] for value in row]
+                missing = sql.RECORDED_AT_ONCE * sql.RECORDED - len(part)
+                db.execute(sql.RECORD, part + [None] * missing)
             db.executemany(sql.RECORD_UNSENT, unsent)
 
     # What people see
