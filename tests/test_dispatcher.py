@@ -808,6 +808,8 @@ def test_a_fault_of_ours_costs_one_row() -> None:
     assert {
         number: outcome for number, outcome in done.outcomes.items() if outcome != ("updated", "")
     } == dict.fromkeys((5, 6, 50), ("unknown", "internal_error"))
+    assert done.sent == list(range(1, 101))
+    # By row, as 5 and 6 fail in the same moment.
     assert sorted(fields["row"] for event, fields in done.said if event == "internal error") == [5, 6, 50]
     assert done.dispatcher is not None
     assert done.dispatcher.turns.in_flight == 0
