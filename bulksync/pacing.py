@@ -122,7 +122,7 @@ class Pacer:
         """Wait until an amount fits into the bucket, and pour it in.
 
         The limiter's own timer spins until uvloop's clock, which stands still for a millisecond, goes on: it took a
-        third of what limiter and dispatcher cost at 1,000/s (measured).
+        fifth of what limiter and dispatcher cost at 1,000/s (measured).
         """
         fits_at = self._empty_at - (self._size - amount) / self._leak
         if (wait := fits_at - self._now()) > 0:
