@@ -1056,8 +1056,7 @@ async def test_a_lock_that_is_let_go_meanwhile_is_taken(path: Path) -> None:
     with held(path) as process:
         assert process.stdin is not None
         async with anyio.create_task_group() as around:
-            around.start_soon(anyio.to_thread.run_sync, process.stdin.write, b"\n")
-            around.start_soon(anyio.to_thread.run_sync, process.stdin.flush)
+            around.start_soon(anyio.to_thread.run_sync, os.write, process.stdin.fileno(), b"\n")
             async with open_ledger(path, 20.0) as ledger:
                 assert await ledger.call(ledger.store.runs) == []
 
