@@ -4,7 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def value(cls: type[T]) -> type[T]:
+    """Make a class a frozen dataclass to the type checker alone, which is who sees that nobody changes one.
+
+    Python's own `frozen=True` takes 0.25 µs for each field of each new one; a row becomes 40 fields on its way, so that
+    it took 10 µs of 220 (measured).
+    """
+    return dataclass(slots=True, unsafe_hash=True)(cls)
+
 
 Key = tuple[str, str]
 """(workflowId, executionId), both in lower case: what order is kept for."""
@@ -68,7 +81,7 @@ RunError = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Row:
     """One valid input row, ready to be sent.
 
@@ -93,7 +106,7 @@ def payload_digest(body: bytes) -> str:
     return blake2b(body, digest_size=16).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InvalidRow:
     """One input row that is never sent, and why; the ids and the status are the input's own text, as far as it got.
 
@@ -110,7 +123,7 @@ class InvalidRow:
     fatal: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Step:
     """One step execution as the server reported it, its words verbatim."""
 
@@ -122,7 +135,7 @@ class Step:
     call_ended_reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Execution:
     """What an acknowledgement says of the execution, in the server's words; *steps* stand by their order."""
 
@@ -133,7 +146,7 @@ class Execution:
     steps: Sequence[Step]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """What came back from one attempt, or why nothing did.
 
@@ -148,7 +161,7 @@ class Reply:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stop:
     """Why a run ends before its input does: the program's exit code, and what the rows it did not get to are told."""
 
@@ -157,7 +170,7 @@ class Stop:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Result:
     """What became of one row in this run, as the ledger records it.
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bulksync.model import LocalError
+from bulksync.model import LocalError, value
 
 ROW_LIMIT = 1 << 20
 """The most bytes that a row may have in the input, its line end included."""
@@ -21,7 +21,7 @@ class Layout:
     bom: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """One row as it stands in the input.
 
