@@ -181,7 +181,8 @@ def render(store: Store, run: Run, source: Source | InputError, output: Path | N
         return f"{source.what}; the report is without the input's other columns"
     if output:
         with open_input(source) as content, closing(store.lines(run.id)) as lines:
-            write_report(output, lines, risks, content.records(), view_of(run, echoed=True))
+            view = view_of(run, echoed=True)
+            write_report(output, lines, risks, content.records(view.echoed), view)
     if options.html:
         draw(store, run, output, options.html)
     if options.retry_file:

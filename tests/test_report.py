@@ -1,15 +1,20 @@
 """The report: one line for each row in input order, whole or not at all, and what else a run leaves."""
 
+import csv
+import io
 import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bulksync.errors import StorageError
 from bulksync.reader import Record, locate, open_input
@@ -58,11 +63,11 @@ def text_of(path: Path, lines: Iterable[Line], *, records: list[Record] | None =
     return path.read_bytes().decode()
 
 
-def records_of(path: Path, text: str) -> list[Record]:
-    """Return the rows of an input with this text."""
+def records_of(path: Path, text: str, *echoed: str) -> list[Record]:
+    """Return the rows of an input with this text, with the cells of these columns."""
     path.write_text(text, newline="")
     with open_input(locate(path)) as content:
-        return list(content.records())
+        return list(content.records(echoed))
 
 
 # The report
@@ -149,17 +154,30 @@ INPUT = (
 
 def test_echoed_columns_stand_behind_ours(tmp_path: Path) -> None:
     """Columns that are not sent are echoed as they were; a name that the report has itself gets `input.`."""
-    records = records_of(tmp_path / "i.csv", INPUT)
     echoed = ("row", "lead name", "phone")
+    records = records_of(tmp_path / "i.csv", INPUT, *echoed)
     lines = text_of(tmp_path / "r.csv", [UPDATED, UNSENT], records=records, echoed=echoed).splitlines()
     assert lines[0] == f"{HEADER},input.row,lead name,phone"
     assert lines[1].endswith(',false,true,,,7,"Smith, ""J""",+1555')
     assert lines[2].endswith(",interrupted,stopped by SIGINT,8,=Formula,")
 
 
+@given(st.lists(st.text('a,;"\n\r \t\u2028é', max_size=4), min_size=1, max_size=4), st.sampled_from(",;\t| "))
+def test_cells_are_written_as_csv_writes_them(cells: list[str], delimiter: str) -> None:
+    """A row stands in quotes exactly where Python's csv would put them, though most rows do not pass through it."""
+    with tempfile.TemporaryDirectory() as folder:
+        head = next(csv.reader(text_of(Path(folder) / "r.csv", [UNSENT]).splitlines()[1:]))
+        records = [Record(2, 3, "", cells)]
+        view = {"echoed": tuple(map(str, range(len(cells)))), "delimiter": delimiter}
+        _, _, text = text_of(Path(folder) / "r.csv", [UNSENT], records=records, **view).partition("\n")
+    expected = io.StringIO()
+    csv.writer(expected, delimiter=delimiter, lineterminator="\n").writerow([*head, *cells])
+    assert text == expected.getvalue()
+
+
 def test_echoed_columns_are_guarded_on_request(tmp_path: Path) -> None:
     """With --guard-formulas echoed cells are guarded too."""
-    records = records_of(tmp_path / "i.csv", INPUT)
+    records = records_of(tmp_path / "i.csv", INPUT, "lead name", "phone")
     view = {"echoed": ("lead name", "phone"), "guard_formulas": True}
     lines = text_of(tmp_path / "r.csv", [UPDATED, UNSENT], records=records, **view).splitlines()
     assert lines[1].endswith(',"Smith, ""J""",\'+1555')
@@ -168,7 +186,7 @@ def test_echoed_columns_are_guarded_on_request(tmp_path: Path) -> None:
 
 def test_echoed_columns_of_json_lines(tmp_path: Path) -> None:
     """A JSON report echoes names too, and never takes one of ours for one of theirs."""
-    records = records_of(tmp_path / "i.csv", INPUT)
+    records = records_of(tmp_path / "i.csv", INPUT, "row", "phone")
     text = text_of(tmp_path / "r.jsonl", [UPDATED, UNSENT], records=records, echoed=("row", "phone"))
     assert [
         {name: fields[name] for name in ("row", "input.row", "phone")}
@@ -181,7 +199,7 @@ def test_echoed_columns_of_json_lines(tmp_path: Path) -> None:
 
 def test_lines_and_rows_must_agree(tmp_path: Path) -> None:
     """An input that has another number of rows than the ledger never makes a report."""
-    records = records_of(tmp_path / "i.csv", INPUT)
+    records = records_of(tmp_path / "i.csv", INPUT, "phone")
     with pytest.raises(ValueError, match="argument 2 is longer"):
         text_of(tmp_path / "r.csv", [UPDATED], records=records, echoed=("phone",))
     assert [file.name for file in tmp_path.iterdir()] == ["i.csv"]

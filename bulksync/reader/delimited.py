@@ -1,7 +1,7 @@
 """CSV and TSV (RFC 4180): physical lines to cells to rows."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -48,11 +48,11 @@ class Delimited:
             else:
                 yield judge(row, line, workflow, execution, status, self._metadata(cells), allowed)
 
-    def records(self) -> Iterator[Record]:
-        """Every row as it stands, numbered as in `rows`."""
-        shown = (self._columns.echoed | self._columns.metadata).items()
+    def records(self, names: Sequence[str]) -> Iterator[Record]:
+        """Every row as it stands, numbered as in `rows`, with its cells under these *names*."""
+        places = [(self._columns.echoed | self._columns.metadata)[name] for name in names]
         for row, line, raw, cells, _ in self._found():
-            yield Record(row, line, raw, {name: repaired(cells[at]) for name, at in shown if at < len(cells)})
+            yield Record(row, line, raw, [repaired(cells[at]) if at < len(cells) else "" for at in places])
 
     def _found(self) -> Iterator[Found]:
         lines, row = self._lines, 0

@@ -1,6 +1,6 @@
 """The open input: the one place that owns the file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -54,9 +54,12 @@ class Input:
         """
         return self._to_the_end(self._content.rows(allowed))
 
-    def records(self) -> Iterator[Record]:
-        """Every row in input order as it stands there, numbered as in `rows`; raises InputError."""
-        return self._to_the_end(self._content.records())
+    def records(self, names: Sequence[str] = ()) -> Iterator[Record]:
+        """Every row in input order as it stands there, numbered as in `rows`, with its cells under these *names*.
+
+        Raises InputError.
+        """
+        return self._to_the_end(self._content.records(names))
 
     def _to_the_end(self, items: Iterator[T]) -> Iterator[T]:
         if self._is_read:

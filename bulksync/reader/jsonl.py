@@ -1,6 +1,6 @@
 """JSONL: one object a line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bulksync.errors import InputError
@@ -49,11 +49,10 @@ class JsonLines:
             else:
                 yield judge(row, line, workflow, execution, status, _metadata(given.get("metadata")), allowed)
 
-    def records(self) -> Iterator[Record]:
-        """Every row as it stands, numbered as in `rows`."""
+    def records(self, names: Sequence[str]) -> Iterator[Record]:
+        """Every row as it stands, numbered as in `rows`, with its cells under these *names*."""
         for row, line, raw, members, _ in self._found():
-            shown = {name: value for name, value in members.items() if self._names[name] in (None, "metadata")}
-            yield Record(row, line, raw, {name: _echo(value) for name, value in shown.items()})
+            yield Record(row, line, raw, [_echo(members.get(name)) for name in names])
 
     def _found(self) -> Iterator[Found]:
         lines, row = self._lines, 0

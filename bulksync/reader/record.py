@@ -1,6 +1,5 @@
 """What the reader's modules hand to one another, and to the report."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bulksync.model import LocalError, value
@@ -26,17 +25,14 @@ class Record:
     """One row as it stands in the input.
 
     *raw* is its physical lines, terminators included ("" for a row over the limit); undecodable bytes are there as
-    `surrogateescape` has them. *cells* holds the text of the columns that are echoed and of those that are metadata.
+    `surrogateescape` has them. *cells* holds the text of the columns that were asked for, empty where the row has none;
+    JSON that is not a string in compact form.
     """
 
     row: int
     line: int
     raw: str
-    cells: Mapping[str, str]
-
-    def echo(self, name: str) -> str:
-        """The text under the column *name*, empty where the row has none; JSON that is not a string in compact form."""
-        return self.cells.get(name, "")
+    cells: list[str]
 
 
 @dataclass(frozen=True, slots=True)
