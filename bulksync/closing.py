@@ -67,12 +67,12 @@ def close_run(store: Store, run: Run, stop: Stop | None, tally: Tally, *, now: f
     """Close a run in the ledger, with a summary of what came of it, and return it as it stands then."""
     why = stop or RAN_OUT
     store.leave(run.id, error=why.error, detail=why.detail)
-    outcomes, errors = store.counts(run.id, "outcome"), store.counts(run.id, "error")
-    code = exit_code(stop, outcomes, errors)
+    counted = known(store, run)
+    code = exit_code(stop, counted["outcomes"], counted["errors"])
     report = run.reading["report"] or "the report"
     done = measured(tally, rate)
     summary = {
-        **known(store, run),
+        **counted,
         **done,
         "advice": advice(done),
         "stopped": stop.detail if stop else "",

@@ -217,10 +217,11 @@ ORDER_RISKS = """
 WITH
 doubt AS (SELECT workflow AS w, execution AS e, min(row) AS first FROM line WHERE run = ?1 AND doubtful GROUP BY 1, 2),
 risk AS (SELECT w, e, first FROM line CROSS JOIN doubt ON workflow = w AND execution = e
-         WHERE run = ?1 AND attempts GROUP BY 1, 2, 3 HAVING max(row) > first)
+         WHERE run = ?1 AND attempts AND EXISTS (SELECT 1 FROM doubt) GROUP BY 1, 2, 3 HAVING max(row) > first)
 SELECT row FROM line CROSS JOIN risk ON workflow = w AND execution = e
-WHERE run = ?1 AND row >= first AND (attempts OR doubtful)
+WHERE run = ?1 AND row >= first AND (attempts OR doubtful) AND EXISTS (SELECT 1 FROM doubt)
 """
+"""EXISTS is asked once: where there is no doubt, and mostly there is none, nothing else is read."""
 COUNTS = {
     "outcome": "SELECT outcome, count(*) AS n FROM line WHERE run = ? GROUP BY 1 ORDER BY n DESC, 1",
     "disposition": "SELECT disposition, count(*) AS n FROM line WHERE run = ? GROUP BY 1 ORDER BY n DESC, 1",
