@@ -316,6 +316,27 @@ def test_the_window_bounds_the_rows_inside(executions: list[int], max_in_flight:
     assert done.counts == {"updated": len(executions)}
 
 
+def test_rows_that_back_off_leave_their_place() -> None:
+    """While rows back off others are carried in their place, and afterwards no more at once than before."""
+    inside: list[int] = []
+
+    async def during(dispatcher: Dispatcher, _: anyio.CancelScope) -> None:
+        while True:
+            await anyio.sleep(0.01)
+            inside.append(dispatcher._order.inside)
+
+    async def answer(sent_row: Row, attempt: int) -> Reply:
+        await anyio.sleep(0.01)
+        return refusal(503) if sent_row.row in (2, 4, 6, 8) and attempt == 1 else ACKNOWLEDGEMENT
+
+    # They back off for 0.2 s; the input is longer than what is read of it at once, as at its end all workers may stay.
+    done = played(rows(range(60)), answer, during=during, chunk=50, max_in_flight=1, chance=lambda: 0.4)
+    assert done.counts == {"updated": 60}
+    assert done.sent[:20] == list(range(1, 21))
+    assert sorted(done.sent[20:]) == [2, 4, 6, 8, *range(21, 61)]
+    assert (max(inside), max(inside[45:])) == (6, 2)
+
+
 # Before the first success
 
 

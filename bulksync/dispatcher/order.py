@@ -17,7 +17,7 @@ class Order:
         self._feed = feed
         self._window = window
         self._rows: deque[Row] = deque()
-        self._is_exhausted = False
+        self.is_exhausted = False
         self._reading = asyncio.Lock()
         self._behind: dict[Key, list[Row]] = {}
         """By execution that has a row inside: the rows parked behind it."""
@@ -77,10 +77,10 @@ class Order:
     async def _next(self) -> Row | None:
         while not self._rows:
             async with self._reading:
-                if not self._rows and not self._is_exhausted:
+                if not self._rows and not self.is_exhausted:
                     chunk = await self._feed()
-                    self._is_exhausted = chunk is None
+                    self.is_exhausted = chunk is None
                     self._rows.extend(chunk or ())
-            if self._is_exhausted and not self._rows:
+            if self.is_exhausted and not self._rows:
                 return None
         return self._rows.popleft()
