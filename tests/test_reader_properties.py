@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from bulksync.errors import InputError
 from bulksync.model import InvalidRow, Row
 from bulksync.reader import Format, Record, Source, open_input
+from bulksync.reader.jsontext import parse
+from bulksync.reader.record import Flaw
 
 W = "1111abcd-2222-3333-4444-555555555555"
 E = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
@@ -146,6 +148,29 @@ def test_csv_round_trip(
         assert [opened.header, *(record.raw for record in records)] == written
     assert found == meant
     assert [record.cells for record in records] == cells
+
+
+members = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "", ":", 'q"', "é", "\\", "{", "[]"]) | texts,
+        st.sampled_from([0, -0.0, 1.5, 10**30, -(2**63), 2**64, True, None, "", ":", '"', "\\", {"a": 1}, [{"a": "b"}]])
+        | texts,
+    ),
+    max_size=4,
+)
+
+
+@many
+@given(members, st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", "\t:\r ")]), st.booleans())
+def test_an_object_in_json(pairs: list[tuple[str, object]], separators: tuple[str, str], escaped: bool) -> None:
+    """An object is what was written, numbers and all, and one that gives a name twice is refused, however it is set."""
+    between, behind = separators
+    said = [behind.join(json.dumps(part, ensure_ascii=escaped) for part in pair) for pair in pairs]
+    found = parse(f"{{{between.join(said)}}} ", 3)
+    if len(dict(pairs)) == len(pairs):
+        assert repr(found) == repr(dict(pairs))
+    else:
+        assert (type(found), found.error) == (Flaw, "duplicate_member")
 
 
 names = st.sampled_from(["workflowId", "workflow_id", "executionId", "status", "Status", "metadata", "meta data", "x"])
