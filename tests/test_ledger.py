@@ -183,7 +183,7 @@ def test_an_old_sqlite_is_named() -> None:
 
 def test_a_batch_is_recorded_by_key(store: Store) -> None:
     """Each row of a batch is looked up, however many lines the run has; SQLite could also go through them all."""
-    values = [None] * (sql.RECORDED * sql.RECORDED_AT_ONCE)
+    values = [None] * (sql.RECORDED * sql.RECORDED_AT_ONCE + 1)
     steps = store._db.execute(f"EXPLAIN QUERY PLAN {sql.RECORD}", values).fetchall()
     assert steps[-1][3] == "SEARCH line USING PRIMARY KEY (run=? AND row=?)"
 
@@ -890,17 +890,18 @@ def test_a_ledger_needs_a_folder(tmp_path: Path) -> None:
 
 
 async def test_a_result_is_recorded_by_a_plain_call_and_kept_by_flush(path: Path) -> None:
-    """`record` writes nothing yet; `flush` writes all of it, in one go."""
+    """`record` writes nothing yet; `flush` writes all of it."""
+    count = BATCH + 1
     async with open_ledger(path) as ledger:
-        run = await ledger.call(begin_rows, ledger.store, 3)
-        for number in (1, 2, 3):
+        run = await ledger.call(begin_rows, ledger.store, count)
+        for number in range(1, count + 1):
             ledger.record(updated(row(number)))
-        assert await ledger.call(outcomes, ledger.store, run) == [None] * 3
+        assert await ledger.call(outcomes, ledger.store, run) == [None] * count
         await ledger.flush(run)
-        assert await ledger.call(outcomes, ledger.store, run) == ["updated"] * 3
+        assert await ledger.call(outcomes, ledger.store, run) == ["updated"] * count
 
 
-@pytest.mark.parametrize("count", [3, BATCH])
+@pytest.mark.parametrize("count", [3, BATCH, 2 * BATCH + 1])
 async def test_keep_commits_what_is_recorded(count: int, path: Path) -> None:
     """Results are committed after a moment, and at once when there are enough of them."""
     async with open_ledger(path) as ledger, anyio.create_task_group() as around:

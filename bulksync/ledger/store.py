@@ -181,14 +181,18 @@ class Store:
     def commit(self, run: int, results: Iterable[Result]) -> None:
         """Record what became of rows, as one transaction."""
         results = list(results)
-        sent = [recorded(run, result) for result in results if result.outcome is not Outcome.UNSENT]
+        sent = [recorded(result) for result in results if result.outcome is not Outcome.UNSENT]
         unsent = [(r.error, r.detail, run, r.row) for r in results if r.outcome is Outcome.UNSENT]
-        with self.transaction() as db:
+        # Mostly it is one statement, which is a transaction by itself; BEGIN and COMMIT would hand the interpreter's
+        # lock to and fro once more each.
+        is_one = not unsent and len(sent) <= sql.RECORDED_AT_ONCE
+        with explained(self.path) if is_one else self.transaction():
             for first in range(0, len(sent), sql.RECORDED_AT_ONCE):
                 part = [value for row in sent[first : first + sql.RECORDED_AT_ONCE] for value in row]
                 missing = sql.RECORDED_AT_ONCE * sql.RECORDED - len(part)
-                db.execute(sql.RECORD, part + [None] * missing)
-            db.executemany(sql.RECORD_UNSENT, unsent)
+                self._db.execute(sql.RECORD, [*part, *[None] * missing, run])
+            if unsent:
+                self._db.executemany(sql.RECORD_UNSENT, unsent)
 
     # What people see
 
@@ -289,11 +293,10 @@ def planned(run: int, row: Row | InvalidRow) -> tuple[Any, ...]:
     return (*head, 1, None, "", "")
 
 
-def recorded(run: int, result: Result) -> tuple[Any, ...]:
+def recorded(result: Result) -> tuple[Any, ...]:
     """Return a result as `sql.RECORD` takes it."""
     said = result.execution
     return (
-        run,
         result.row,
         result.outcome,
         result.error,

@@ -10,12 +10,13 @@ from typing import ParamSpec, TypeVar
 import anyio
 
 from bulksync.errors import LockedError, StorageError
+from bulksync.ledger import sql
 from bulksync.ledger.backlog import Backlog
 from bulksync.ledger.store import Store
 from bulksync.model import Key, Result
 
-BATCH = 200
-"""Results of one commit: SQLite takes over 200,000 a second this way, and a kill forgets no more of them."""
+BATCH = sql.RECORDED_AT_ONCE
+"""Results of one commit while the run goes on; a kill forgets no more than these and those that came meanwhile."""
 
 DELAY = 0.1
 """Seconds after which fewer are committed too."""
@@ -75,7 +76,7 @@ class Ledger:
             with anyio.move_on_after(DELAY):
                 await self._enough.wait()
             try:
-                await self.flush(run)
+                await self._commit(run)
             except StorageError:
                 self._is_broken = True
                 self._flushed.set()
@@ -84,8 +85,13 @@ class Ledger:
 
     async def flush(self, run: int) -> None:
         """Commit everything recorded so far; StorageError where that fails, and then it is kept for another try."""
-        self._enough.clear()
-        batch = self._results[:]
+        while self._results:
+            await self._commit(run)
+        self._flushed.set()
+
+    async def _commit(self, run: int) -> None:
+        """Commit a batch. What came meanwhile waits for its own time: small batches cost as much as large ones."""
+        batch = self._results[:BATCH]
         if batch:
             with anyio.CancelScope(shield=True):  # half-known results would be sent again
                 await self.call(self.store.commit, run, batch)
@@ -93,7 +99,9 @@ class Ledger:
                 self._keys = {result.key for result in self._results}
                 if self._backlog:
                     self._backlog.add(run, batch)
-        self._flushed.set()
+        if len(self._results) < BATCH:
+            self._enough.clear()
+        self._flushed.set()  # who waits for a later result asks once more
 
 
 @asynccontextmanager
