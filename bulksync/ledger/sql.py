@@ -140,8 +140,8 @@ DUE = "SELECT row FROM line WHERE run = ? AND row BETWEEN ? AND ? AND due"
 
 RECORDED_AT_ONCE = 400
 """Rows that one statement records: SQLite works on them beside the event loop, while row by row the two would hand the
-interpreter's lock to and fro twice a row (30 µs a row of 220, measured; 200 at once cost 4 µs more than 400, and so do
-1,000).
+interpreter's lock to and fro twice a row (30 µs a row of 220, measured; 200 at once cost 4 µs more than 400, and 1,000
+are no better).
 """
 RECORDED = 16
 """Values of each row of `RECORD`; a row of NULLs matches nothing, and fills up what would else be another statement."""
