@@ -16,7 +16,6 @@ class Tries:
     attempts: int = 0
     charged: int = 0
     in_flight: bool = False
-    has_backed_off: bool = False
     doubtful: bool = False
     first_sent: float | None = None
     finished: float | None = None

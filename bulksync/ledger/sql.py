@@ -138,10 +138,9 @@ DUE = "SELECT row FROM line WHERE run = ? AND row BETWEEN ? AND ? AND due"
 
 # What became of it
 
-RECORDED_AT_ONCE = 400
+RECORDED_AT_ONCE = 200
 """Rows that one statement records: SQLite works on them beside the event loop, while row by row the two would hand the
-interpreter's lock to and fro twice a row (30 µs a row of 220, measured; 200 at once cost 4 µs more than 400, and 1,000
-are no better).
+interpreter's lock to and fro twice a row (30 µs a row of 220, measured; 50 rows at once cost 10 µs more than 200).
 """
 RECORDED = 16
 """Values of each row of `RECORD`; a row of NULLs matches nothing, and fills up what would else be another statement."""

@@ -87,7 +87,6 @@ class Ledger:
         """Commit everything recorded so far; StorageError where that fails, and then it is kept for another try."""
         while self._results:
             await self._commit(run)
-        self._flushed.set()
 
     async def _commit(self, run: int) -> None:
         """Commit a batch. What came meanwhile waits for its own time: small batches cost as much as large ones."""
