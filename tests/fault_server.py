@@ -188,6 +188,26 @@ async def early_413(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     writer.close()
 
 
+async def early_and_kept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: Request) -> None:
+    """Refuse a body before it has come, as if the connection could go on."""
+    writer.write(message(b'{"message": "too large"}', status=413))
+    await writer.drain()
+    while await reader.read(MEBIBYTE):
+        pass
+    writer.close()
+
+
+EARLY = (early_413, early_and_kept)
+"""They take the body themselves."""
+
+
+async def interim(_: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request) -> None:
+    """Say twice that the answer is still to come (RFC 9110 §15.2)."""
+    writer.write(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+    await writer.drain()
+    writer.write(message(acknowledgement(request)))
+
+
 # The server
 
 
@@ -243,7 +263,7 @@ class FaultServer:
                 writer.write(message(status=400))
                 return
             behaviour = self._next()
-            if behaviour is not early_413:
+            if behaviour not in EARLY:
                 request = replace(request, body=await reader.readexactly(int(request.headers["content-length"])))
             self.requests.append(request)
             await behaviour(reader, writer, request)

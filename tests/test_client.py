@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
-from yarl import URL
 
 from bulksync import __version__
 from bulksync.client import Put, connect, read_key
-from bulksync.client.connection import url_of
+from bulksync.client.connection import line_of
 from bulksync.client.reply import message_of, read_reply, retry_after
 from bulksync.errors import UsageError
 from bulksync.model import Execution, Reply, Row, Step
@@ -76,9 +75,8 @@ async def test_a_request_holds_these_things_and_no_others() -> None:
 @given(workflow=st.uuids(), name=st.uuids(), prefix=st.sampled_from(("", "/api", "/a%2Fb", "/%C3%A9")))
 def test_the_path_is_the_template(workflow: object, name: object, prefix: str) -> None:
     """Whatever the ids, the path that goes out is the template with them in their places."""
-    url = url_of(URL(f"https://api.example{prefix}"), Row(1, 2, str(workflow), str(name), None, b"{}"))
-    assert url.raw_path == f"{prefix}/api/v1/workflow/{workflow}/execution/{name}"
-    assert str(url) == f"https://api.example{url.raw_path}"
+    line = line_of(prefix, Row(1, 2, str(workflow), str(name), None, b"{}"))
+    assert line == f"PUT {prefix}/api/v1/workflow/{workflow}/execution/{name} HTTP/1.1"
 
 
 async def test_nothing_of_the_callers_environment_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +110,26 @@ async def test_a_proxy_that_was_asked_for_is_used() -> None:
     assert proxy.requests[0].path == f"http://api.example/api/v1/workflow/{WORKFLOW}/execution/{execution(1)}"
 
 
+async def test_a_proxy_does_not_see_the_key() -> None:
+    """What asks a proxy for a tunnel names the target and the proxy's own user, and nothing that is for the API."""
+    asked: list[str] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        async with client("https://api.example", proxy=f"http://me:secret@127.0.0.1:{port}") as put:
+            assert await put(row()) == Reply(None, "proxy_failed", "the proxy answered 502")
+    [request] = asked
+    assert request.startswith("CONNECT api.example:443 HTTP/1.1\r\n")
+    names = {line.partition(":")[0].lower() for line in request.strip().splitlines()[1:]}
+    assert names == {"host", "accept", "accept-encoding", "user-agent", "proxy-authorization"}
+    assert KEY not in request
+
+
 async def test_a_proxy_that_is_not_there() -> None:
     """A proxy that refuses the connection is not taken for the API being away."""
     async with serve() as gone:
@@ -142,11 +160,12 @@ BEHAVIOURS: dict[str, tuple[Behaviour, Reply]] = {
     "202 with a valid body": (answer(202), Reply(202, "", execution=ACKNOWLEDGED.execution)),
     "connection closed behind it": (faults.closing, ACKNOWLEDGED),
     "followed by a forged one": (faults.forged, ACKNOWLEDGED),
+    "behind two that are none yet": (faults.interim, ACKNOWLEDGED),
     "no length, and complete": (
         raw(lambda request: b"HTTP/1.1 200 OK\r\n\r\n" + faults.acknowledgement(request)),
         ACKNOWLEDGED,
     ),
-    "closed unread": (faults.close_unread, LOST),
+    "closed unread": (faults.close_unread, RESET),
     "closed": (faults.close, LOST),
     "reset": (faults.reset, RESET),
     "chunks cut": (faults.cut_chunked, CUT),
@@ -219,6 +238,15 @@ async def test_a_body_may_be_refused_before_it_is_sent() -> None:
     """An answer that comes while the body is still on its way counts."""
     large = row(body=b'"' + b"x" * 1_000_000 + b'"')
     assert await reply_to(faults.early_413, large) == Reply(413, "http_413", "too large")
+
+
+async def test_a_connection_with_half_a_body_is_not_reused() -> None:
+    """Where an answer came before the whole body had left, the next row does not stand behind the rest of it."""
+    large = row(1, body=bytes(20 * faults.MEBIBYTE))  # more than sockets take at once
+    async with serve(faults.early_and_kept) as server, client(server.url) as put:
+        assert await put(large) == Reply(413, "http_413", "too large")
+        assert await put(row(2)) == ACKNOWLEDGED
+    assert server.connections == 2
 
 
 @pytest.mark.fault(29, "512 MiB, a gzip bomb, 500 headers")

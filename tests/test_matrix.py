@@ -640,13 +640,13 @@ async def test_one_execution_many_times(tmp_path: Path) -> None:
 
 
 PUT_BREAKS = """
-import aiohttp
-put = aiohttp.ClientSession.put
-def broken(self, url, **options):
-    if str(url).endswith("0002"):
+import aiohttp.http
+write_headers = aiohttp.http.StreamWriter.write_headers
+async def broken(self, request_line, headers):
+    if request_line.endswith("0002 HTTP/1.1"):
         raise RuntimeError("put is broken")
-    return put(self, url, **options)
-aiohttp.ClientSession.put = broken
+    await write_headers(self, request_line, headers)
+aiohttp.http.StreamWriter.write_headers = broken
 """
 
 

@@ -159,10 +159,10 @@ def test_metadata_that_is_not_valid_is_not_shown(folder: Path) -> None:
 
 BREAK_PUT = """
 import aiohttp
-def put(self, url, **options):
-    headers = dict(self.headers)
+async def connect(self, request, traces, times):
+    headers = dict(request.headers)
     raise RuntimeError("put is broken")
-aiohttp.ClientSession.put = put
+aiohttp.TCPConnector.connect = connect
 """
 BREAK_CONNECTOR = """
 import aiohttp

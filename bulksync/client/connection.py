@@ -1,5 +1,7 @@
 """The connections to the API, and the one request that an attempt is."""
 
+import asyncio
+import math
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,18 +11,18 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
 from pydantic import SecretStr
 from yarl import URL
 
 from bulksync import __version__
 from bulksync.client.deadlines import Deadlines, Limited
+from bulksync.client.exchange import MAX_BODY, Answer, exchange
 from bulksync.client.reply import MAX_DETAIL, read_reply
 from bulksync.errors import UsageError
 from bulksync.model import Execution, Reply, Row, Step
 from bulksync.text import clean
-
-MAX_BODY = 64 * 1024
-"""Bytes of an answer that are read; the API's page shows about two thousand."""
 
 SHORTEST_KEY = 8
 """Characters from which on a key is told from an ordinary word."""
@@ -45,10 +47,11 @@ async def connect(
     As many connections as requests in flight, so that no attempt's time goes into waiting for one. UsageError where
     *ca_file* cannot be used.
     """
-    url, secret = URL(target), key.get_secret_value()
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=max_in_flight, keepalive_timeout=keepalive, ssl=tls(ca_file)),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout, ceil_threshold=float("inf")),
+    secret = key.get_secret_value()
+    # What all requests have in common; only their request lines and bodies differ.
+    request = aiohttp.ClientRequest(
+        "PUT",
+        URL(target),
         headers={
             hdrs.ACCEPT: "application/json",
             hdrs.ACCEPT_ENCODING: "identity",
@@ -56,33 +59,54 @@ async def connect(
             hdrs.USER_AGENT: f"bulksync/{__version__}",
             "X-API-Key": secret,
         },
-        middlewares=(send_once,),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        proxy=proxy,
+        proxy=URL(proxy) if proxy else None,
+        loop=asyncio.get_running_loop(),
     )
+    prefix = prefix_of(request)
+    times = aiohttp.ClientTimeout(sock_connect=connect_timeout, ceil_threshold=math.inf)
+    connector = aiohttp.TCPConnector(limit=max_in_flight, keepalive_timeout=keepalive, ssl=tls(ca_file))
     with closing(Deadlines(timeout)) as deadlines:
 
         async def put(row: Row) -> Reply:
             try:
                 with Limited(deadlines):
-                    async with session.put(url_of(url, row), data=row.body, allow_redirects=False) as response:
-                        body = await read_bounded(response)
-            except (aiohttp.ClientError, TimeoutError, ConnectionLostError) as error:
+                    connection = await opened(connector, request, times)
+                    answer = await exchange(connection, line_of(prefix, row), request.headers, row.body)
+            except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
                 return failed_reply(error)
-            return reply_of(response, body, row, secret)
+            return reply_of(answer, row, secret)
 
-        async with session:
+        async with connector:
             yield put
 
 
-def reply_of(response: aiohttp.ClientResponse, body: bytes, row: Row, secret: str) -> Reply:
+def prefix_of(request: aiohttp.ClientRequest) -> str:
+    """Return what stands before the API's own path; for a proxy to send on, the target too (RFC 9112 §3.2.2)."""
+    is_sent_on = request.proxy and not request.is_ssl()
+    return (str(request.url) if is_sent_on else request.url.raw_path).rstrip("/")
+
+
+def line_of(prefix: str, row: Row) -> str:
+    """Return the request line that updates a row; its ids were checked, so that nothing in them needs quoting."""
+    return f"PUT {prefix}/api/v1/workflow/{row.workflow_id}/execution/{row.execution_id} HTTP/1.1"
+
+
+async def opened(
+    connector: aiohttp.TCPConnector, request: aiohttp.ClientRequest, times: aiohttp.ClientTimeout
+) -> Connection:
+    """Return an open connection to where *request* goes, a new one or one that was used before."""
+    try:
+        return await connector.connect(request, [], times)
+    except TimeoutError:
+        raise aiohttp.ConnectionTimeoutError from None
+
+
+def reply_of(answer: Answer, row: Row, secret: str) -> Reply:
     """Say what an answer means, without a word of the key."""
-    if len(body) > MAX_BODY and 200 <= response.status < 300:
-        return Reply(response.status, "response_too_large", f"the answer is over {MAX_BODY} bytes")
-    reply = read_reply(response.status, response.headers, body, row)
-    return blanked(reply, secret) if reply.error or may_repeat(body, secret) else reply
+    if len(answer.body) > MAX_BODY and 200 <= answer.status < 300:
+        return Reply(answer.status, "response_too_large", f"the answer is over {MAX_BODY} bytes")
+    reply = read_reply(answer.status, answer.headers, answer.body, row)
+    return blanked(reply, secret) if reply.error or may_repeat(answer.body, secret) else reply
 
 
 def may_repeat(body: bytes, secret: str) -> bool:
@@ -120,40 +144,6 @@ def tls(ca_file: Path | None) -> ssl.SSLContext:
         raise UsageError(f"--ca-file {ca_file} cannot be used: {error}", "name a file of PEM certificates") from None
 
 
-def url_of(target: URL, row: Row) -> URL:
-    """Return the URL that updates a row; its ids were checked, so that nothing in them needs quoting."""
-    prefix = target.raw_path.rstrip("/")
-    return target.with_path(f"{prefix}/api/v1/workflow/{row.workflow_id}/execution/{row.execution_id}", encoded=True)
-
-
-class ConnectionLostError(Exception):
-    """The connection went away after the request may have been sent."""
-
-
-async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a PUT again by itself: one turn must be one wire request.
-
-    It does so on exactly these errors; failures to connect pass unchanged, as nothing was sent.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise ConnectionLostError(type(error).__name__) from None
-
-
-async def read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    """Read the body, at most one byte more than `MAX_BODY`; the connection of a longer one is closed."""
-    content = response.content
-    body = await content.read(MAX_BODY + 1)
-    while len(body) <= MAX_BODY and not content.at_eof():
-        body += await content.read(MAX_BODY + 1 - len(body))
-    if len(body) > MAX_BODY:
-        response.close()
-    return body
-
-
 def failed_reply(error: Exception) -> Reply:
     """Say why no usable answer came; the text is ours, as an exception's own can hold headers."""
     match error:
@@ -178,10 +168,8 @@ def failed_reply(error: Exception) -> Reply:
             return Reply(None, "request_timeout", "no complete answer in time")
         case aiohttp.ClientPayloadError():
             return Reply(None, "response_truncated", "the answer ended early")
-        case aiohttp.ClientResponseError():
+        case aiohttp.ClientResponseError() | HttpProcessingError():
             return Reply(None, "protocol_error", "the answer is not HTTP")
-        case ConnectionLostError():
-            return Reply(None, "connection_lost", f"connection lost: {error}")
         case _:
             return Reply(None, "connection_lost", f"connection lost: {type(error).__name__}")
 
