@@ -1,7 +1,7 @@
 """Ends a run: closes it in the ledger, says what came of it, and renders what people see."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -12,17 +12,20 @@ from bulksync.errors import InputError
 from bulksync.ledger import Run, Store, timestamp
 from bulksync.model import Outcome, Stop
 from bulksync.options import ReportOptions, parse_rate, show_rate
-from bulksync.reader import Source, fingerprint, open_input
+from bulksync.reader import Record, Source, fingerprint, open_input
 from bulksync.report import (
     MOST_ROWS,
+    SEPARATOR,
     STDOUT,
     Facts,
     Slices,
     View,
     grouped,
+    is_json,
     sliced,
+    write_csv_report,
+    write_json_report,
     write_page,
-    write_report,
     write_retry_file,
     write_summary,
 )
@@ -167,22 +170,20 @@ def render(store: Store, run: Run, source: Source | InputError, output: Path | N
     Returns what they ought to know about it. Where *source* is not to be had the report is without its columns, and a
     retry file is refused with that InputError. StorageError where a file cannot be written.
     """
-    risks = store.order_risks(run.id)
     if options.summary:
         write_summary(options.summary, summary_of(store, run))
     if isinstance(source, InputError):
         if output:
-            with closing(store.lines(run.id)) as lines:
-                write_report(output, lines, risks, None, view_of(run, echoed=False))
+            write_report(store, run, output, None, view_of(run, echoed=False))
         if options.html:
             draw(store, run, output, options.html)
         if options.retry_file:
             raise InputError(source.what, f"without the input there is no retry file; the report is {output}")
         return f"{source.what}; the report is without the input's other columns"
     if output:
-        with open_input(source) as content, closing(store.lines(run.id)) as lines:
-            view = view_of(run, echoed=True)
-            write_report(output, lines, risks, content.records(view.echoed), view)
+        view = view_of(run, echoed=True)
+        with open_input(source) as content:
+            write_report(store, run, output, content.records(view.echoed), view)
     if options.html:
         draw(store, run, output, options.html)
     if options.retry_file:
@@ -190,6 +191,17 @@ def render(store: Store, run: Run, source: Source | InputError, output: Path | N
             header, bom = content.header, content.layout.bom
             write_retry_file(options.retry_file, lines, content.records(), header, bom=bom)
     return ""
+
+
+def write_report(store: Store, run: Run, path: Path, records: Iterator[Record] | None, view: View) -> None:
+    """Write the report as its name asks for; StorageError where that fails."""
+    risks = store.order_risks(run.id)
+    if is_json(path):
+        with closing(store.lines(run.id)) as lines:
+            write_json_report(path, lines, risks, records, view)
+    else:
+        with closing(store.joined(run.id, risks, SEPARATOR)) as joined:
+            write_csv_report(path, joined, records, view)
 
 
 def draw(store: Store, run: Run, output: Path | None, path: Path) -> None:

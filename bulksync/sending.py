@@ -18,6 +18,7 @@ from bulksync.planning import Plan, allowed_set, chunk_digest, chunks
 from bulksync.reader import Source, open_input
 from bulksync.signals import watch_signals
 from bulksync.tally import Tally
+from bulksync.text import clean
 from bulksync.watching import Watch
 
 FEWEST_MARKED = 100
@@ -96,7 +97,7 @@ async def send(
         try:
             return limited.cut(await ledger.call(next, rows, None))
         except InputError as error:
-            dispatcher.stop(Stop(7, "input_changed", error.what))
+            dispatcher.stop(Stop(7, "input_changed", clean(error.what)))  # it holds the input's name, whatever that is
         except StorageError:
             dispatcher.stop(STORAGE)
         return None

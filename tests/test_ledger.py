@@ -163,6 +163,31 @@ def test_a_result_is_kept_whole(store: Store) -> None:
     ]  # fmt: skip
 
 
+def test_the_cells_of_a_report_are_joined(store: Store) -> None:
+    """Each line is one text of 20 cells in the contract's order; what is not known, or was never sent, is empty."""
+    run = begin(store, [row(1), InvalidRow(2, 3, "id_invalid", "no UUID", "", "e", "S"), row(3), row(4), row(5)])
+    steps = [Step(str(n), "CALL", n, "ENDED", word, "") for n, word in enumerate(("A", "", 'B"é'))]
+    said = Execution("COMPLETED", "FRAUD", "2026-01-01T00:00:00Z", "later", steps)
+    short = Execution("COMPLETED", "", "", "", steps[2:])
+    times = (1_700_000_000.0, 1_700_000_001.5, 0.2504)
+    lost = Result(3, row(3).key, Outcome.UNKNOWN, "request_timeout", "late", None, None, 1, *times, doubtful=True)
+    both = [
+        Result(number, row(number).key, Outcome.UPDATED, "", "", 200, execution_said, 2, *times, False, "d")
+        for number, execution_said in ((1, said), (5, short))
+    ]
+    store.commit(run, [*both, lost])
+    store.leave(run, error="interrupted", detail="stopped")
+    sent, never = "2023-11-14T22:13:20.000Z|2023-11-14T22:13:21.500Z|250", "|" * 11
+    acknowledged = 'COMPLETED|updated|200|2|COMPLETED|FRAUD|A;;B"é|2026-01-01T00:00:00Z|later'
+    assert list(store.joined(run, {3}, "|")) == [
+        f"1|2|{WORKFLOW}|{execution(1)}|{acknowledged}|{sent}|true|false||",
+        f"2|3||e|S|invalid||0{never}id_invalid|no UUID",
+        f"3|4|{WORKFLOW}|{execution(3)}|COMPLETED|unknown||1||||||{sent}|false|true|request_timeout|late",
+        f"4|5|{WORKFLOW}|{execution(4)}|COMPLETED|unsent||0{never}interrupted|stopped",
+        f'5|6|{WORKFLOW}|{execution(5)}|COMPLETED|updated|200|2|COMPLETED||B"é|||{sent}|true|false||',
+    ]
+
+
 def test_counts_name_only_what_there_is(store: Store) -> None:
     """Counts stand most frequent first, and empty words are not counted."""
     run = begin_rows(store, 4)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulksync.errors import StorageError
+from bulksync.ledger import Store
 from bulksync.reader import Record, locate, open_input
-from bulksync.report import COLUMNS, STDOUT, View, write_report, write_retry_file, write_summary
+from bulksync.report import (
+    COLUMNS,
+    SEPARATOR,
+    STDOUT,
+    View,
+    is_json,
+    write_csv_report,
+    write_json_report,
+    write_retry_file,
+    write_summary,
+)
 from bulksync.report.file import written
 from tests.program import WORKFLOW, execution
 
@@ -33,6 +45,13 @@ STEPS = orjson.dumps(
 ).decode()  # fmt: skip
 
 Line = tuple[Any, ...]
+
+ADD_RUN = "INSERT INTO run (name, target, input, path, digest, started) VALUES ('r', 1, 'i', '/i', '', '')"
+ADD_LINE = """
+INSERT INTO line (row, line, workflow, execution, requested, outcome, http, attempts, returned, disposition, steps,
+    started, completed, first_sent, finished, duration, doubtful, error, detail, run, due)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0)
+"""
 
 
 def line(row: int, outcome: str = "unsent", **about: object) -> Line:
@@ -59,8 +78,21 @@ MAYBE = line(4, "unknown", doubtful=1, error="interrupted", detail="killed")
 
 def text_of(path: Path, lines: Iterable[Line], *, records: list[Record] | None = None, **view: Any) -> str:
     """Write a report and return it as it stands in the file."""
-    write_report(path, lines, {1}, records, View(**view))
+    if is_json(path):
+        write_json_report(path, lines, {1}, records, View(**view))
+    else:
+        write_csv_report(path, joined(lines), records, View(**view))
     return path.read_bytes().decode()
+
+
+def joined(lines: Iterable[Line]) -> Iterator[str]:
+    """Return the cells of lines as the ledger joins them, row 1 being at risk."""
+    with closing(Store(None)) as store:
+        with store.transaction() as db:
+            db.execute("INSERT INTO target VALUES (1, 'https://api.example')")
+            db.execute(ADD_RUN)
+            db.executemany(ADD_LINE, lines)
+        yield from store.joined(1, [1], SEPARATOR)
 
 
 def records_of(path: Path, text: str, *echoed: str) -> list[Record]:
@@ -162,7 +194,7 @@ def test_echoed_columns_stand_behind_ours(tmp_path: Path) -> None:
     assert lines[2].endswith(",interrupted,stopped by SIGINT,8,=Formula,")
 
 
-@given(st.lists(st.text('a,;"\n\r \t\u2028é', max_size=4), min_size=1, max_size=4), st.sampled_from(",;\t| "))
+@given(st.lists(st.text('a,;"\n\r \t\x1f\u2028é', max_size=4), min_size=1, max_size=4), st.sampled_from(",;\t| "))
 def test_cells_are_written_as_csv_writes_them(cells: list[str], delimiter: str) -> None:
     """A row stands in quotes exactly where Python's csv would put them, though most rows do not pass through it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -257,9 +289,9 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
 
 
 WRITE_TO_STDOUT = """
-from bulksync.report import STDOUT, View, write_report
-from tests.test_report import line
-write_report(STDOUT, [line(1, detail="Zoë")], set(), None, View())
+from bulksync.report import STDOUT, View, write_csv_report
+from tests.test_report import joined, line
+write_csv_report(STDOUT, joined([line(2, detail="Zoë")]), None, View())
 """
 
 
@@ -279,7 +311,7 @@ def to_stdout(**streams: Any) -> subprocess.CompletedProcess[bytes]:
 def test_stdout_is_utf_8_whatever_the_locale() -> None:
     """The report at stdout is the same as in a file."""
     done = to_stdout(stdout=subprocess.PIPE)
-    cells = f"1,2,{WORKFLOW},{execution(1)},COMPLETED,unsent,,0,,,,,,,,,,,,Zoë"
+    cells = f"2,3,{WORKFLOW},{execution(2)},COMPLETED,unsent,,0,,,,,,,,,,,,Zoë"
     assert (done.stdout.decode(), done.stderr) == (f"{HEADER}\n{cells}\n", b"")
 
 
@@ -303,7 +335,7 @@ def test_a_closed_stdout_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A report for a stdout that nobody opened cannot be written."""
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(StorageError) as caught:
-        write_report(STDOUT, [UPDATED], set(), None, View())
+        write_csv_report(STDOUT, joined([UPDATED]), None, View())
     assert caught.value.what == "the report - cannot be written: Bad file descriptor"
 
 

@@ -16,7 +16,7 @@ from bulksync.report.screen import (
     invalid_line,
     listed,
 )
-from bulksync.report.table import COLUMNS, View, guarded, write_report
+from bulksync.report.table import COLUMNS, SEPARATOR, View, guarded, is_json, write_csv_report, write_json_report
 
 __all__ = [
     "COLUMNS",
@@ -24,6 +24,7 @@ __all__ = [
     "Group",
     "MOST_ROWS",
     "Part",
+    "SEPARATOR",
     "STDOUT",
     "Slices",
     "View",
@@ -31,6 +32,7 @@ __all__ = [
     "check_lines",
     "grouped",
     "guarded",
+    "is_json",
     "closing_lines",
     "closing_parts",
     "history_line",
@@ -40,7 +42,8 @@ __all__ = [
     "sliced",
     "write_moves",
     "write_page",
-    "write_report",
+    "write_csv_report",
+    "write_json_report",
     "write_retry_file",
     "write_summary",
 ]
