@@ -10,9 +10,10 @@ from aiolimiter import AsyncLimiter
 HEADROOM = 0.98
 """Share of the quota that is used: 2 % absorb what the network and the scheduler add to the spacing of turns."""
 
-SPAN = 0.015
+SPAN = 0.009
 """Seconds of turns that are taken together: timers keep up, and rows share a wake-up, which costs 150 µs where a core
-gone to sleep meanwhile (measured)."""
+has gone to sleep meanwhile. With more, less of the quota is used: of 1,000/s 96.5 % at 15 ms, 97.0 % at 9. With fewer,
+limiter and dispatcher take more of a core: 3.5 % at 15 ms, 3.9 % at 9, 4.8 % at 6 (measured)."""
 
 LATENESS = 0.002
 """Seconds by which a wake-up may come late and still be made up for: uvloop's clock ticks in steps of 1 ms."""
