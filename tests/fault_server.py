@@ -188,6 +188,9 @@ async def early_413(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     writer.close()
 
 
+UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+
+
 async def early_and_kept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: Request) -> None:
     """Refuse a body before it has come, as if the connection could go on."""
     writer.write(message(b'{"message": "too large"}', status=413))

@@ -178,6 +178,7 @@ BEHAVIOURS: dict[str, tuple[Behaviour, Reply]] = {
     "two lengths": (faults.two_lengths, NO_HTTP),
     "500 headers": (faults.many_headers, NO_HTTP),
     "a header of 20 kB": (faults.long_header, NO_HTTP),
+    "101": (raw(faults.UPGRADE), Reply(101, "http_101")),
     "status 999": (answer(999, b""), Reply(999, "http_999")),
     "204": (answer(204, b""), Reply(204, "response_invalid", "not JSON but application/json")),
     "wrong id": (

@@ -66,7 +66,7 @@ def is_sending(protocol: ResponseHandler) -> bool:
 async def receive(protocol: ResponseHandler) -> Answer:
     """Read the answer, behind those that only say that it is still to come (RFC 9110 §15.2)."""
     message, content = await protocol.read()
-    while 100 <= message.code < 200:
+    while 100 <= message.code < 200 and message.code != 101:  # what changes protocol is nothing that was asked for
         message, content = await protocol.read()
     return Answer(message.code, message.headers, await read_bounded(content))
 
