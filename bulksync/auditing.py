@@ -14,7 +14,7 @@ import orjson
 from bulksync.errors import InputError
 from bulksync.model import InvalidRow, Outcome, Row
 from bulksync.reader import Source, open_input
-from bulksync.report import COLUMNS, guarded
+from bulksync.report import COLUMNS, guarded, is_json
 
 SENT = frozenset({Outcome.UPDATED, Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN})
 
@@ -86,8 +86,7 @@ def opened(report: Path) -> Iterator[Iterator[dict[str, Any]]]:
     """Yield the lines of a report, CSV or JSON lines; InputError where it is none."""
     try:
         with report.open(encoding="utf-8-sig", newline="") as file:
-            is_json = report.suffix.lower() in (".jsonl", ".ndjson")
-            yield (orjson.loads(text) for text in file) if is_json else csv_lines(report, file)
+            yield (orjson.loads(text) for text in file) if is_json(report) else csv_lines(report, file)
     except (OSError, ValueError, csv.Error) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"the report {report} cannot be read: {why}", "check its path") from None

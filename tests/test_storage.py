@@ -258,6 +258,22 @@ async def test_an_input_that_changes_meanwhile(harm: Callable[[Path], None], cou
     assert told(tmp_path) == Counter({("updated", ""): len(rows), ("unsent", "input_changed"): LONG - len(rows)})
 
 
+async def test_a_changed_input_whose_name_is_no_word(tmp_path: Path) -> None:
+    """The reason in the report is text for people, and each line has its cells, whatever the input is called."""
+    name = "ro\x1fws\x1b[31m.csv"
+    long_input(tmp_path / name)
+    async with serve(Settings(latency=(0.002, 0.004))) as sandbox:
+        arguments = [name if word == "rows.csv" else word for word in call(sandbox, "--max-in-flight", 4)]
+        async with running(*arguments, folder=tmp_path) as program:
+            await program.until(lambda: len(sandbox.log) > 0)
+            edited(tmp_path / name)
+            done = await program.done()
+    assert done.code == 7
+    unsent = [row for row in rows_of(tmp_path / f"{name}.report.csv") if row["outcome"] == "unsent"]
+    assert {row["error"] for row in unsent} == {"input_changed"}
+    assert all(row["detail"].startswith("ro ws.csv changed after it was validated") for row in unsent)
+
+
 @pytest.mark.fault(47, "input deleted during the run")
 async def test_an_input_that_is_deleted_meanwhile(tmp_path: Path) -> None:
     """An open file stays readable, so that the run goes on; what the report cannot show any more is said."""

@@ -219,8 +219,8 @@ SELECT printf(?3, row, line, workflow, execution, requested, outcome, http, atte
         ELSE (SELECT group_concat(json_extract(value, '$.disposition'), ';') FROM json_each(steps)) END,
     started, completed, first_sent, finished, duration,
     CASE WHEN doubtful THEN 'false' WHEN attempts THEN 'true' END,
-    CASE WHEN attempts OR doubtful
-        THEN CASE WHEN row IN (SELECT value FROM json_each(?2)) THEN 'true' ELSE 'false' END END,
+    CASE WHEN NOT (attempts OR doubtful) THEN ''
+        WHEN row IN (SELECT value FROM json_each(?2)) THEN 'true' ELSE 'false' END,
     error, detail)
 FROM line WHERE run = ?1 ORDER BY row
 """

@@ -58,7 +58,9 @@ def is_json(path: Path) -> bool:
 def write_csv_report(path: Path, lines: Iterable[str], records: Iterable[Record] | None, view: View) -> None:
     """Write the report of a run's *lines*, each the text of all its cells with `SEPARATOR` between them, as CSV.
 
-    Words of the server are guarded against formulas. Of the rest as `write_json_report`.
+    Words of the server are guarded against formulas. *records* are the input's rows in the same order with their echoed
+    cells, None where the input is gone. StorageError where it cannot be written, ValueError where there are fewer or
+    more records than lines.
     """
     with written(path, "report") as file:
         if view.bom:
@@ -89,8 +91,7 @@ def write_json_report(
 ) -> None:
     """Write the report of a run's *lines*, in the ledger's columns, as JSON lines, with the steps themselves.
 
-    *records* are the input's rows in the same order with their echoed cells, None where the input is gone. StorageError
-    where it cannot be written, ValueError where there are fewer or more records than lines.
+    *records* and errors are those of `write_csv_report`.
     """
     names = headings(view.echoed)
     with written(path, "report") as file:
