@@ -206,6 +206,10 @@ class RunOptions(InputOptions, ReportOptions):
             group=FAILURES, metavar="N|P%", help="Stop after N, or P% of 100 rows or more, rejected, failed or unknown"
         ),
     ] = "50%"
+    accept_refusals: Annotated[
+        Flag,
+        Parameter(group=FAILURES, help="Take refusals before the first success as the rows' own, not the key's or URL's"),
+    ] = False
     max_duration: Annotated[PositiveDuration | None, Parameter(group=STOPPING, help="Stop sending after this time")] = (
         None
     )

@@ -21,8 +21,11 @@ LATENESS = 0.002
 TICK = 0.0005
 """Seconds added to a wait, so that a clock of whole milliseconds does not end it too early."""
 
+STORM = 1.0
+"""Seconds after a complaint within which others are about the same requests."""
+
 REPEATED = 60.0
-"""Seconds after a hold within which another one counts as repeated, and lowers the rate."""
+"""Seconds after a storm within which another complaint counts as repeated, and lowers the rate."""
 
 
 def turns_at_once(rate: float) -> int:
@@ -86,26 +89,48 @@ class Pacer:
         self._empty_at = -math.inf
         self._limiter = AsyncLimiter(self._size, period) if math.isfinite(rate) else None
         self._pace = Pace(at=now())
-        self.held_until = -math.inf
-        self.held_for = 0.0
+        self._storm_until = -math.inf
+        self._held_since = self.held_until = -math.inf
+        self._held_before = 0.0
 
     @property
     def is_held(self) -> bool:
         """Whether a hold stands now."""
         return self._now() < self.held_until
 
+    @property
+    def held_for(self) -> float:
+        """For how many seconds everyone was held so far."""
+        if self.held_until == -math.inf:
+            return 0.0
+        return self._held_before + min(self._now(), self.held_until) - self._held_since
+
     def hold(self, seconds: float) -> None:
         """Let nobody start for so long, then start slowly; a longer hold that already stands is kept."""
         now = self._now()
+        if not self.is_held:
+            self._held_before, self._held_since = self.held_for, now
         self.held_until = max(self.held_until, now + seconds)
+        self._storm_until = max(self._storm_until, self.held_until)
         self._pace = self._pace.climbed(now).slowed(self.held_until)
 
     def lower(self) -> None:
         """Take note that the server found us too fast; once is a hint, repeatedly lowers the rate."""
-        if self.is_held:
+        now = self._now()
+        if now < self._storm_until:
             return  # one more answer to the same storm
-        if self._now() - self.held_until < REPEATED:
-            self._pace = self._pace.lowered()
+        if now - self._storm_until < REPEATED:
+            self._pace = self._pace.climbed(now).lowered()
+        self._storm_until = now + STORM
+
+    def wait_for(self, ahead: float) -> float:
+        """Return for how many seconds nobody needs a connection: in a hold, and until *ahead* of the next turn."""
+        now = self._now()
+        turn_in = self._fits_at(1 / self._pace.share) - ahead - now if self._limiter else -math.inf
+        return max(self.held_until - now, turn_in)
+
+    def _fits_at(self, amount: float) -> float:
+        return self._empty_at - (self._size - min(amount, self._size)) / self._leak
 
     async def turns(self, wanted: int) -> int:
         """Wait until requests may start, and return how many of the *wanted* ones may."""
@@ -116,7 +141,6 @@ class Pacer:
                 await self._fill(self._limiter, piece)
         while (wait := self.held_until - self._now()) > 0:
             await anyio.sleep(wait)
-            self.held_for += wait
         return count
 
     async def _fill(self, limiter: AsyncLimiter, amount: float) -> None:
@@ -125,8 +149,7 @@ class Pacer:
         The limiter's own timer spins until uvloop's clock, which stands still for a millisecond, goes on: it took a
         fifth of what limiter and dispatcher cost at 1,000/s (measured).
         """
-        fits_at = self._empty_at - (self._size - amount) / self._leak
-        if (wait := fits_at - self._now()) > 0:
+        if (wait := self._fits_at(amount) - self._now()) > 0:
             await anyio.sleep(wait + TICK)
         await limiter.acquire(amount)
         self._empty_at = max(self._empty_at, self._now()) + amount / self._leak

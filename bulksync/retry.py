@@ -4,13 +4,15 @@ Sources: RFC 9110 §9.2.2 (repeating a PUT), §10.2.3 (Retry-After), §15 (statu
 (425). Everything here is a pure function: clocks and random numbers are arguments.
 """
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bulksync.model import Outcome, Reply, RunError
 
 BACKOFF_BASE = 0.5
 BACKOFF_CAP = 30.0
+
+SHORTEST_HOLD = 0.5
+"""Seconds for which everyone waits at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +20,9 @@ class Verdict:
     """What one reply means.
 
     *outcome* is what the row becomes if this reply is its last; *retry* says that another attempt may bring more;
-    *sent* is False where nothing reached the server (no attempt is charged to the row); *doubtful* says that the update
-    may have been applied all the same; *away* counts as a failure of the server rather than of the row; *stop*
-    ends the run.
+    *sent* is False where nothing reached the server; *doubtful* says that the update may have been applied all the
+    same; *away* counts as a failure of the server rather than of the row; *waits* says that the server, or the way to
+    it, only asks for patience, so that no attempt is charged to the row; *stop* ends the run.
     """
 
     outcome: Outcome
@@ -28,14 +30,16 @@ class Verdict:
     sent: bool = True
     doubtful: bool = False
     away: bool = False
+    waits: bool = False
     stop: RunError | None = None
 
 
 ACKNOWLEDGED = Verdict(Outcome.UPDATED)
-NOT_SENT = Verdict(Outcome.UNSENT, retry=True, sent=False, away=True)
+NOT_SENT = Verdict(Outcome.UNSENT, retry=True, sent=False, away=True, waits=True)
 UNTRUSTED = Verdict(Outcome.UNSENT, sent=False, stop="aborted_access")
-TOO_MANY = Verdict(Outcome.FAILED, retry=True)
-NOT_AVAILABLE = Verdict(Outcome.FAILED, retry=True, away=True)
+TOO_MANY = Verdict(Outcome.FAILED, retry=True, waits=True)
+NOT_AVAILABLE = Verdict(Outcome.FAILED, retry=True, away=True, waits=True)
+NOT_PROCESSED = Verdict(Outcome.FAILED, retry=True, away=True)
 AMBIGUOUS = Verdict(Outcome.UNKNOWN, retry=True, doubtful=True, away=True)
 WRONG_ROW = Verdict(Outcome.UNKNOWN, doubtful=True, stop="aborted_outage")
 NO_ACCESS = Verdict(Outcome.FAILED, stop="aborted_access")
@@ -61,8 +65,8 @@ BY_ERROR = {
 BY_STATUS = {
     401: NO_ACCESS,
     407: NO_ACCESS,
-    408: NOT_AVAILABLE,
-    425: NOT_AVAILABLE,
+    408: NOT_PROCESSED,
+    425: NOT_PROCESSED,
     429: TOO_MANY,
     501: REJECTED,
     503: NOT_AVAILABLE,
@@ -71,12 +75,16 @@ BY_STATUS = {
 }
 
 
-REFUSALS = frozenset({403, 404})
-"""What these say of a row is believed only once another row has succeeded: the key or the address may be wrong."""
+def judge(reply: Reply, *, is_proven: bool = False) -> Verdict:
+    """Say what a reply means; every status and every error has an answer.
 
-
-def judge(reply: Reply) -> Verdict:
-    """Say what a reply means; every status and every error has an answer."""
+    Where access *is_proven* a failed TLS handshake is an outage, as it has worked before; a certificate that cannot be
+    trusted stays final. A proxy that refuses by its policy gives a status, one that is away does not.
+    """
+    if reply.error == "tls_failed" and is_proven:
+        return NOT_SENT
+    if reply.error == "proxy_failed" and reply.status is not None:
+        return UNTRUSTED
     if (verdict := BY_ERROR.get(reply.error)) is not None:
         return verdict
     status = reply.status or 0
@@ -90,6 +98,11 @@ def holds_everyone(reply: Reply) -> bool:
     return reply.status == 429 or (reply.status == 503 and reply.retry_after is not None)
 
 
+def is_too_fast(reply: Reply) -> bool:
+    """Whether a reply may say that requests come too fast: 429, and 503, with which balancers limit rates."""
+    return reply.error in ("http_429", "http_503")
+
+
 def backoff(attempt: int, chance: float) -> float:
     """Seconds to wait after failed attempt number *attempt* (from 1), with full jitter by *chance* in [0, 1).
 
@@ -99,8 +112,12 @@ def backoff(attempt: int, chance: float) -> float:
 
 
 def hold(asked: float | None, nth: int, chance: float) -> float:
-    """Seconds for which everyone waits: what the server *asked* plus up to 10 %, else the *nth* hold's backoff."""
-    return asked * (1 + chance / 10) if asked is not None else 0.5 + backoff(nth, chance)
+    """Seconds for which everyone waits: what the server *asked* plus up to 10 %, else the *nth* hold's backoff.
+
+    What is shorter than `SHORTEST_HOLD` is no answer to how long: asked again at once, the server would say it again.
+    """
+    is_given = asked is not None and asked >= SHORTEST_HOLD
+    return asked * (1 + chance / 10) if is_given and asked else SHORTEST_HOLD + backoff(nth, chance)
 
 
 def over_budget(failures: int, done: int, budget: str) -> bool:
@@ -108,33 +125,3 @@ def over_budget(failures: int, done: int, budget: str) -> bool:
     if budget.endswith("%"):
         return done >= 100 and failures * 100 > done * float(budget[:-1])
     return failures > int(budget)
-
-
-@dataclass(slots=True)
-class Breaker:
-    """Tells an outage from bad luck: open while the server is away, closed by the first answer that shows it back.
-
-    It is the retry budget as well: never are more than half of the last 50 requests such that they must be repeated.
-    Opens when at least half of the last 50 replies, of at least 20, were failures; times are seconds of any one clock.
-    """
-
-    recent: deque[bool] = field(default_factory=lambda: deque(maxlen=50))
-    away_since: float | None = None
-    probes: int = 0
-    is_open: bool = False
-
-    def saw(self, *, away: bool, now: float) -> None:
-        """Take one reply into account."""
-        self.recent.append(away)
-        if not away:
-            if self.is_open:
-                self.recent.clear()
-            self.away_since, self.probes, self.is_open = None, 0, False
-            return
-        self.away_since = now if self.away_since is None else self.away_since
-        self.probes += self.is_open
-        self.is_open = self.is_open or (len(self.recent) >= 20 and sum(self.recent) * 2 >= len(self.recent))
-
-    def away_for(self, now: float) -> float:
-        """Seconds since the first failure after the last answer; 0 where the last reply was an answer."""
-        return 0.0 if self.away_since is None else now - self.away_since

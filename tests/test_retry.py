@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulksync.model import AnswerError, Execution, Outcome, Reply, TransportError
-from bulksync.retry import Breaker, Verdict, backoff, hold, holds_everyone, judge, over_budget
+from bulksync.retry import Verdict, backoff, hold, holds_everyone, is_too_fast, judge, over_budget
 
 ACKNOWLEDGEMENT = Execution("COMPLETED", "updated", "", "", ())
 
@@ -16,12 +16,13 @@ CHANCES = st.floats(0, 1, exclude_max=True)
 # The contract's words, once more and independently: what becomes of the row, then what else the answer means.
 UPDATED = Verdict(Outcome.UPDATED)
 REJECTED = Verdict(Outcome.REJECTED)
-FAILED_RETRY = Verdict(Outcome.FAILED, retry=True)
+FAILED_WAITS = Verdict(Outcome.FAILED, retry=True, waits=True)
+FAILED_WAITS_AWAY = Verdict(Outcome.FAILED, retry=True, away=True, waits=True)
 FAILED_RETRY_AWAY = Verdict(Outcome.FAILED, retry=True, away=True)
 FAILED_STOP = Verdict(Outcome.FAILED, stop="aborted_access")
 UNKNOWN_RETRY = Verdict(Outcome.UNKNOWN, retry=True, doubtful=True, away=True)
 UNKNOWN_STOP = Verdict(Outcome.UNKNOWN, doubtful=True, stop="aborted_outage")
-UNSENT_RETRY = Verdict(Outcome.UNSENT, retry=True, sent=False, away=True)
+UNSENT_RETRY = Verdict(Outcome.UNSENT, retry=True, sent=False, away=True, waits=True)
 UNSENT_STOP = Verdict(Outcome.UNSENT, sent=False, stop="aborted_access")
 
 RANGES: list[tuple[range, Verdict]] = [
@@ -34,12 +35,12 @@ RANGES: list[tuple[range, Verdict]] = [
     (range(409, 425), REJECTED),
     (range(425, 426), FAILED_RETRY_AWAY),
     (range(426, 429), REJECTED),
-    (range(429, 430), FAILED_RETRY),
+    (range(429, 430), FAILED_WAITS),
     (range(430, 500), REJECTED),
     (range(500, 501), UNKNOWN_RETRY),
     (range(501, 502), REJECTED),
     (range(502, 503), UNKNOWN_RETRY),
-    (range(503, 504), FAILED_RETRY_AWAY),
+    (range(503, 504), FAILED_WAITS_AWAY),
     (range(504, 505), UNKNOWN_RETRY),
     (range(505, 506), REJECTED),
     (range(506, 511), UNKNOWN_RETRY),
@@ -87,8 +88,26 @@ def test_judges_every_error() -> None:
 def test_an_error_weighs_more_than_the_status() -> None:
     """A status line with an unusable answer behind it is judged by why it is unusable, whatever the status."""
     statuses = [*range(100, 600), 999]
-    got = {(status, error): judge(Reply(status, error)) for status in statuses for error in ERRORS if error}
-    assert got == {(status, error): ERRORS[error] for status in statuses for error in ERRORS if error}
+    errors = [error for error in ERRORS if error not in ("", "proxy_failed")]
+    got = {(status, error): judge(Reply(status, error)) for status in statuses for error in errors}
+    assert got == {(status, error): ERRORS[error] for status in statuses for error in errors}
+
+
+@pytest.mark.fault("B9", "a proxy's policy")
+@pytest.mark.parametrize(("status", "verdict"), [(None, UNSENT_RETRY), (403, UNSENT_STOP), (302, UNSENT_STOP)])
+def test_a_proxy_that_refuses_is_no_outage(status: int | None, verdict: Verdict) -> None:
+    """A proxy that answers with a status has decided; one that cannot be reached, or says so, is away."""
+    assert judge(Reply(status, "proxy_failed")) == verdict
+
+
+@pytest.mark.fault("B8", "a handshake that fails in a good run")
+@pytest.mark.parametrize(
+    ("error", "at_first", "later"),
+    [("tls_failed", UNSENT_STOP, UNSENT_RETRY), ("tls_verify_failed", UNSENT_STOP, UNSENT_STOP)],
+)
+def test_a_handshake_that_has_worked_before(error: str, at_first: Verdict, later: Verdict) -> None:
+    """Once access is proven a failed handshake is an outage; a certificate that cannot be trusted stays final."""
+    assert (judge(Reply(None, error)), judge(Reply(None, error), is_proven=True)) == (at_first, later)
 
 
 @pytest.mark.parametrize("status", range(200, 300))
@@ -101,6 +120,7 @@ def test_a_verdict_never_contradicts_itself() -> None:
     """A verdict that stops the run asks for no retry, and only what was sent can be doubtful."""
     verdicts = [*ERRORS.values(), *(verdict for _, verdict in RANGES)]
     assert [verdict for verdict in verdicts if verdict.stop and verdict.retry] == []
+    assert [verdict for verdict in verdicts if verdict.waits and not verdict.retry] == []
     assert [verdict for verdict in verdicts if verdict.doubtful and not verdict.sent] == []
     assert [verdict for verdict in verdicts if (verdict.outcome is Outcome.UNKNOWN) != verdict.doubtful] == []
 
@@ -112,6 +132,11 @@ def test_who_holds_everyone() -> None:
     assert (asked, unasked) == ({429, 503}, {429})
     assert holds_everyone(Reply(503, "http_503", retry_after=0.0))
     assert not holds_everyone(Reply(None, "request_timeout"))
+
+
+def test_what_may_say_that_requests_come_too_fast() -> None:
+    """429, and 503, with or without a word on how long to wait; nothing else."""
+    assert {status for status in range(100, 600) if is_too_fast(Reply(status, f"http_{status}"))} == {429, 503}
 
 
 # backoff and hold
@@ -143,7 +168,9 @@ def test_backoff_never_shrinks(attempt: int, chance: float) -> None:
         (10, 1, 0, 10),
         (10, 1, 0.5, 10.5),
         (10, 9, 0.5, 10.5),
-        (0, 1, 0.5, 0),
+        (0, 1, 0.5, 0.75),
+        (0.4, 3, 0.5, 1.5),
+        (0.5, 1, 0, 0.5),
         (None, 1, 0, 0.5),
         (None, 1, 0.5, 0.75),
         (None, 3, 0.5, 1.5),
@@ -151,11 +178,11 @@ def test_backoff_never_shrinks(attempt: int, chance: float) -> None:
     ],
 )
 def test_hold(asked: float | None, nth: int, chance: float, seconds: float) -> None:
-    """Everyone waits what was asked and up to a tenth more, else half a second and a backoff."""
+    """Everyone waits what was asked and up to a tenth more, else, as where less is asked, half a second and a backoff."""
     assert hold(asked, nth, chance) == pytest.approx(seconds)
 
 
-@given(st.floats(0, 300), st.integers(1, 100), CHANCES)
+@given(st.floats(0.5, 300), st.integers(1, 100), CHANCES)
 def test_a_hold_is_never_shorter_than_asked(asked: float, nth: int, chance: float) -> None:
     """The jitter comes on top of what the server asks for, and is at most a tenth."""
     assert asked <= hold(asked, nth, chance) <= asked * 1.1
@@ -186,61 +213,3 @@ def test_a_hold_is_never_shorter_than_asked(asked: float, nth: int, chance: floa
 def test_over_budget(failures: int, done: int, budget: str, over: bool) -> None:
     """A number is exceeded by one more; a share counts from a hundred rows on."""
     assert over_budget(failures, done, budget) is over
-
-
-# Breaker
-
-
-def fed(replies: str, every: float = 1.0) -> Breaker:
-    """Return a breaker that saw replies, one every so often: `-` away, `+` an answer."""
-    breaker = Breaker()
-    for number, reply in enumerate(replies):
-        breaker.saw(away=reply == "-", now=number * every)
-    return breaker
-
-
-@pytest.mark.parametrize(
-    ("replies", "is_open", "probes"),
-    [
-        ("", False, 0),
-        ("-" * 19, False, 0),
-        ("-" * 20, True, 0),
-        ("-" * 25, True, 5),
-        ("-" * 20 + "+", False, 0),
-        ("-" * 20 + "+" + "-" * 19, False, 0),
-        ("-" * 20 + "+" + "-" * 20, True, 0),
-        ("+-" * 9 + "+", False, 0),
-        ("+-" * 10, True, 0),
-        ("+-" * 10 + "+", False, 0),
-        ("+" * 11 + "-" * 10, False, 0),
-        ("+" * 11 + "-" * 11, True, 0),
-        ("+" * 50 + "-" * 24, False, 0),
-        ("+" * 50 + "-" * 25, True, 0),
-        ("+" * 500 + "-" * 25, True, 0),
-        ("+++-" * 100, False, 0),
-    ],
-)
-def test_when_the_breaker_is_open(replies: str, is_open: bool, probes: int) -> None:
-    """It opens when half of the last 50 replies, of at least 20, were failures, and closes at the first answer."""
-    breaker = fed(replies)
-    assert (breaker.is_open, breaker.probes) == (is_open, probes)
-
-
-@pytest.mark.parametrize(
-    ("replies", "now", "seconds"),
-    [("", 100, 0), ("-", 100, 100), ("+", 100, 0), ("+--", 100, 99), ("--+--", 100, 97), ("--+", 100, 0)],
-)
-def test_how_long_the_server_is_away(replies: str, now: float, seconds: float) -> None:
-    """It is away since the first failure after the last answer."""
-    assert fed(replies).away_for(now) == seconds
-
-
-@given(st.text("+-", max_size=200))
-def test_the_breaker_tells_an_answer_from_an_outage(replies: str) -> None:
-    """After an answer it is closed and counts no time; after a failure it counts from the first one."""
-    breaker = fed(replies)
-    trailing = len(replies) - len(replies.rstrip("-"))
-    away = breaker.away_for(len(replies))
-    assert away == trailing
-    assert not (breaker.is_open and trailing == 0)
-    assert trailing < 25 or breaker.is_open

@@ -3,20 +3,21 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
 from bulksync.dispatcher.health import Health
 from bulksync.dispatcher.order import Feed, Order
+from bulksync.dispatcher.standing import Standing
 from bulksync.dispatcher.tries import Tries
-from bulksync.dispatcher.turns import Turns
+from bulksync.dispatcher.turns import Place, Turns
 from bulksync.model import SETTLED, Key, Outcome, Reply, Result, Row, Stop
 from bulksync.options import RunOptions
 from bulksync.pacing import Pacer
-from bulksync.retry import REFUSALS, Verdict, backoff, over_budget
+from bulksync.retry import Verdict, backoff, over_budget
 from bulksync.tally import Tally
 
 WORKERS = 2
@@ -27,19 +28,25 @@ off are not among them, as each makes room for another one.
 """
 
 WINDOW = 4
-"""Rows inside for each request in flight, with those that back off or wait for their execution."""
+"""Rows inside for each request in flight, with those that back off or wait to be explained."""
 
-REFUSED_IN_A_ROW = 10
-"""Rows refused with 403 or 404, before any success, that are taken to speak of the key or the address."""
-
-LOST_IN_A_ROW = 3
-"""Rows whose connection was lost in every attempt, before any success, that are taken to speak of the address."""
+FEWEST = 64
+"""Rows that may be inside however few requests may be in flight: those that a doubt takes, twice."""
 
 INTERNAL_ERRORS = 10
 """Faults of ours in single rows that the run outlives."""
 
-STRANGERS = frozenset({"response_invalid", "protocol_error"})
-"""Errors which say, before any success, that whoever answers does not speak this API."""
+ELSEWHERE = 20
+"""Rows from all over the input that are asked for when access or server come into doubt: twice what a doubt takes."""
+
+Elsewhere = Callable[[int], Awaitable[Sequence[Row]]]
+"""Gives so many due rows at most from all over the input, each the first one of its execution."""
+
+Turn = Callable[[], Awaitable[bool]]
+"""Waits until a request may be written, at once; False where it may not."""
+
+Put = Callable[[Row, Turn], Awaitable[Reply | None]]
+"""Gets a connection, waits for the turn, sends a row and says what came back; None where no turn came."""
 
 Tell = Callable[..., None]
 """Takes the name of an event and its fields, for the log."""
@@ -48,16 +55,17 @@ Tell = Callable[..., None]
 class Dispatcher:
     """Brings rows to their outcome; *put* is the client's; *record*, *room* and *kept* the ledger's.
 
-    *is_known* says that the key and the address have worked before, so that a 403 or 404 is the row's own from the
-    first one on. *now* is a monotonic clock and *wall* the time of day, both in seconds; *chance* draws from [0, 1).
+    *is_known* says that key and address have worked before. *now* is a monotonic clock and *wall* the time of day, both
+    in seconds; *chance* draws from [0, 1).
     """
 
     def __init__(
         self,
         options: RunOptions,
         feed: Feed,
+        elsewhere: Elsewhere,
         *,
-        put: Callable[[Row], Awaitable[Reply]],
+        put: Put,
         pacer: Pacer,
         record: Callable[[Result], None],
         room: Callable[[], Awaitable[None]],
@@ -69,33 +77,38 @@ class Dispatcher:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._options = options
+        self._elsewhere = elsewhere
         self._put = put
-        self._is_known = is_known
         self._record = record
         self._kept = kept
         self._tell = tell
         self._now = now
         self._wall = wall
         self._chance = chance
-        self._window = max(WINDOW * options.max_in_flight, REFUSED_IN_A_ROW + 1)
+        self._window = max(WINDOW * options.max_in_flight, FEWEST)
         self._halt = asyncio.Event()
         self._internal_errors = 0
         self._order = Order(feed, self._window)
-        self._workers: TaskGroup | None = None
+        self._workers: TaskGroup
+        self._carried: dict[Key, Tries] = {}
+        self._suspects: dict[Key, asyncio.Future[bool]] = {}
+        """Rows whose last answer is not explained: the ruling is whether it was final."""
+        self._has_asked_around = False
         self.tally = Tally(width=options.max_in_flight)
         self.stopped: Stop | None = None
-        self.health = Health(options, pacer, self.tally, tell, now, wall, chance)
-        self.turns = Turns(pacer, self.health.width, room, self.tally, now)
+        self.health = Health(options, pacer, self.tally, tell, now, wall, chance, is_known=is_known)
+        self.turns = Turns(pacer, options.rate, self.health.width, self.health.rank, room, self.tally, now)
 
     async def run(self) -> None:
         """Bring every row of the feed to its outcome, or as many as there are until `stop`."""
-        async with anyio.create_task_group() as giving:
-            giving.start_soon(self.turns.give)
-            await self._prove()
+        async with anyio.create_task_group() as around:
+            around.start_soon(self.turns.give_places)
+            around.start_soon(self.turns.give)
+            around.start_soon(self._give_up_in_time)
             async with anyio.create_task_group() as self._workers:
                 for _ in range(WORKERS * self._options.max_in_flight):
                     self._workers.start_soon(self._work)
-            giving.cancel_scope.cancel()
+            around.cancel_scope.cancel()
 
     def stop(self, stop: Stop) -> None:
         """Take nothing new; what is in flight may finish. The first reason stands, but a signal replaces it."""
@@ -105,50 +118,107 @@ class Dispatcher:
         self._halt.set()
         self._order.close()
         self.turns.close()
+        self._rule(list(self._suspects), are_believed=True)
 
     async def halted(self) -> None:
         """Wait until `stop`."""
         await self._halt.wait()
 
-    async def _work(self) -> None:
-        """Carry one row after the other, until there are none, or another worker has taken this one's place."""
-        is_replaced = False
-        while not is_replaced and (row := await self._order.admit()) is not None:
-            tries = Tries(row)
-            self._settle(row, await self._carry(tries))
-            # At the end of the input the other one may have gone, before the row behind this one was let in.
-            is_replaced = tries.tried > 1 and not self._order.is_exhausted
+    async def _give_up_in_time(self) -> None:
+        """Stop the run when it has waited for `--max-outage`, whatever for."""
+        while self.stopped is None:
+            at = self.health.gives_up_at
+            left = self._options.max_outage if at is None else at - self._now()
+            if left <= 0:
+                self.stop(self.health.outage())
+            await anyio.sleep(max(0.0, left))
+
+    # A row's way
+
+    async def _work(self, row: Row | None = None) -> None:
+        """Carry one row after the other, until there are none, or others do; from elsewhere it is *row* alone."""
+        is_extra = row is not None
+        while (row := row or await self._next()) is not None:
+            tries = await self._bring(row)
+            # At the end of the input the others may have gone, before the row behind this one was let in.
+            if (is_extra or tries.has_made_room) and not self._order.is_exhausted:
+                return
+            row = None
+
+    async def _next(self) -> Row | None:
+        if (row := await self._order.admit(wait=False)) is not None:
+            return row
+        self._conclude_if_stuck()
+        return await self._order.admit()
+
+    async def _bring(self, row: Row) -> Tries:
+        """Bring a row to its outcome, and let the next one of its execution go if it may."""
+        tries = self._carried[row.key] = Tries(row)
+        try:
+            result = await self._carry(tries)
+        finally:
+            del self._carried[row.key]
+        self._settle(row, result, by_answer=tries.reply is not None)
+        return tries
 
     async def _carry(self, tries: Tries) -> Result:
-        """Make attempts until a reply is final, the attempts are used up, or the run stops."""
-        row = tries.row
+        """Make attempts until an answer is final, the attempts are used up, or the run stops."""
         try:
-            await self._kept(row.key)
-            while await self.turns.take(row.row):
-                verdict = await self._attempt(tries)
-                if not verdict.retry or tries.charged >= self._options.max_attempts:
-                    break
+            await self._kept(tries.row.key)
+            while await self._attempt(tries) and not await self._is_final(tries):
                 await self._back_off(tries)
         except anyio.get_cancelled_exc_class():
-            self._settle(row, tries.result(self.stopped))
+            self._settle(tries.row, tries.result(self.stopped), by_answer=False)
             raise
         except Exception as error:  # noqa: BLE001  a fault of ours in one row must not take the others down
             return self._failed_by_us(tries, error)
         return tries.result(self.stopped)
 
-    async def _attempt(self, tries: Tries) -> Verdict:
-        """Send the row once, and learn from what comes back."""
-        sent, started = self._wall(), self._now()
-        tries.in_flight = True
-        try:
-            reply = await self._put(tries.row)
-        finally:
-            self.turns.give_back()
-        duration, is_outage = self._now() - started, self.health.is_outage
-        verdict = tries.take(reply, sent=sent, duration=duration, is_outage=is_outage)
+    async def _attempt(self, tries: Tries) -> bool:
+        """Send the row once, and learn from what comes back; False where nothing may be sent any more."""
+        row, reply = tries.row, None
+        while reply is None:
+            is_failing = tries.tried > 1 and self.health.standing.is_found_out(row.key)
+            if (place := await self.turns.place(row, tries.tried, is_failing=is_failing)) is None:
+                return False
+            try:
+                reply = await self._put(row, partial(self._turn, tries, place))
+            finally:
+                self.turns.leave(place)
+        self._learn(tries, reply)
+        return True
+
+    async def _turn(self, tries: Tries, place: Place) -> bool:
+        """Wait for the turn of a row whose connection is open; from then on its request may have arrived."""
+        if not await self.turns.take(place):
+            return False
+        tries.begin(self._wall(), self._now(), in_flight=True)
+        return True
+
+    def _learn(self, tries: Tries, reply: Reply) -> None:
+        """Take from a reply what it says of its row, and of access and server."""
+        before, now = self.health.standing, self._now()
+        if not tries.in_flight:
+            tries.begin(self._wall(), now, in_flight=False)
+        verdict = self.health.judge(reply)
+        tries.take(reply, verdict, now)
         if verdict.sent:
-            self.tally.count(reply, sent=sent, duration=duration, is_retry=tries.attempts > 1)
-        said = reply.error or "acknowledged"
+            self.tally.count(reply, sent=tries.sent, duration=tries.duration, is_retry=tries.attempts > 1)
+        self._tell_attempt(tries, reply)
+        if (stop := self.health.saw(tries, reply, verdict)) is not None:
+            self.stop(stop)
+        if self._is_charged(tries.row, verdict):
+            tries.charged.append(now)
+        if self.health.standing is not before:
+            self._follow(before)
+
+    def _is_charged(self, row: Row, verdict: Verdict) -> bool:
+        """Whether a failure counts against `--max-attempts`: not while the server is away or asks everyone to wait."""
+        standing = self.health.standing
+        is_waiting = verdict.waits and not standing.is_found_out(row.key)
+        return verdict.retry and verdict.sent and not is_waiting and not standing.is_away
+
+    def _tell_attempt(self, tries: Tries, reply: Reply) -> None:
         row = tries.row
         self._tell(  # as `named`, but spelled out: said of every request, mostly to nobody, and three times as fast
             "attempt",
@@ -157,27 +227,60 @@ class Dispatcher:
             workflowId=row.workflow_id,
             executionId=row.execution_id,
             attempt=tries.tried,
-            duration=duration,
-            reason=said,
+            duration=tries.duration,
+            reason=reply.error or "acknowledged",
         )
-        if (stop := self.health.saw(reply, verdict)) is not None:
-            self.stop(stop)
-        return verdict
+
+    async def _is_final(self, tries: Tries) -> bool:
+        """Whether the last answer is the row's own and the last; waits where that is not known yet."""
+        verdict = tries.verdict
+        assert verdict is not None  # noqa: S101  an attempt was made
+        if verdict.outcome is Outcome.UPDATED or self.stopped is not None:
+            tries.is_disbelieved = self._is_disbelieved()
+            return True
+        if verdict.retry and len(tries.charged) < self._options.max_attempts:
+            return False
+        standing, key = self.health.standing, tries.row.key
+        if key not in standing.unexplained or (verdict.retry and standing.is_found_out(key)):
+            return True
+        return await self._is_explained(tries)
+
+    async def _is_explained(self, tries: Tries) -> bool:
+        """Wait until another answer explains this row's; False where it was not the row's fault, so that it goes on."""
+        key = tries.row.key
+        ruling = self._suspects[key] = asyncio.get_running_loop().create_future()
+        self._make_room(tries)
+        self._conclude_if_stuck()
+        try:
+            is_final: bool = await ruling
+        finally:
+            del self._suspects[key]
+        tries.is_disbelieved = self._is_disbelieved()
+        return is_final
+
+    def _is_disbelieved(self) -> bool:
+        """Whether refusals are not believed: the run stops while access is in doubt."""
+        return self.stopped is not None and self.health.standing.is_doubted
 
     async def _back_off(self, tries: Tries) -> None:
         """Wait, while another worker takes the place of the one that carries this row."""
-        if self._workers is not None and tries.tried == 1:
-            self._workers.start_soon(self._work)
-        wait = min(backoff(tries.tried, self._chance()), max(0.0, self.health.patience()))
+        self._make_room(tries)
+        wait = backoff(tries.tried, self._chance())
         reason = tries.reply.error if tries.reply else ""
         self._tell("retry", **tries.named, wait=wait, reason=reason)
         with anyio.move_on_after(wait):
             await self._halt.wait()
 
-    def _settle(self, row: Row, result: Result) -> None:
+    def _make_room(self, tries: Tries) -> None:
+        if not tries.has_made_room:
+            tries.has_made_room = True
+            self._workers.start_soon(self._work)
+
+    def _settle(self, row: Row, result: Result, *, by_answer: bool) -> None:
         """Record what became of a row, and let the next row of its execution go if it may."""
         self._record(result)
         self._order.release(row, is_settled=result.outcome in SETTLED)
+        self.health.settle(row, by_answer=by_answer)
         self.tally.outcomes[result.outcome] += 1
         budget, failures = self._options.max_failures, self.tally.failures
         if failures and over_budget(failures, self.tally.done, budget):
@@ -191,44 +294,53 @@ class Dispatcher:
             self.stop(Stop(1, "internal_error", "too many internal errors"))
         return tries.fault(error)
 
-    # Before the first success
+    # Whose fault it is
 
-    async def _prove(self) -> None:
-        """Send one row at a time until one succeeds: a wrong key or address then costs one request, not many."""
-        refused: list[tuple[Row, Result]] = []
-        refused_in_a_row = lost_in_a_row = 0
+    def _follow(self, before: Standing) -> None:
+        """Do what a change of the standing asks for: give back attempts, ask other rows, believe what is explained."""
+        standing = self.health.standing
+        if standing.is_away and not before.is_away:
+            self._forgive(standing)
+        if before.is_calm and not standing.is_calm:
+            self.turns.recall()
+        if not standing.is_calm and standing.may_be_the_rows and not self._has_asked_around:
+            self._has_asked_around = self.health.is_asking_around = True
+            self._workers.start_soon(self._ask_around)
+        self._has_asked_around = self._has_asked_around and not standing.is_calm
+        self._rule([key for key in self._suspects if key not in standing.unexplained], are_believed=True)
+        self.turns.look_again()
+
+    def _forgive(self, standing: Standing) -> None:
+        """Give back the attempts that failed because the server is away, and let rows go on that had no more."""
+        failing = standing.failing
+        since = min(bad.answered for bad in failing)
+        for tries in self._carried.values():
+            tries.forgive(since)
+        self._rule([bad.key for bad in failing], are_believed=False)
+
+    async def _ask_around(self) -> None:
+        """Let rows in from all over the input, as those that stand together may all be ill in the same way."""
         try:
-            while not self.health.is_proven and (row := await self._next_unless_all_refused(refused)) is not None:
-                result = await self._carry(Tries(row))
-                is_refusal = result.outcome is Outcome.REJECTED and result.status in REFUSALS and not self._is_known
-                refused_in_a_row = refused_in_a_row + 1 if is_refusal else 0
-                lost_in_a_row = lost_in_a_row + 1 if result.error == "connection_lost" else 0
-                if is_refusal:
-                    refused.append((row, result))
-                else:
-                    self._settle(row, result)
-                if refused_in_a_row == REFUSED_IN_A_ROW:
-                    self._stop_refused(result)
-                if result.error in STRANGERS or lost_in_a_row == LOST_IN_A_ROW:
-                    self.stop(Stop(6, "aborted_outage", f"no answer of this API: {result.error}, {result.detail}"))
-        finally:  # even where it is cancelled, as every answer is recorded
-            self._believe(refused)
+            rows = await self._elsewhere(ELSEWHERE)
+        finally:
+            self.health.is_asking_around = False
+        for row in self._order.jump(rows) if self.stopped is None else ():
+            self._workers.start_soon(self._work, row)
+        self.turns.look_again()
+        self._conclude_if_stuck()
 
-    async def _next_unless_all_refused(self, refused: list[tuple[Row, Result]]) -> Row | None:
-        """Take the next row; where refused ones leave none to take, decide first what their refusals mean."""
-        row = await self._order.admit(wait=False)
-        if row is None and refused:
-            if not self.tally.done:
-                self._stop_refused(refused[-1][1])
-            self._believe(refused)
-            row = await self._order.admit(wait=False)
-        return row
+    def _rule(self, suspects: Iterable[Key], *, are_believed: bool) -> None:
+        """Let rows go on that wait for their answer to be explained."""
+        for key in suspects:
+            ruling = self._suspects.get(key)
+            if ruling is not None and not ruling.done():
+                ruling.set_result(are_believed)
 
-    def _believe(self, refused: list[tuple[Row, Result]]) -> None:
-        """Settle refused rows: rejected where the run goes on, to be sent again where it stopped for their sake."""
-        for row, result in refused:
-            self._settle(row, replace(result, outcome=Outcome.FAILED) if self.stopped else result)
-        refused.clear()
-
-    def _stop_refused(self, result: Result) -> None:
-        self.stop(Stop(5, "aborted_access", f"every row so far was refused: {result.error}, {result.detail}"))
+    def _conclude_if_stuck(self) -> None:
+        """Where no row is left that could explain the others: what is doubted stops the run, else it was the rows'."""
+        is_busy = self.health.is_asking_around or len(self._carried) > len(self._suspects)
+        if is_busy or not self._suspects or not self._order.is_stuck:
+            return
+        if (stop := self.health.no_access()) is not None:
+            self.stop(stop)
+        self._rule(list(self._suspects), are_believed=True)

@@ -1,21 +1,31 @@
-"""What the replies say of the server: whether it is there, whether it wants everyone to wait, when to give up."""
+"""What the replies say of access and server: how many may be in flight, what everyone waits for, when to give up."""
 
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bulksync.model import Outcome, Reply, RunError, Stop
+from bulksync.dispatcher.standing import REFUSALS, SUSPICIOUS, Bad, Kind, Standing, kind_of, rank, settled, succeeded, trusted, went_wrong
+from bulksync.dispatcher.tries import Tries
+from bulksync.dispatcher.turns import Rank
+from bulksync.model import Outcome, Reply, Row, RunError, Stop
 from bulksync.options import RunOptions, show_duration
 from bulksync.pacing import Pacer
-from bulksync.retry import Breaker, Verdict, backoff, hold, holds_everyone
+from bulksync.retry import Verdict, backoff, hold, holds_everyone, is_too_fast, judge
 from bulksync.tally import Tally
 
 EXIT_CODES: dict[RunError, int] = {"aborted_access": 5, "aborted_outage": 6}
 """What the program ends with when a reply itself stops the run."""
 
 
+PAUSING = frozenset({Kind.UNREACHED, Kind.LOST, Kind.FAILED, Kind.CRASHED})
+"""Bad answers at the start that may pass; who is refused, or meets a stranger, hears the same in a second."""
+
+PATIENT = 3
+"""Pauses between probes while access is in doubt grow as often, to 2 s: enough for a proxy that is reloaded."""
+
+
 class Health:
-    """Owns the breaker and the reasons for holds; *is_proven* since the first acknowledgement."""
+    """Owns the standing of access and server, the reasons for holds, and the one clock of `--max-outage`."""
 
     def __init__(
         self,
@@ -26,6 +36,8 @@ class Health:
         now: Callable[[], float],
         wall: Callable[[], float],
         chance: Callable[[], float],
+        *,
+        is_known: bool = False,
     ) -> None:
         self._options = options
         self._pacer = pacer
@@ -34,57 +46,126 @@ class Health:
         self._now = now
         self._wall = wall
         self._chance = chance
-        self._breaker = Breaker()
-        self._throttled_in_a_row = 0
-        self.is_proven = False
+        self.standing = trusted(Standing()) if is_known else Standing()
+        self._accepts = options.accept_refusals
+        self._has_answered = False
+        self._has_served = True
+        """Whether a row was acknowledged since the server last complained: else it may just be away."""
+        self._holds_in_a_row = 0
+        self._waiting_since: float | None = None
+        self.is_asking_around = False
+        """Whether rows from elsewhere in the input are being fetched: until they are there, nobody is asked."""
         self.reason = ""
+        self._last_bad = ""
+
+    # Who may go
 
     @property
-    def is_outage(self) -> bool:
-        """Whether the server counts as away."""
-        return self._breaker.is_open
+    def is_proven(self) -> bool:
+        """Whether key and address have worked in this run."""
+        return self.standing.has_succeeded
 
     def width(self) -> int:
-        """Return how many requests may be in flight: one at a time until the server is known to be there."""
-        return self._options.max_in_flight if self.is_proven and not self.is_outage else 1
+        """Return how many requests may be in flight: one at a time while access or server is in doubt."""
+        if self.is_asking_around:
+            return 0
+        return self._options.max_in_flight if self._has_answered and self.standing.is_calm else 1
 
-    def patience(self) -> float:
-        """Return for how many seconds the server may still be away."""
-        return self._options.max_outage - self._breaker.away_for(self._now())
+    def rank(self) -> Rank | None:
+        """Return what decides who is asked next; None where that is file order."""
+        return None if self.standing.is_calm else self._rank
+
+    def _rank(self, row: Row, tried: int) -> tuple[int, bool, bool, int]:
+        return rank(self.standing, row, tried)
+
+    # The one clock
+
+    @property
+    def gives_up_at(self) -> float | None:
+        """When the run ends if no answer settles a row until then; None while nothing is waited for."""
+        return None if self._waiting_since is None else self._waiting_since + self._options.max_outage
+
+    def settle(self, row: Row, *, by_answer: bool) -> None:
+        """Take note that a row has its outcome; where an answer gave it, the clock starts anew."""
+        if by_answer:
+            self._waiting_since = None
+        self.standing = settled(self.standing, row.key)
+
+    def outage(self) -> Stop:
+        """Return the stop of a run that has waited for too long."""
+        since = self._waiting_since if self._waiting_since is not None else self._now()
+        waited = show_duration(round(self._now() - since))
+        return Stop(6, "aborted_outage", f"no answer settled a row for {waited}: {self.reason}")
 
     @property
     def waiting_for(self) -> str:
         """Say what everyone waits for, how long still, until when, and when to give up; empty where nobody does."""
         left = self._pacer.held_until - self._now()
+        if left <= 0 and self.standing.is_calm:
+            return ""
         waiting = f"waiting {math.ceil(left)}s more, until {self._time_in(left):%H:%M:%S}: " if left > 0 else ""
-        if self.is_outage:
-            return f"{waiting}{self.reason}, giving up at {self._time_in(self.patience()):%H:%M:%S}"
-        return f"{waiting}{self.reason}" if waiting else ""
+        return f"{waiting}{self.reason or 'the first answer'}{self._giving_up()}"
 
-    def saw(self, reply: Reply, verdict: Verdict) -> Stop | None:
+    def _giving_up(self) -> str:
+        at = self.gives_up_at
+        return "" if at is None else f", giving up at {self._time_in(at - self._now()):%H:%M:%S}"
+
+    # What a reply says
+
+    def judge(self, reply: Reply) -> Verdict:
+        """Say what a reply means for its row."""
+        return judge(reply, is_proven=self.standing.has_succeeded or not self.standing.is_doubted)
+
+    def saw(self, tries: Tries, reply: Reply, verdict: Verdict) -> Stop | None:
         """Take from a reply what concerns every row; return why the run must stop, if it must."""
         if verdict.outcome is Outcome.UPDATED:
-            self.is_proven = True
-            self._throttled_in_a_row = 0
-        self._breaker.saw(away=verdict.away, now=self._now())
+            self._accepts, self._has_answered, self._holds_in_a_row, self.reason = False, True, 0, ""
+            self._has_served = True
+            self.standing = succeeded(self.standing, tries.row.key, tries.started)
+            return None
         if verdict.stop is not None:
             return Stop(EXIT_CODES[verdict.stop], verdict.stop, f"{reply.error}: {reply.detail}")
         if reply.error == "dns_failed" and not self.is_proven:
             return Stop(6, "aborted_outage", f"{reply.error}: {reply.detail}")
+        self._waiting_since = tries.started if self._waiting_since is None else self._waiting_since
+        self._last_bad = f"{reply.error}, {reply.detail}" if reply.detail else reply.error
+        kind = kind_of(reply, verdict, self.standing)
+        if verdict.outcome is Outcome.REJECTED and self._accepts:
+            self.standing = trusted(self.standing)
+        elif kind is not None:
+            self.standing = went_wrong(self.standing, self._bad(tries, kind))
+        self._has_answered = self._has_answered or (kind in REFUSALS and not self.standing.is_doubted)
+        return self.no_access() if self.standing.is_refused else self._pause(reply, kind)
+
+    def _bad(self, tries: Tries, kind: Kind) -> Bad:
+        return Bad(tries.row.row, tries.row.key, kind, tries.started, self._now())
+
+    def no_access(self) -> Stop | None:
+        """Return the stop of a run that is refused, or meets strangers, wherever it asks; None where it does not."""
+        standing = self.standing
+        if not (standing.is_doubted and any(bad.kind in SUSPICIOUS for bad in standing.unexplained.values())):
+            return None
+        if standing.is_strange:
+            return Stop(6, "aborted_outage", f"no answer of this API: {self._last_bad}")
+        return Stop(5, "aborted_access", f"every row that was asked was refused: {self._last_bad}")
+
+    def _pause(self, reply: Reply, kind: Kind | None) -> Stop | None:
+        """Let everyone wait: as the server asks, or between probes; a stranger at the start is asked without a pause."""
+        if is_too_fast(reply) and self._has_served:
+            self._has_served = False
+            self._pacer.lower()
         if holds_everyone(reply):
             return self._hold_as_asked(reply)
-        if verdict.away:
-            return self._ride_out(reply)
+        if self.standing.is_away:
+            self._hold(backoff(self._next_hold(), self._chance()), f"the server is away ({reply.error})")
+        elif self.standing.is_doubted and (self.is_proven or kind in PAUSING):
+            wait = backoff(min(self._next_hold(), PATIENT), self._chance())
+            self._hold(wait, f"rows are refused or fail ({reply.error}), asking others")
         return None
 
-    def _ride_out(self, reply: Reply) -> Stop | None:
-        if (left := self.patience()) <= 0:
-            away = show_duration(round(self._breaker.away_for(self._now())))
-            return Stop(6, "aborted_outage", f"the server was away for {away}: {reply.error}, {reply.detail}")
-        if self.is_outage:
-            wait = min(backoff(self._breaker.probes + 1, self._chance()), left)
-            self._hold(wait, f"the server is away ({reply.error})")
-        return None
+    def _next_hold(self) -> int:
+        self._holds_in_a_row += not self._pacer.is_held
+        return max(1, self._holds_in_a_row)
 
     def _hold_as_asked(self, reply: Reply) -> Stop | None:
         limit = self._options.max_retry_after
@@ -92,15 +173,16 @@ class Health:
             asked = show_duration(reply.retry_after)
             reason = f"the server asks to wait {asked}, more than --max-retry-after {show_duration(limit)}"
             return Stop(6, "aborted_outage", reason)
-        self._throttled_in_a_row += not self._pacer.is_held
-        self._pacer.lower()
-        nth = max(1, self._throttled_in_a_row)
-        self._hold(hold(reply.retry_after, nth, self._chance()), f"the server answers {reply.status}")
+        self._hold(hold(reply.retry_after, self._next_hold(), self._chance()), f"the server answers {reply.status}")
         return None
 
     def _hold(self, seconds: float, reason: str) -> None:
-        if not self._pacer.is_held:
-            self._tally.holds += 1
+        """Hold everyone, but not for longer than the run has patience; what goes on for the same reason is said once."""
+        if self.gives_up_at is not None:
+            seconds = max(0.0, min(seconds, self.gives_up_at - self._now()))
+        is_new = not self._pacer.is_held
+        self._tally.holds += is_new
+        if is_new and reason != self.reason:
             self._tell("hold", wait=seconds, until=self._time_in(seconds), reason=reason)
         self.reason = reason
         self._pacer.hold(seconds)

@@ -2,21 +2,32 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from bulksync.model import Key, Row
 
 Feed = Callable[[], Awaitable[Sequence[Row] | None]]
 """Gives the next rows of the input that are due, in file order; None at its end."""
 
+PARKED = 10_000
+"""Rows that wait behind others of their execution: so far it is looked ahead for executions that can go meanwhile."""
+
+PARKED_BYTES = 16 * 2**20
+"""What the bodies of parked rows may take."""
+
 
 class Order:
-    """Lets rows in so that those of one execution never overlap and never swap; at most *window* are inside."""
+    """Lets rows in so that those of one execution never overlap and never swap.
+
+    At most *window* are inside, besides those that are parked behind them.
+    """
 
     def __init__(self, feed: Feed, window: int) -> None:
         self._feed = feed
         self._window = window
         self._rows: deque[Row] = deque()
+        self._read_to = 0
+        self._ahead: set[int] = set()
         self.is_exhausted = False
         self._reading = asyncio.Lock()
         self._behind: dict[Key, list[Row]] = {}
@@ -25,7 +36,16 @@ class Order:
         self._ready: deque[Row] = deque()
         self._moved = asyncio.Event()
         self._is_closed = False
+        self._parked = 0
+        self._parked_bytes = 0
         self.inside = 0
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether no row can be let in before one that is inside is let out."""
+        if self._ready or self._reading.locked():
+            return False
+        return self._is_full() or (self.is_exhausted and not self._rows)
 
     def close(self) -> None:
         """Let no more rows in."""
@@ -40,7 +60,7 @@ class Order:
         while not self._is_closed:
             if self._ready:
                 return self._ready.popleft()
-            if self.inside >= self._window:
+            if self._is_full():
                 if not wait:
                     return None
                 self._moved.clear()
@@ -48,39 +68,74 @@ class Order:
                 continue
             self.inside += 1  # before the input is read: while that takes its time, others come here too
             row = await self._next()
-            if row is None or row.key in self._blocked:
+            if row is None or not self._let_in(row):
                 self._leave()
-                if row is None:
-                    return None
-            elif (behind := self._behind.get(row.key)) is not None:
-                behind.append(row)
             else:
-                self._behind[row.key] = []
                 return row
+            if row is None:
+                return None
         return None
+
+    def jump(self, rows: Iterable[Row]) -> list[Row]:
+        """Let rows in that stand farther on in the input, and return those whose execution is free."""
+        new = [row for row in rows if row.row > self._read_to and row.row not in self._ahead]
+        free = [row for row in new if row.key not in self._behind and row.key not in self._blocked]
+        for row in free:
+            self._ahead.add(row.row)
+            self._behind[row.key] = []
+            self.inside += 1
+        return free
 
     def release(self, row: Row, *, is_settled: bool) -> None:
         """Let a row out; the next one of its execution may go only if this one is settled, else none may."""
         behind = self._behind.pop(row.key)
         if not is_settled:
-            self.inside -= len(behind)
+            self._unpark(behind)
             self._blocked.add(row.key)
         elif behind:
+            self._unpark(behind[:1])
+            self.inside += 1
             self._ready.append(behind.pop(0))
             self._behind[row.key] = behind
         self._leave()
+
+    def _let_in(self, row: Row) -> bool:
+        if row.key in self._blocked:
+            return False
+        if (behind := self._behind.get(row.key)) is None:
+            self._behind[row.key] = []
+            return True
+        behind.append(row)
+        self._parked += 1
+        self._parked_bytes += len(row.body)
+        return False
+
+    def _unpark(self, rows: Sequence[Row]) -> None:
+        self._parked -= len(rows)
+        self._parked_bytes -= sum(len(row.body) for row in rows)
+
+    def _is_full(self) -> bool:
+        is_parked_full = self._parked >= PARKED or self._parked_bytes >= PARKED_BYTES
+        return self.inside >= self._window or is_parked_full
 
     def _leave(self) -> None:
         self.inside -= 1
         self._moved.set()
 
     async def _next(self) -> Row | None:
-        while not self._rows:
-            async with self._reading:
-                if not self._rows and not self.is_exhausted:
-                    chunk = await self._feed()
-                    self.is_exhausted = chunk is None
-                    self._rows.extend(chunk or ())
-            if self.is_exhausted and not self._rows:
-                return None
-        return self._rows.popleft()
+        while True:
+            while not self._rows:
+                if self.is_exhausted:
+                    return None
+                await self._read()
+            row = self._rows.popleft()
+            self._read_to = row.row
+            if row.row not in self._ahead:
+                return row
+
+    async def _read(self) -> None:
+        async with self._reading:
+            if not self._rows and not self.is_exhausted:
+                chunk = await self._feed()
+                self.is_exhausted = chunk is None
+                self._rows.extend(chunk or ())

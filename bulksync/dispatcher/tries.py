@@ -1,21 +1,28 @@
 """The attempts at one row, and what they make of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bulksync.model import Outcome, Reply, Result, Row, Stop, payload_digest
-from bulksync.retry import Verdict, judge
+from bulksync.retry import Verdict
 
 
 @dataclass(slots=True)
 class Tries:
-    """What was tried for one row in this run; times are in seconds, *charged* counts against `--max-attempts`."""
+    """What was tried for one row in this run; *sent* and *started* are the last attempt's wall and monotonic time.
+
+    *charged* are the monotonic times of the failures that count against `--max-attempts`.
+    """
 
     row: Row
     tried: int = 0
     attempts: int = 0
-    charged: int = 0
+    charged: list[float] = field(default_factory=list)
+    sent: float = 0.0
+    started: float = 0.0
     in_flight: bool = False
+    has_made_room: bool = False
+    is_disbelieved: bool = False
     doubtful: bool = False
     first_sent: float | None = None
     finished: float | None = None
@@ -35,19 +42,24 @@ class Tries:
             "attempt": self.tried,
         }
 
-    def take(self, reply: Reply, *, sent: float, duration: float, is_outage: bool) -> Verdict:
-        """Take note of a reply to a request *sent* at that time; failures in an outage are not the row's fault."""
-        verdict = judge(reply)
+    def begin(self, sent: float, started: float, *, in_flight: bool) -> None:
+        """Take note that an attempt begins; only once it is *in flight* can it have reached the server."""
+        self.sent, self.started, self.in_flight = sent, started, in_flight
+
+    def take(self, reply: Reply, verdict: Verdict, now: float) -> None:
+        """Take note of the reply to the attempt that was begun last."""
         self.in_flight = False
-        self.reply, self.verdict, self.duration = reply, verdict, duration
+        self.reply, self.verdict, self.duration = reply, verdict, now - self.started
         self.tried += 1
         if verdict.sent:
             self.attempts += 1
-            self.charged += not (verdict.away and is_outage)
             self.doubtful = self.doubtful or verdict.doubtful
-            self.first_sent = sent if self.first_sent is None else self.first_sent
-            self.finished = sent + duration
-        return verdict
+            self.first_sent = self.sent if self.first_sent is None else self.first_sent
+            self.finished = self.sent + self.duration
+
+    def forgive(self, since: float) -> None:
+        """Give back the attempts whose failures, since then, turned out to be the server's."""
+        self.charged = [time for time in self.charged if time < since]
 
     def result(self, stop: Stop | None = None) -> Result:
         """Return what became of the row: by its last reply, or by the *stop* where there is none."""
@@ -56,8 +68,9 @@ class Tries:
         if self.reply is None or self.verdict is None:
             return self._as(Outcome.UNSENT, stop.error if stop else "interrupted", stop.detail if stop else "")
         outcome = self.verdict.outcome
-        if outcome is Outcome.UNSENT and self.attempts:
-            # The last try did not reach the server, but one before it did.
+        is_refusal_open = outcome is Outcome.REJECTED and self.is_disbelieved
+        if is_refusal_open or outcome is Outcome.FAILED or (outcome is Outcome.UNSENT and self.attempts):
+            # Whatever the last attempt came to, one before it may have been applied.
             outcome = Outcome.UNKNOWN if self.doubtful else Outcome.FAILED
         return self._as(outcome, self.reply.error, self.reply.detail)
 
