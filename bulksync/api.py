@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 
-from bulksync.client import Put, connect
+from bulksync.client import Trust, connect
 from bulksync.dispatcher import Tell
+from bulksync.model import Put
 from bulksync.options import RunOptions
 
 SPARE_FILES = 64
@@ -41,8 +42,9 @@ async def connected(target: str, key: SecretStr, options: RunOptions) -> AsyncGe
             timeout=options.timeout,
             connect_timeout=options.connect_timeout,
             keepalive=options.keepalive,
+            max_answer=options.max_answer,
             proxy=options.proxy,
-            ca_file=options.ca_file,
+            trust=Trust(options.ca_file, options.client_cert, options.client_key),
         ) as put,
     ):
         yield put

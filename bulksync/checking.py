@@ -6,7 +6,7 @@ from typing import Any
 
 from bulksync.ledger import Store
 from bulksync.options import InputOptions
-from bulksync.planning import refuses, unknown_statuses, validate
+from bulksync.planning import estimate, refuses, unknown_statuses, validate
 from bulksync.reader import Source
 
 
@@ -34,7 +34,7 @@ def checked(
             "repeatedExecutions": len(repeated),
             "rowsOfThose": sum(count for _, _, count in repeated),
             "repeated": [{"executionId": key, "row": first, "rows": count} for key, first, count in repeated[:10]],
-            "secondsAtRate": (found.rows - found.invalid) / options.rate,
+            "secondsAtRate": estimate(found.rows - found.invalid, store.longest_chain(run), options.rate),
         }
         yield summary, store.invalid(run)
 

@@ -45,19 +45,21 @@ def exit_code(stop: Stop | None, outcomes: Mapping[str, int], errors: Mapping[st
         return stop.exit_code
     if errors.get("internal_error"):
         return 1
-    if any(outcomes.get(outcome) for outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.UNSENT)):
+    is_open = sum(outcomes.get(outcome, 0) for outcome in (Outcome.FAILED, Outcome.UNKNOWN, Outcome.UNSENT))
+    if is_open > errors.get("superseded", 0):
         return 4
     return 3 if any(outcomes.get(outcome) for outcome in (Outcome.REJECTED, Outcome.INVALID)) else 0
 
 
-def next_step(code: int, command: str, report: str) -> str:
+def next_step(code: int, command: str, report: object) -> str:
     """Say what to do after an exit code, with the exact command where it is to be run again."""
     return {
         0: "",
         1: f"report this as a fault of bulksync, with its output; the run can go on: {command}",
         3: f"see the columns error and detail in {report}, mend those rows, and run them as a new file",
         4: f"run it again, now or later: {command}",
-        5: f"mend the key or the address, then run it again: {command}",
+        5: f"check the API key and the URL (for TLS also --ca-file and the clock), then run it again: {command}; where "
+        "the refused rows are themselves wrong, such as deleted executions, add --accept-refusals",
         6: f"run it again later: {command}",
         7: f"mend the input, then run it again: {command}; with --on-invalid skip the valid rows are sent",
         8: f"free space, then run it again: {command}",
@@ -72,7 +74,7 @@ def close_run(store: Store, run: Run, stop: Stop | None, tally: Tally, *, now: f
     store.leave(run.id, error=why.error, detail=why.detail)
     counted = known(store, run)
     code = exit_code(stop, counted["outcomes"], counted["errors"])
-    report = run.reading["report"] or "the report"
+    report = report_of(store, run) or "the report"
     done = measured(tally, rate)
     summary = {
         **counted,
@@ -83,6 +85,12 @@ def close_run(store: Store, run: Run, stop: Stop | None, tally: Tally, *, now: f
         "nextStep": next_step(code, command, report),
     }
     return store.end(run.id, ended=now, exit_code=code, summary=summary)
+
+
+def report_of(store: Store, run: Run) -> Path | None:
+    """Return where the report of a run stands; None where it went to stdout, or nowhere."""
+    report: str | None = run.reading["report"]
+    return None if report is None else (store.path.parent if store.path else Path()) / report
 
 
 def known(store: Store, run: Run) -> dict[str, Any]:

@@ -13,6 +13,15 @@ Tell = Callable[..., None]
 
 EVENTS: dict[str, tuple[int, str]] = {
     "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
+    "acknowledged already": (
+        logging.WARNING,
+        "{known:,} of {rows:,} rows are acknowledged already with the same payload; to leave them out: {command}",
+    ),
+    "superseded": (
+        logging.WARNING,
+        "rows left out, as a later run has updated their executions since (--resend sends them): {rows:,}",
+    ),
+    "continuing": (logging.INFO, "continuing run {name}, begun with {begun}; once it is done, {begun} begins another"),
     "unknown statuses": (logging.WARNING, "statuses that the API's pages do not name, sent all the same: {statuses}"),
     "ended": (logging.INFO, "{outcomes}"),
     "few files": (logging.WARNING, "{allowed} at once, not the {asked} asked for: ulimit -n is {files}"),

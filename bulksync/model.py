@@ -1,6 +1,6 @@
 """The nouns that flow between stations: rows in, replies back, outcomes out."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
@@ -77,6 +77,7 @@ RunError = Literal[
     "aborted_storage",
     "deadline_exceeded",
     "predecessor_unresolved",
+    "superseded",
     "internal_error",
 ]
 
@@ -151,7 +152,7 @@ class Reply:
     """What came back from one attempt, or why nothing did.
 
     *status* is the HTTP status, None where no status line came; *error* is empty exactly when *execution* is given;
-    *retry_after* is in seconds; *stranger* says that an answer came without a JSON object in it, so that nothing shows
+    *retry_after* is in seconds; *stranger* says that a refusal came without a JSON object in it, so that nothing shows
     that it is this API's.
     """
 
@@ -161,6 +162,13 @@ class Reply:
     execution: Execution | None = None
     retry_after: float | None = None
     stranger: bool = False
+
+
+Turn = Callable[[], Awaitable[bool]]
+"""Waits until a request may be written, at once; False where none may be."""
+
+Put = Callable[[Row, Turn], Awaitable[Reply | None]]
+"""Opens a connection, waits for the turn, sends a row and says what came back; None where no turn came."""
 
 
 @value

@@ -17,6 +17,8 @@ from bulksync.errors import UsageError
 BASE_URLS = {"prod": "https://prod.featherhq.com", "sandbox": "https://sandbox.featherhq.com"}
 """The API's two addresses by name; source: shared notes on the API page and on Feather's own n8n node."""
 
+SIZES = {"B": 1, "KB": 1_000, "MB": 1_000_000, "KiB": 1024, "MiB": 1024 * 1024}
+
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(?:%\w+)?")
@@ -39,6 +41,23 @@ def show_duration(seconds: object) -> str:
         return "none"
     unit = next((unit for unit in ("h", "m") if seconds >= UNITS[unit] and seconds % UNITS[unit] == 0), "s")
     return f"{seconds / UNITS[unit]:.12g}{unit}"
+
+
+def parse_size(value: object) -> object:
+    """Read `4MiB`, `512KiB` or `1MB` as bytes; ValueError otherwise, numbers pass."""
+    if not isinstance(value, str):
+        return value
+    if match := re.fullmatch(r"(\d{1,9})(B|KB|MB|KiB|MiB)?", value.strip(), re.ASCII):
+        return int(match[1]) * SIZES[match[2] or "B"]
+    raise ValueError(f"{value!r} is not a size: write 4MiB, 512KiB or 1000000")
+
+
+def show_size(size: object) -> str:
+    """Write bytes the way `parse_size` reads them, in the largest unit that stays whole."""
+    if not isinstance(size, int):
+        return "none"
+    unit = next((unit for unit in ("MiB", "KiB") if size % SIZES[unit] == 0), "B")
+    return f"{size // SIZES[unit]}{unit}"
 
 
 def parse_rate(value: object) -> object:
@@ -80,6 +99,7 @@ def parse_statuses(value: object) -> object:
 Duration = Annotated[
     float, BeforeValidator(parse_duration), Field(ge=0), Parameter(show_default=show_duration, metavar="TIME")
 ]
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0), Parameter(show_default=show_size, metavar="SIZE")]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
 Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0), Parameter(show_default=show_rate, metavar="RATE")]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -191,6 +211,13 @@ class RunOptions(InputOptions, ReportOptions):
     ca_file: Annotated[
         Path | None, Parameter(group=TARGET, help="Trust these certificates instead of the system's")
     ] = None
+    client_cert: Annotated[
+        Path | None, Parameter(group=TARGET, help="Certificate to show to a server that asks for one, PEM")
+    ] = None
+    client_key: Annotated[
+        Path | None, Parameter(group=TARGET, help="Its private key [default: in the certificate's file]")
+    ] = None
+    max_answer: Annotated[Size, Parameter(group=PACE, help="Longest answer that is read")] = 4 * 1024 * 1024
 
     max_attempts: Annotated[
         int, Field(ge=1, le=100), Parameter(group=FAILURES, metavar="N", help="Requests for one row in one run")
@@ -208,7 +235,7 @@ class RunOptions(InputOptions, ReportOptions):
     ] = "50%"
     accept_refusals: Annotated[
         Flag,
-        Parameter(group=FAILURES, help="Take refusals before the first success as the rows' own, not the key's or URL's"),
+        Parameter(group=FAILURES, help="Take refusals before the first success as the rows' own faults"),
     ] = False
     max_duration: Annotated[PositiveDuration | None, Parameter(group=STOPPING, help="Stop sending after this time")] = (
         None
@@ -270,6 +297,8 @@ class RunOptions(InputOptions, ReportOptions):
             raise ValueError("--api-key-file and --api-key-command exclude each other: give one")
         if self.sandbox and self.base_url != "prod":
             raise ValueError("--sandbox and --base-url exclude each other: give one")
+        if self.client_key and not self.client_cert:
+            raise ValueError("--client-key goes with --client-cert: give both")
         if self.only_changed and self.resend:
             raise ValueError("--only-changed and --resend exclude each other: give one")
         return self

@@ -139,7 +139,7 @@ class Pacer:
             self._pace = self._pace.climbed(self._now())
             for piece in pieces(count / self._pace.share, self._size):
                 await self._fill(self._limiter, piece)
-        while (wait := self.held_until - self._now()) > 0:
+        while (wait := self.held_until - self._now()) > 0:  # noqa: ASYNC110  it may have been extended meanwhile
             await anyio.sleep(wait)
         return count
 

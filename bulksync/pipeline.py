@@ -20,9 +20,9 @@ from bulksync.dispatcher import Tell
 from bulksync.ending import Ending
 from bulksync.errors import BulksyncError, StorageError, leaves
 from bulksync.ledger import Ledger, open_ledger
-from bulksync.model import Stop
+from bulksync.model import Outcome, Stop
 from bulksync.options import RunOptions, show_rate
-from bulksync.planning import STDIN, Files, Plan, check_output, locate_input, plan_run, unknown_statuses
+from bulksync.planning import STDIN, Files, Plan, check_output, estimate, locate_input, plan_run, unknown_statuses
 from bulksync.progress import Doing, since
 from bulksync.reader import Source, spool
 from bulksync.report import grouped, listed
@@ -112,6 +112,7 @@ async def planned(job: Job, ledger: Ledger, source: Source, brake: Brake) -> Pla
         source,
         job.options,
         target=job.target,
+        key=job.key,
         files=job.files,
         now=time.time(),
         stopping=lambda: brake.stop is not None,
@@ -124,14 +125,24 @@ async def sent_to_api(
     """Send the due rows, and say how far that is now and then."""
     tell = partial(tell, run=plan.run.name)
     options = fitted(job.options, tell)
-    about = spell(plan.due / options.rate)
+    about = spell(estimate(plan.due, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate))
+    if plan.acknowledged:
+        leave_out = f"{job.command} --only-changed"
+        tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=leave_out)
+    if plan.superseded:
+        tell("superseded", rows=plan.superseded)
+    if begun := plan.continued and plan.run.reading.get("begun"):
+        tell("continuing", name=plan.run.name, begun=begun)
     tell("sending", rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about)
     if unknown := unknown_statuses(plan.run.reading["statuses"]):
         tell("unknown statuses", statuses=listed(unknown))
     try:
         async with connected(job.target, job.key, options) as put:
             watch = watcher(plan.due, options, doing, job.terminal, tell)
-            return await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell)
+            sent = await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell)
+        if sent.tally.outcomes[Outcome.UPDATED]:
+            await ledger.call(ledger.store.prove, job.target, job.key.get_secret_value())
+        return sent
     except Exception as error:
         if any(isinstance(cause, BulksyncError) for cause in leaves(error)):
             raise

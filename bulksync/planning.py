@@ -1,5 +1,6 @@
 """Decides what a run is before anything is sent: which files, a new run or the latest one continued, which rows."""
 
+import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -10,15 +11,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import SecretStr
+
 from bulksync.errors import InputError, UsageError
 from bulksync.ledger import Run, Store
-from bulksync.model import InvalidRow, Outcome, Row
+from bulksync.model import InvalidRow, Row
 from bulksync.options import InputOptions, ReportOptions, RunOptions
 from bulksync.reader import Source, fingerprint, locate, open_input
 from bulksync.report import STDOUT
 
 CHUNK = 1_000
 """Rows that are read and checked at once: few enough to keep, many enough that the threads' hand-over costs nothing."""
+
+ANSWER_TIME = 0.1
+"""Seconds that an answer is taken to need before there was one: an estimate, as servers are near and far."""
 
 STDIN = Path("-")
 
@@ -45,7 +51,8 @@ class Plan:
     """What is to be done: *due* rows of *run*; *finished* is the run as it stood where nothing is left to do.
 
     *invalid* counts the invalid rows of the input; *fatal* says that the rows behind one of them cannot be told apart,
-    *is_known* that an earlier invocation of the run has had an acknowledgement.
+    *is_known* that the key has had a success at the target before. *acknowledged* counts the rows of a new run whose
+    payload is acknowledged already, *superseded* those of a continued one whose execution a later run has updated.
     """
 
     run: Run
@@ -54,6 +61,8 @@ class Plan:
     fatal: bool = False
     continued: bool = False
     is_known: bool = False
+    acknowledged: int = 0
+    superseded: int = 0
 
     @property
     def is_finished(self) -> bool:
@@ -111,9 +120,18 @@ def check_output(store: Store, output: Path | None, *, overwrite: bool) -> None:
         raise UsageError(f"{output} is not a plain file", "name another with --output")
     if not output.parent.is_dir():
         raise UsageError(f"the folder {output.parent} does not exist", "create it, or name another with --output")
-    ours = {run.reading.get("report") for run in store.runs()}
-    if output.exists() and not overwrite and str(output.resolve()) not in ours:
-        raise UsageError(f"{output} was not written by this ledger", "name another with --output, or add --overwrite")
+    places = {str(output.resolve()), place_of(output, store.path)}
+    if output.exists() and not overwrite and not places & store.reports():
+        raise UsageError(
+            f"{output} was not written by this ledger, so it is not replaced",
+            "move it away, or add --overwrite; with another --output the default ledger is another one too, which knows"
+            " nothing of what was sent",
+        )
+
+
+def place_of(path: Path, ledger: Path | None) -> str:
+    """Return where a file stands as its ledger keeps it: seen from the ledger's folder, so that both may be moved."""
+    return os.path.relpath(path.resolve(), ledger.resolve().parent) if ledger else str(path.resolve())
 
 
 def locate_input(options: InputOptions, path: Path, name: str | None = None) -> Source:
@@ -127,6 +145,7 @@ def plan_run(
     options: RunOptions,
     *,
     target: str,
+    key: SecretStr,
     files: Files,
     now: float,
     stopping: Callable[[], bool],
@@ -137,16 +156,17 @@ def plan_run(
     """
     digest = fingerprint(source.path)
     how, look = how_read(source, options), looks_for(options, files)
-    latest = store.latest(target)
-    same = latest is not None and latest.digest == digest and how.items() <= latest.reading.items()
-    if latest is not None and same and not (options.restart or options.resend):
-        return continue_run(store, latest, source, options, look, stopping)
+    is_known = store.is_proven(target, key.get_secret_value())
+    latest = store.latest(target, digest)
+    if latest and is_wanted(store, latest, options) and reads_the_same(store, latest, source, options, how, stopping):
+        return continue_run(store, latest, source, options, look, stopping, is_known=is_known)
+    look["begun"] = begun_by(options)
     with store.transaction():
         run = store.begin(
             name=run_name(now),
             target=target,
             input=source.name,
-            path=str(source.path.resolve()),
+            path=place_of(source.path, files.ledger),
             digest=digest,
             started=now,
         )
@@ -157,23 +177,74 @@ def plan_run(
             is_refused = refuses(found.invalid, found.fatal, options.on_invalid)
             (store.take_all_back if is_refused else store.take_back)(run)
         store.set_reading(run, found.rows, how | look | asdict(found))
-    store.prune(options.keep_runs)
-    return Plan(store.runs()[-1], store.count_due(run), found.invalid, found.fatal)
+    return Plan(
+        store.run(run),
+        store.count_due(run),
+        found.invalid,
+        found.fatal,
+        is_known=is_known,
+        acknowledged=0 if options.only_changed else found.acknowledged,
+    )
+
+
+def begun_by(options: RunOptions) -> str:
+    """Return which option asks for a new run whatever there was before; empty where none does."""
+    return "--resend" if options.resend else "--restart" if options.restart else ""
+
+
+def is_wanted(store: Store, run: Run, options: RunOptions) -> bool:
+    """Whether a call goes on with a run: one that asks for a new run does so only once, until that one is done."""
+    asked = begun_by(options)
+    return not asked or (run.reading.get("begun") == asked and store.is_open(run.id))
+
+
+def reads_the_same(
+    store: Store,
+    run: Run,
+    source: Source,
+    options: RunOptions,
+    how: dict[str, Any],
+    stopping: Callable[[], bool],
+) -> bool:
+    """Whether the input means the same rows as when it was planned: said in the same way, or found to be so."""
+    if how.items() <= run.reading.items():
+        return True
+    rows = 0
+    with open_input(source) as content:
+        for chunk in chunks(content.rows(allowed_set(options.allow_status))):
+            if stopping():
+                raise InterruptedError
+            if store.chunk_digest(run.id, chunk[0].row) != chunk_digest(chunk):
+                return False
+            rows += len(chunk)
+    return rows == run.rows
 
 
 def continue_run(
-    store: Store, run: Run, source: Source, options: RunOptions, look: dict[str, Any], stopping: Callable[[], bool]
+    store: Store,
+    run: Run,
+    source: Source,
+    options: RunOptions,
+    look: dict[str, Any],
+    stopping: Callable[[], bool],
+    *,
+    is_known: bool,
 ) -> Plan:
-    """Make what an earlier run left undone due again."""
+    """Make what an earlier run left undone due again, but for what a later one has overtaken."""
     reading = run.reading | look
     store.set_reading(run.id, run.rows, reading)
     store.reopen(run.id, retry_rejected=options.retry_rejected)
     if options.only_changed and not refuses(reading["invalid"], reading["fatal"], options.on_invalid):
         leave_out(store, run, source, options.allow_status, stopping)
-    due = store.count_due(run.id)
-    is_known = Outcome.UPDATED in store.counts(run.id, "outcome")
-    run = replace(run, reading=reading)
-    return Plan(run, due, reading["invalid"], reading["fatal"], continued=True, is_known=is_known)
+    return Plan(
+        replace(run, reading=reading),
+        store.count_due(run.id),
+        reading["invalid"],
+        reading["fatal"],
+        continued=True,
+        is_known=is_known,
+        superseded=store.counts(run.id, "error").get("superseded", 0),
+    )
 
 
 def leave_out(
@@ -208,6 +279,7 @@ class Found:
     echoed: tuple[str, ...]
     metadata_columns: tuple[str, ...]
     statuses: dict[str, int]
+    acknowledged: int
 
 
 def validate(
@@ -223,7 +295,7 @@ def validate(
 
     With *only_changed* the rows are left out whose payload is the last acknowledged one.
     """
-    rows = invalid = 0
+    rows = invalid = acknowledged = 0
     fatal = False
     statuses = Counter[str]()
     with open_input(source) as content:
@@ -233,6 +305,8 @@ def validate(
             store.plan(run, chunk, chunk_digest(chunk))
             if only_changed:
                 store.leave_out(run, chunk)
+            else:
+                acknowledged += store.count_acknowledged(run, chunk)
             rows += len(chunk)
             bad = [row for row in chunk if isinstance(row, InvalidRow)]
             invalid += len(bad)
@@ -248,7 +322,13 @@ def validate(
             echoed=content.echoed,
             metadata_columns=content.metadata_columns,
             statuses=dict(statuses.most_common()),
+            acknowledged=acknowledged,
         )
+
+
+def estimate(rows: int, longest: int, rate: float) -> float:
+    """Return how many seconds sending takes, where the execution with most rows has *longest*, one after the other."""
+    return max(rows / rate, longest * ANSWER_TIME)
 
 
 def unknown_statuses(statuses: dict[str, int]) -> dict[str, int]:
@@ -274,7 +354,7 @@ def how_read(source: Source, options: RunOptions) -> dict[str, Any]:
 def looks_for(options: RunOptions, files: Files) -> dict[str, Any]:
     """Return where a run's report stands and how it looks, as the ledger keeps it."""
     return {
-        "report": None if files.output in (None, STDOUT) else str(files.output.resolve()),
+        "report": None if files.output in (None, STDOUT) else place_of(files.output, files.ledger),
         "echo_metadata": options.echo_metadata,
         "guard_formulas": options.guard_formulas,
     }

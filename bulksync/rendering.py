@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bulksync.closing import input_of, measure, moved, render
+from bulksync.closing import input_of, measure, moved, render, report_of
 from bulksync.errors import InputError, StorageError, UsageError
 from bulksync.ledger import Run, Store
 from bulksync.options import RenderOptions
@@ -24,10 +24,10 @@ def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
     with opened(ledger) as store:
         run = chosen(store.runs(), options.run)
         check_kept(store, run)
-        output = options.output or Path(run.reading["report"] or f"{run.input}.report.csv")
-        tell_apart(options.input or Path(run.path), output, ledger, options)
+        output = options.output or report_of(store, run) or Path(f"{run.input}.report.csv")
+        tell_apart(options.input or ledger.parent / run.path, output, ledger, options)
         check_output(store, output, overwrite=options.overwrite)
-        note = render(store, run, source_again(run, options.input), output, options)
+        note = render(store, run, source_again(run, options.input or ledger.parent / run.path), output, options)
         measure(run, options, now=datetime.fromisoformat(run.ended or run.started).timestamp())
         return run, output, note
 
@@ -64,12 +64,12 @@ def check_kept(store: Store, run: Run) -> None:
         )
 
 
-def source_again(run: Run, path: Path | None) -> Source | InputError:
-    """Return the input of a run where its bytes are what they were, at *path* or where it stood; else why not."""
+def source_again(run: Run, path: Path) -> Source | InputError:
+    """Return the input of a run where its bytes, at *path*, are what they were; else why not."""
     reading = run.reading
     try:
         source = locate(
-            path or Path(run.path),
+            path,
             format=reading["format"],
             delimiter=reading["asked_delimiter"],
             encoding=reading["encoding"],

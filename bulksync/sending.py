@@ -1,17 +1,17 @@
 """Sends what a plan holds: rows from the input to the dispatcher, outcomes to the ledger, and the ways to stop."""
 
 import signal
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 import anyio
+from anyio import to_thread
 
-from bulksync.client import Put
 from bulksync.dispatcher import Dispatcher, Tell
 from bulksync.errors import InputError, StoppedError, StorageError
 from bulksync.ledger import Ledger, Store
-from bulksync.model import Row, Stop
+from bulksync.model import Put, Row, Stop
 from bulksync.options import RunOptions, show_duration
 from bulksync.pacing import Pacer
 from bulksync.planning import Plan, allowed_set, chunk_digest, chunks
@@ -96,15 +96,25 @@ async def send(
     async def feed() -> list[Row] | None:
         try:
             return limited.cut(await ledger.call(next, rows, None))
-        except InputError as error:
-            dispatcher.stop(Stop(7, "input_changed", clean(error.what)))  # it holds the input's name, whatever that is
-        except StorageError:
-            dispatcher.stop(STORAGE)
+        except (InputError, StorageError) as error:
+            dispatcher.stop(stop_for(error))
         return None
+
+    async def elsewhere(most: int) -> list[Row]:
+        store, run = ledger.store, plan.run.id
+        try:
+            digests = await ledger.call(store.elsewhere, run, most)
+            found = limited.take(await to_thread.run_sync(rows_at, source, options, digests))
+            await ledger.call(store.mark_ahead, run, [row.row for row in found])
+        except (InputError, StorageError) as error:
+            dispatcher.stop(stop_for(error))
+            return []
+        return found
 
     dispatcher = Dispatcher(
         options,
         feed,
+        elsewhere,
         put=put,
         pacer=Pacer(options.rate, anyio.current_time),
         record=ledger.record,
@@ -132,6 +142,13 @@ async def send(
     return Sent(stop, dispatcher.tally)
 
 
+def stop_for(error: InputError | StorageError) -> Stop:
+    """Return why a run stops whose rows cannot be read, or not be marked in the ledger."""
+    if isinstance(error, StorageError):
+        return STORAGE
+    return Stop(7, "input_changed", clean(error.what))  # it holds the input's name, whatever that is
+
+
 STORAGE = Stop(8, "aborted_storage", "the ledger cannot be written")
 
 
@@ -149,8 +166,13 @@ class Limit:
         self.was_reached = len(rows) > self._left
         if self.was_reached and not self._left:
             return None
-        rows = rows[: self._left]
-        self._left -= len(rows)
+        return self.take(rows)
+
+    def take(self, rows: list[Row]) -> list[Row]:
+        """Return as many of these rows as may still go."""
+        if self._left is not None:
+            rows = rows[: self._left]
+            self._left -= len(rows)
         return rows
 
 
@@ -188,3 +210,20 @@ def due_rows(store: Store, plan: Plan, source: Source, options: RunOptions) -> G
             seen = last
         if seen != run.rows:
             raise InputError(f"{source.name} changed after it was validated: it has {seen} rows, not {run.rows}")
+
+
+def rows_at(source: Source, options: RunOptions, digests: Mapping[int, bytes]) -> list[Row]:
+    """Read the input again and return some rows; *digests* are those of their chunks. Blocks.
+
+    InputError where one of these chunks is not what it was when it was validated.
+    """
+    found: list[Row] = []
+    with open_input(source) as content:
+        for chunk in chunks(content.rows(allowed_set(options.allow_status))):
+            wanted = [row for row in chunk if row.row in digests]
+            if wanted and digests[wanted[0].row] != chunk_digest(chunk):
+                raise InputError(f"{source.name} changed after it was validated, at or behind row {chunk[0].row}")
+            found += [row for row in wanted if isinstance(row, Row)]
+            if len(found) == len(digests):
+                break
+    return found

@@ -2,29 +2,37 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
 import tracemalloc
-from collections.abc import AsyncIterator, Mapping
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 from pydantic import SecretStr
 
 from bulksync import __version__
-from bulksync.client import Put, connect, read_key
+from bulksync.client import Trust, connect, read_key
 from bulksync.client.connection import line_of
-from bulksync.client.reply import message_of, read_reply, retry_after
+from bulksync.client.reply import json_object, message_of, read_reply, retry_after
 from bulksync.errors import UsageError
 from bulksync.model import Execution, Reply, Row, Step
 from tests import fault_server as faults
 from tests.fault_server import Authority, Behaviour, answer, authority, raw, serve
 from tests.program import KEY, WORKFLOW, execution
 from tests.test_sandbox import PAGE
+
+MAX_ANSWER = 64 * 1024
+
+PutNow = Callable[[Row], Awaitable[Reply]]
 
 ACKNOWLEDGED = Reply(200, "", execution=Execution("COMPLETED", "", "", "", []))
 NAMES = {"id": execution(1), "workflowId": WORKFLOW, "status": "COMPLETED"}
@@ -36,11 +44,22 @@ def row(number: int = 1, body: bytes = b'{"status":"COMPLETED"}') -> Row:
 
 
 @asynccontextmanager
-async def client(url: str, *, timeout: float = 5.0, key: str = KEY, **options: Any) -> AsyncIterator[Put]:  # noqa: ASYNC109  it is passed on
-    """Yield what puts a row, with short times."""
-    given = {"max_in_flight": 4, "connect_timeout": 5.0, "keepalive": 10.0} | options
+async def client(url: str, *, timeout: float = 5.0, key: str = KEY, **options: Any) -> AsyncIterator[PutNow]:  # noqa: ASYNC109  it is passed on
+    """Yield what puts a row whose turn comes at once, with short times."""
+    given = {"max_in_flight": 4, "connect_timeout": 5.0, "keepalive": 10.0, "max_answer": MAX_ANSWER} | options
     async with connect(url, SecretStr(key), timeout=timeout, **given) as put:
-        yield put
+
+        async def put_now(sent: Row) -> Reply:
+            reply = await put(sent, at_once)
+            assert reply is not None
+            return reply
+
+        yield put_now
+
+
+async def at_once() -> bool:
+    """Give a turn."""
+    return True
 
 
 async def reply_to(behaviour: Behaviour, sent: Row | None = None, **options: Any) -> Reply:
@@ -145,7 +164,14 @@ RESET = Reply(None, "connection_lost", "connection lost: ClientOSError")
 LATE = Reply(None, "request_timeout", "no complete answer in time")
 CUT = Reply(None, "response_truncated", "the answer ended early")
 NO_HTTP = Reply(None, "protocol_error", "the answer is not HTTP")
-TOO_LARGE = Reply(200, "response_too_large", "the answer is over 65536 bytes")
+
+
+def packed_with(encoding: str) -> Reply:
+    """Return what an answer means whose encoding nobody can read."""
+    return Reply(200, "response_invalid", f"the answer is compressed with {encoding!r}, which was not asked for")
+
+
+TOO_LARGE = Reply(200, "response_too_large", "the answer is over 65,536 bytes; --max-answer allows more")
 NO_JSON = Reply(200, "response_invalid", "not JSON but application/json")
 HTML = {"Content-Type": "text/html"}
 
@@ -176,10 +202,13 @@ BEHAVIOURS: dict[str, tuple[Behaviour, Reply]] = {
     "TLS": (raw(faults.TLS_ALERT), NO_HTTP),
     "bad status line": (faults.bad_status_line, NO_HTTP),
     "two lengths": (faults.two_lengths, NO_HTTP),
-    "500 headers": (faults.many_headers, NO_HTTP),
-    "a header of 20 kB": (faults.long_header, NO_HTTP),
-    "101": (raw(faults.UPGRADE), Reply(101, "http_101")),
-    "status 999": (answer(999, b""), Reply(999, "http_999")),
+    "500 headers": (faults.many_headers, ACKNOWLEDGED),
+    "1,100 headers": (faults.headers(1_100), NO_HTTP),
+    "a header of 20 kB": (faults.long_header, ACKNOWLEDGED),
+    "a header of 60 kB": (answer(headers={"X-Long": "x" * 60_000}), ACKNOWLEDGED),
+    "a header of 70 kB": (answer(headers={"X-Long": "x" * 70_000}), NO_HTTP),
+    "101": (raw(faults.UPGRADE), Reply(101, "http_101", stranger=True)),
+    "status 999": (answer(999, b""), Reply(999, "http_999", stranger=True)),
     "204": (answer(204, b""), Reply(204, "response_invalid", "not JSON but application/json")),
     "wrong id": (
         faults.wrong_id,
@@ -199,7 +228,23 @@ BEHAVIOURS: dict[str, tuple[Behaviour, Reply]] = {
     "an integer of 5,000 digits": (answer(body=b'{"id":' + b"1" * 5_000 + b"}"), NO_JSON),
     "no UTF-8": (answer(body=b'{"id":"\xff\xfe"}'), NO_JSON),
     "a lone surrogate": (answer(body=b'{"id":"\\ud800"}'), NO_JSON),
-    "packed unasked": (faults.packed, NO_JSON),
+    "packed unasked": (faults.packed, ACKNOWLEDGED),
+    "packed, zlib": (faults.compressed("deflate", zlib.MAX_WBITS), ACKNOWLEDGED),
+    "packed, raw": (faults.compressed("deflate", -zlib.MAX_WBITS), ACKNOWLEDGED),
+    "packed, x-gzip": (faults.compressed("X-GZip", zlib.MAX_WBITS | 16), ACKNOWLEDGED),
+    "packed, cut": (faults.compressed("gzip", zlib.MAX_WBITS | 16, cut=20), NO_JSON),
+    "packed, not so": (answer(headers={"Content-Encoding": "gzip"}), packed_with("gzip")),
+    "packed otherwise": (answer(headers={"Content-Encoding": "br"}), packed_with("br")),
+    "identity": (answer(headers={"Content-Encoding": "identity"}), ACKNOWLEDGED),
+    "400, packed": (
+        answer(400, gzip.compress(b'{"message":"no"}'), {"Content-Encoding": "gzip"}),
+        Reply(400, "http_400", "no"),
+    ),
+    "a length said twice": (faults.lengths("{0}", "{0}"), ACKNOWLEDGED),
+    "a length said thrice": (faults.lengths("{0}", " {0} ", "{0}, {0}"), ACKNOWLEDGED),
+    "a list of lengths": (faults.lengths("{0}, {0}"), ACKNOWLEDGED),
+    "a list of other lengths": (faults.lengths("{0}, 7"), NO_HTTP),
+    "LF alone": (faults.lf_alone, ACKNOWLEDGED),
     "301": (
         answer(301, b"", {"Location": "https://elsewhere.example/x?y"}),
         Reply(301, "redirect_refused", "answered 301, to https://elsewhere.example"),
@@ -209,7 +254,7 @@ BEHAVIOURS: dict[str, tuple[Behaviour, Reply]] = {
         answer(401, b'{"message":"invalid API key","code":"UNAUTHORIZED"}'),
         Reply(401, "http_401", "UNAUTHORIZED: invalid API key"),
     ),
-    "401, large": (answer(401, b"x" * 70_000), Reply(401, "http_401", "x" * 199 + "…")),
+    "401, large": (answer(401, b"x" * 70_000), Reply(401, "http_401", "x" * 199 + "…", stranger=True)),
     "302, large": (
         answer(302, b"x" * 70_000),
         Reply(302, "redirect_refused", "answered 302, to another path of the same server"),
@@ -218,8 +263,11 @@ BEHAVIOURS: dict[str, tuple[Behaviour, Reply]] = {
         answer(429, b'{"message":"slow down"}', {"Retry-After": "7"}),
         Reply(429, "http_429", "slow down", retry_after=7.0),
     ),
-    "503": (answer(503, b"", {"Retry-After": "0"}), Reply(503, "http_503", retry_after=0.0)),
-    "500 that says when": (answer(500, b"", {"Retry-After": "7"}), Reply(500, "http_500")),
+    "503": (answer(503, b"", {"Retry-After": "0"}), Reply(503, "http_503", retry_after=0.0, stranger=True)),
+    "500 that says when": (answer(500, b"", {"Retry-After": "7"}), Reply(500, "http_500", stranger=True)),
+    "403 in JSON": (answer(403, b'{"message":"no"}'), Reply(403, "http_403", "no")),
+    "403, a page": (answer(403, b"<h1>Blocked</h1>"), Reply(403, "http_403", "<h1>Blocked</h1>", stranger=True)),
+    "404, a list": (answer(404, b'["no"]'), Reply(404, "http_404", '["no"]', stranger=True)),
 }
 
 
@@ -323,7 +371,7 @@ async def test_a_connection_that_was_left_is_not_reused() -> None:
 async def test_no_answer_reaches_another_row() -> None:
     """Requests that are cancelled at any moment leave nothing on a connection that the next row could take."""
 
-    async def give_up(put: Put, sent: Row, seconds: float) -> Reply | None:
+    async def give_up(put: PutNow, sent: Row, seconds: float) -> Reply | None:
         with contextlib.suppress(TimeoutError):
             return await asyncio.wait_for(put(sent), seconds)
         return None
@@ -427,7 +475,9 @@ WAITS: list[tuple[str, float | None]] = [
     ("99999999999999", None),
     ("-1", None),
     ("+5", None),
-    ("1.5", None),
+    ("1.5", 1.5),
+    ("60.0", 60.0),
+    ("1.5.2", None),
     ("5, 10", None),
     ("\u0665", None),
     ("", None),
@@ -444,7 +494,34 @@ WAITS: list[tuple[str, float | None]] = [
 @pytest.mark.parametrize(("value", "seconds"), WAITS, ids=[repr(value) for value, _ in WAITS])
 def test_retry_after(value: str, seconds: float | None) -> None:
     """A number of seconds or a date is understood, the date by the server's own clock; all else is not."""
-    assert retry_after({"Retry-After": value, "Date": DATE}, b"") == seconds
+    assert retry_after({"Retry-After": value, "Date": DATE}, {}) == seconds
+
+
+NOW = int(parsedate_to_datetime(DATE).timestamp())
+
+RESETS: list[tuple[dict[str, str], float | None]] = [
+    ({"X-RateLimit-Reset": "30"}, 30.0),
+    ({"X-Rate-Limit-Reset": "2.5"}, 2.5),
+    ({"RateLimit-Reset": "7"}, 7.0),
+    ({"X-RateLimit-Reset": str(NOW + 30)}, 30.0),
+    ({"X-RateLimit-Reset": str((NOW + 30) * 1000)}, 30.0),
+    ({"X-RateLimit-Reset": str(NOW - 30)}, 0.0),
+    ({"RateLimit": '"default";r=0;t=12'}, 12.0),
+    ({"RateLimit": '"burst";r=0;t=3, "day";r=9;t=600'}, 3.0),
+    ({"RateLimit": "garbage"}, None),
+    ({"X-RateLimit-Reset": "soon"}, None),
+    ({"X-RateLimit-Reset": "-5"}, None),
+    ({"X-RateLimit-Reset": "99999999999999"}, None),
+    ({"Retry-After": "4", "X-RateLimit-Reset": "30"}, 4.0),
+    ({"Retry-After": "soon", "X-RateLimit-Reset": "30"}, 30.0),
+]
+
+
+@pytest.mark.fault("B7", "a quota's reset in place of Retry-After")
+@pytest.mark.parametrize(("headers", "seconds"), RESETS)
+def test_when_a_quota_begins_anew(headers: dict[str, str], seconds: float | None) -> None:
+    """Without a usable Retry-After the reset of the quota counts, in seconds or as a Unix time."""
+    assert retry_after(CIMultiDict(headers | {"Date": DATE}), {}) == seconds
 
 
 BODY_WAITS: list[tuple[bytes, float | None]] = [
@@ -465,8 +542,9 @@ BODY_WAITS: list[tuple[bytes, float | None]] = [
 @pytest.mark.parametrize(("body", "seconds"), BODY_WAITS)
 def test_retry_after_in_the_body(body: bytes, seconds: float | None) -> None:
     """Without a usable header the number of seconds in the body counts."""
-    assert retry_after({}, body) == retry_after({"Retry-After": "soon"}, body) == seconds
-    assert retry_after({"Retry-After": "9"}, body) == 9.0
+    page = json_object(body) or {}
+    assert retry_after({}, page) == retry_after({"Retry-After": "soon"}, page) == seconds
+    assert retry_after({"Retry-After": "9"}, page) == 9.0
 
 
 DATES = st.datetimes().map(lambda date: date.strftime("%a, %d %b %Y %H:%M:%S GMT"))
@@ -475,7 +553,7 @@ DATES = st.datetimes().map(lambda date: date.strftime("%a, %d %b %Y %H:%M:%S GMT
 @given(value=st.text() | DATES | st.from_regex(r"[0-9A-Za-z,: +-]+"), date=st.text() | DATES, body=st.binary())
 def test_retry_after_never_fails(value: str, date: str, body: bytes) -> None:
     """Whatever a server writes there, it is a time that is not negative, or nothing."""
-    seconds = retry_after({"Retry-After": value, "Date": date}, body)
+    seconds = retry_after({"Retry-After": value, "RateLimit-Reset": value, "Date": date}, json_object(body) or {})
     assert seconds is None or seconds >= 0
 
 
@@ -503,7 +581,7 @@ MESSAGES: list[tuple[bytes, str]] = [
 @pytest.mark.parametrize(("body", "detail"), MESSAGES)
 def test_the_message_of_a_refusal(body: bytes, detail: str) -> None:
     """Each known shape of an error body gives its message, and any other its text, on one clean line."""
-    assert message_of(body) == detail
+    assert message_of(json_object(body), body) == detail
 
 
 @given(body=st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode))
@@ -725,7 +803,7 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 async def test_a_certificate_that_is_trusted(trusted: Authority) -> None:
     """With `--ca-file` a server whose certificate that authority signed is believed."""
-    async with serve(tls=trusted.tls()) as server, client(server.url, ca_file=trusted.certificate) as put:
+    async with serve(tls=trusted.tls()) as server, client(server.url, trust=Trust(trusted.certificate)) as put:
         assert await put(row()) == ACKNOWLEDGED
 
 
@@ -747,7 +825,7 @@ async def test_a_certificate_that_is_not(
 ) -> None:
     """A certificate of an unknown authority, of another host or of yesterday ends it before anything is sent."""
     certificate = trusted.certificate if is_trusted else None
-    async with serve(tls=trusted.tls(name, days)) as server, client(server.url, ca_file=certificate) as put:
+    async with serve(tls=trusted.tls(name, days)) as server, client(server.url, trust=Trust(certificate)) as put:
         reply = await put(row())
     assert (reply.status, reply.error) == (None, "tls_verify_failed")
     assert reply.detail.startswith(UNVERIFIED + reason)
@@ -791,7 +869,7 @@ async def test_an_authority_that_cannot_be_read(tmp_path: Path, content: bytes |
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UsageError) as raised:
-        async with client("https://api.example", ca_file=path):
+        async with client("https://api.example", trust=Trust(path)):
             pass
     assert raised.value.what.startswith(f"--ca-file {path} cannot be used: ")
     assert raised.value.next_step == "name a file of PEM certificates"

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulksync.dispatcher import Dispatcher, Turn
-from bulksync.model import SETTLED, Execution, Key, Outcome, Reply, Result, Row, Stop
+from bulksync.dispatcher import Dispatcher
+from bulksync.model import SETTLED, Execution, Key, Outcome, Reply, Result, Row, Stop, Turn
 from bulksync.options import RunOptions
 from bulksync.pacing import Pacer
 from tests import virtual
@@ -941,9 +941,7 @@ def test_bad_luck_is_no_outage() -> None:
 # Budgets and faults of ours
 
 
-@pytest.mark.parametrize(
-    ("budget", "fewest", "most"), [("50%", 66, 132), ("5", 6, 38), ("0", 1, 33), ("60%", 66, 132)]
-)
+@pytest.mark.parametrize(("budget", "fewest", "most"), [("50%", 66, 132), ("5", 6, 38), ("0", 1, 33), ("60%", 66, 132)])
 def test_a_wrong_mapping_stops_within_the_budget(budget: str, fewest: int, most: int) -> None:
     """Where nearly every row is rejected, the run stops as soon as the budget is exceeded: exit code 12."""
     script = {number: refusal(400) for number in range(2, 10_001) if number % 3}

@@ -3,6 +3,9 @@
 import asyncio
 from types import TracebackType
 
+GRACE = 1.0
+"""Seconds in which the loop reads all that has arrived while it stood still, bodies of megabytes too."""
+
 
 class Deadlines:
     """Ends attempts that take longer than *seconds*; close it once there are none.
@@ -33,20 +36,29 @@ class Deadlines:
         del self._due[attempt]
 
     def _expire(self) -> None:
-        """End what is due, and come back when the next is."""
+        """End what is due, and come back when the next is.
+
+        Where this comes late, the loop stood still: answers may lie in their sockets, which it reads only behind this.
+        So everybody who is due gets as long again, once, at most `GRACE`.
+        """
         self._timer = None
         now = self._loop.time()
         for attempt, due in self._due.items():
             if due > now:
-                self._timer = self._loop.call_at(due, self._expire)
-                return
-            attempt.expire()
+                continue
+            if attempt.has_grace or due == now:
+                attempt.expire()
+            else:
+                self._due[attempt] = now + min(now - due, GRACE)
+            attempt.has_grace = True
+        if later := [due for due in self._due.values() if due > now]:
+            self._timer = self._loop.call_at(min(later), self._expire)
 
 
 class Limited:
     """A limit on what its `with` block takes; TimeoutError where that is more. Works as `asyncio.timeout` does."""
 
-    __slots__ = ("_before", "_deadlines", "_is_expired", "_task")
+    __slots__ = ("_before", "_deadlines", "_is_expired", "_task", "has_grace")
 
     def __init__(self, deadlines: Deadlines) -> None:
         task = asyncio.current_task()
@@ -55,6 +67,7 @@ class Limited:
         self._deadlines = deadlines
         self._before = task.cancelling()
         self._is_expired = False
+        self.has_grace = False
 
     def expire(self) -> None:
         """Cancel the block, once."""

@@ -27,8 +27,9 @@ def read_reply(status: int, headers: Mapping[str, str], body: bytes, row: Row) -
     if 300 <= status < 400:
         return Reply(status, "redirect_refused", f"answered {status}, to {origin_of(headers.get(hdrs.LOCATION, ''))}")
     if not 200 <= status < 300:
-        wait = retry_after(headers, body) if status in (429, 503) else None
-        return Reply(status, f"http_{status}", message_of(body), retry_after=wait)
+        said = json_object(body)
+        wait = retry_after(headers, said or {}) if status in (429, 503) else None
+        return Reply(status, f"http_{status}", message_of(said, body), retry_after=wait, stranger=said is None)
     try:
         page = BODY.validate_json(body)
     except ValidationError as error:
@@ -86,14 +87,19 @@ def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def message_of(body: bytes) -> str:
-    """Find the message in an error body: any of the API's known shapes, or else its text."""
-    text = body.decode("utf-8", "replace")
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """Read a body that should be a JSON object; None where it is none."""
     try:
         page = from_json(body)
     except ValueError:
-        return clean(text, MAX_DETAIL)
-    if isinstance(page, dict):
+        return None
+    return page if isinstance(page, dict) else None
+
+
+def message_of(page: dict[str, Any] | None, body: bytes) -> str:
+    """Find the message in an error body: in any of the API's known shapes, or else its text."""
+    text = body[: MAX_DETAIL * 20].decode("utf-8", "replace")
+    if page is not None:
         code = page.get("code") or page.get("error")
         message = page.get("message") or page.get("detail") or code or text
         text = message if isinstance(message, str) else as_json(message)
@@ -101,17 +107,44 @@ def message_of(body: bytes) -> str:
     return clean(text, MAX_DETAIL)
 
 
-def retry_after(headers: Mapping[str, str], body: bytes) -> float | None:
-    """Return for how many seconds the server asks to wait: its header (RFC 9110 §10.2.3), else the body's word.
+RESETS = ("X-RateLimit-Reset", "X-Rate-Limit-Reset", "RateLimit-Reset")
+"""When a quota begins anew, as servers say it without a standard: in so many seconds, or at a Unix time."""
 
-    A date is read against the server's own Date, so that our clock does not matter. None where nothing usable is said.
+EPOCH = 5e8
+"""From here on the number of seconds is a Unix time, and a thousand times as much is one in milliseconds."""
+
+
+def retry_after(headers: Mapping[str, str], page: Mapping[str, Any]) -> float | None:
+    """Return for how many seconds the server asks to wait; None where nothing usable is said.
+
+    Its Retry-After (RFC 9110 §10.2.3), fractions too; else when its quota begins anew (draft-ietf-httpapi-ratelimit
+    §3, or one of `RESETS`); else the body's word. What is a date is read against the server's own Date, so that our
+    clock does not matter.
     """
     value = headers.get(hdrs.RETRY_AFTER, "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return float(value)
+    now = http_date(headers.get(hdrs.DATE, "")) or datetime.now(UTC)
+    if (seconds := number_of(value, digits=9)) is not None:
+        return seconds
     if (until := http_date(value)) is not None:
-        return max(0.0, (until - (http_date(headers.get(hdrs.DATE, "")) or datetime.now(UTC))).total_seconds())
-    return body_retry_after(body)
+        return max(0.0, (until - now).total_seconds())
+    if match := re.search(r"(?:^|;)\s*t=([0-9]{1,9})\s*(?:;|,|$)", headers.get("RateLimit", "")):
+        return float(match[1])
+    resets = (number_of(headers.get(name, "").strip(), digits=13) for name in RESETS)
+    if (reset := next((number for number in resets if number is not None), None)) is not None:
+        return until_reset(reset, now.timestamp())
+    return body_retry_after(page)
+
+
+def number_of(text: str, digits: int) -> float | None:
+    """Read a number of seconds, of so many *digits* at most and perhaps a fraction; None where it is none."""
+    return float(text) if re.fullmatch(rf"[0-9]{{1,{digits}}}(\.[0-9]{{1,9}})?", text) else None
+
+
+def until_reset(reset: float, now: float) -> float:
+    """Return in how many seconds a quota begins anew, which may be said as a Unix time."""
+    if reset < EPOCH:
+        return reset
+    return max(0.0, (reset if reset < EPOCH * 100 else reset / 1000) - now)
 
 
 def http_date(value: str) -> datetime | None:
@@ -123,13 +156,9 @@ def http_date(value: str) -> datetime | None:
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def body_retry_after(body: bytes) -> float | None:
+def body_retry_after(page: Mapping[str, Any]) -> float | None:
     """Return `retry_after` of an error body, in seconds; None where there is none."""
-    try:
-        page = from_json(body)
-    except ValueError:
-        return None
-    value = page.get("retry_after") if isinstance(page, dict) else None
+    value = page.get("retry_after")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
         return None
     return float(value)

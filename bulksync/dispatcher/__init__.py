@@ -8,7 +8,7 @@ standing     whose fault a bad answer is: the row's, the access's, the server's
 health       what the replies ask of everyone: to wait, to go one at a time, to stop
 """
 
-from bulksync.dispatcher.dispatcher import Dispatcher, Elsewhere, Put, Tell, Turn
+from bulksync.dispatcher.dispatcher import Dispatcher, Elsewhere, Tell
 from bulksync.dispatcher.order import Feed
 
-__all__ = ["Dispatcher", "Elsewhere", "Feed", "Put", "Tell", "Turn"]
+__all__ = ["Dispatcher", "Elsewhere", "Feed", "Tell"]

@@ -14,7 +14,7 @@ from bulksync.dispatcher.order import Feed, Order
 from bulksync.dispatcher.standing import Standing
 from bulksync.dispatcher.tries import Tries
 from bulksync.dispatcher.turns import Place, Turns
-from bulksync.model import SETTLED, Key, Outcome, Reply, Result, Row, Stop
+from bulksync.model import SETTLED, Key, Outcome, Put, Reply, Result, Row, Stop
 from bulksync.options import RunOptions
 from bulksync.pacing import Pacer
 from bulksync.retry import Verdict, backoff, over_budget
@@ -41,12 +41,6 @@ ELSEWHERE = 20
 
 Elsewhere = Callable[[int], Awaitable[Sequence[Row]]]
 """Gives so many due rows at most from all over the input, each the first one of its execution."""
-
-Turn = Callable[[], Awaitable[bool]]
-"""Waits until a request may be written, at once; False where it may not."""
-
-Put = Callable[[Row, Turn], Awaitable[Reply | None]]
-"""Gets a connection, waits for the turn, sends a row and says what came back; None where no turn came."""
 
 Tell = Callable[..., None]
 """Takes the name of an event and its fields, for the log."""

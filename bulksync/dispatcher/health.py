@@ -4,7 +4,19 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bulksync.dispatcher.standing import REFUSALS, SUSPICIOUS, Bad, Kind, Standing, kind_of, rank, settled, succeeded, trusted, went_wrong
+from bulksync.dispatcher.standing import (
+    REFUSALS,
+    SUSPICIOUS,
+    Bad,
+    Kind,
+    Standing,
+    kind_of,
+    rank,
+    settled,
+    succeeded,
+    trusted,
+    went_wrong,
+)
 from bulksync.dispatcher.tries import Tries
 from bulksync.dispatcher.turns import Rank
 from bulksync.model import Outcome, Reply, Row, RunError, Stop
@@ -150,7 +162,7 @@ class Health:
         return Stop(5, "aborted_access", f"every row that was asked was refused: {self._last_bad}")
 
     def _pause(self, reply: Reply, kind: Kind | None) -> Stop | None:
-        """Let everyone wait: as the server asks, or between probes; a stranger at the start is asked without a pause."""
+        """Let everyone wait: as the server asks, or between probes; strangers at the start are asked without one."""
         if is_too_fast(reply) and self._has_served:
             self._has_served = False
             self._pacer.lower()
@@ -177,7 +189,7 @@ class Health:
         return None
 
     def _hold(self, seconds: float, reason: str) -> None:
-        """Hold everyone, but not for longer than the run has patience; what goes on for the same reason is said once."""
+        """Hold everyone, but no longer than the run has patience; what goes on for the same reason is said once."""
         if self.gives_up_at is not None:
             seconds = max(0.0, min(seconds, self.gives_up_at - self._now()))
         is_new = not self._pacer.is_held

@@ -2,14 +2,14 @@
 
 A bad answer alone does not say. So it is kept, as *unexplained*, until another answer explains it:
 
-| the answer                          | where access is doubted             | where it is proven                         |
-|-------------------------------------|-------------------------------------|--------------------------------------------|
-| acknowledged                        | access is proven                    | whatever was answered badly before this    |
-|                                     |                                     | request was sent is the rows' own          |
-| refused (4xx, 501) in JSON          | the `ENOUGH`th execution: no access | the `BLOCK`th in a row: access is doubted  |
-| refused otherwise (a page, nothing) | the `ENOUGH`th execution: no access | access is doubted                          |
-| not this API's (2xx, not HTTP)      | the `ENOUGH`th execution: no API    | as 5xx                                     |
-| 5xx, lost, no connection            | one request at a time, with pauses  | the `BLOCK`th execution: the server is away|
+| the answer                     | where access is doubted             | where it is proven                         |
+|--------------------------------|-------------------------------------|--------------------------------------------|
+| acknowledged                   | access is proven                    | what was answered badly before this        |
+|                                |                                     | request was sent is the rows' own          |
+| refused (4xx, 501) in JSON     | the `ENOUGH`th execution: no access | the `BLOCK`th in a row: access is doubted  |
+| refused without a JSON object  | the `ENOUGH`th execution: no access | access is doubted                          |
+| not this API's (2xx, not HTTP) | the `ENOUGH`th execution: no API    | as 5xx                                     |
+| 5xx, lost, no connection       | one request at a time, with pauses  | the `BLOCK`th execution: server is away    |
 
 Access is doubted from the start unless (target, key) has worked before. While it is doubted, or the server is away, one
 request at a time asks, each time another row: see `rank`. What a doubt comes to:

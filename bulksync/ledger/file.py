@@ -129,7 +129,7 @@ def is_empty(db: sqlite3.Connection) -> bool:
 
 def create_tables(db: sqlite3.Connection) -> None:
     """Make an empty file a ledger, inside the caller's transaction."""
-    for statement in sql.SCHEMA.split(";\n"):
+    for statement in f"{sql.SCHEMA};\n{sql.NEW_IN_2}".split(";\n"):
         db.execute(statement)
     db.execute(f"PRAGMA application_id = {sql.APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {sql.VERSION}")
@@ -139,13 +139,23 @@ def check(db: sqlite3.Connection, path: Path | None) -> None:
     """Raise StorageError unless the file is a whole ledger of our format."""
     if scalar(db, "PRAGMA application_id") != sql.APPLICATION_ID:
         raise not_a_ledger(path)
-    if (version := scalar(db, "PRAGMA user_version")) != sql.VERSION:
+    version = scalar(db, "PRAGMA user_version")
+    if not min(sql.UPGRADES) <= version <= sql.VERSION:
         raise StorageError(
             f"the ledger {path} has format {version}, this bulksync has {sql.VERSION}; it was left as it is",
             "install the newer bulksync, or name another ledger with --ledger",
         )
     if (found := scalar(db, "PRAGMA quick_check(1)")) != "ok":
         raise damaged(path, found)
+    for earlier in range(version, sql.VERSION):
+        upgrade(db, earlier)
+
+
+def upgrade(db: sqlite3.Connection, version: int) -> None:
+    """Bring a file from a format to the next one, inside the caller's transaction."""
+    for statement in sql.UPGRADES[version].split(";\n"):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {version + 1}")
 
 
 def damaged(path: Path | None, why: object) -> StorageError:

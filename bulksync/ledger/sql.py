@@ -3,8 +3,8 @@
 APPLICATION_ID = 0x626B7379
 """Marks the file as ours ("bksy"), so that a stranger's database is never touched."""
 
-VERSION = 1
-"""The format; a file of another one is refused, never guessed at."""
+VERSION = 2
+"""The format; one of an earlier bulksync is brought up to it, any other is refused, never guessed at."""
 
 SCHEMA = """
 CREATE TABLE target (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE);
@@ -40,7 +40,7 @@ CREATE TABLE line (
     workflow TEXT NOT NULL,
     execution TEXT NOT NULL,
     requested TEXT NOT NULL,
-    due INTEGER NOT NULL,                  -- 1 while this run has still to send it
+    due INTEGER NOT NULL,                  -- while this run has still to send it: 1, or 2 if it may go before its turn
     outcome TEXT,                          -- NULL until something became of it
     http INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -71,12 +71,34 @@ CREATE TABLE acknowledged (
 ) WITHOUT ROWID;
 """
 
+NEW_IN_2 = """
+-- With which API keys a target was reached: salted hashes, never the keys
+CREATE TABLE access (target TEXT NOT NULL, key BLOB NOT NULL, PRIMARY KEY (target, key)) WITHOUT ROWID;
+
+CREATE TABLE salt (value BLOB NOT NULL);
+
+INSERT INTO salt VALUES (randomblob(16))
+"""
+UPGRADES = {1: NEW_IN_2}
+"""What brings a file of each earlier format to the next one."""
+
+SALT = "SELECT value FROM salt"
+PROVEN = "SELECT count(*) FROM access WHERE target = ? AND key = ?"
+PROVE = "INSERT OR IGNORE INTO access VALUES (?, ?)"
+
 # Runs
 
-RUNS = """
+ONE_RUN = """
 SELECT run.id, name, url, input, path, digest, reading, rows, started, ended, exit_code, summary
 FROM run JOIN target ON target.id = run.target
-ORDER BY run.id
+"""
+RUNS = f"{ONE_RUN} ORDER BY run.id"
+RUN = f"{ONE_RUN} WHERE run.id = ?"
+LATEST = f"{ONE_RUN} WHERE url = ? AND digest = ? ORDER BY run.id DESC LIMIT 1"
+REPORTS = "SELECT DISTINCT json_extract(reading, '$.report') FROM run"
+IS_OPEN = """
+SELECT count(*) FROM (SELECT 1 FROM line WHERE run = ? AND error <> 'superseded'
+    AND (outcome IS NULL OR outcome IN ('failed', 'unknown', 'unsent')) LIMIT 1)
 """
 ADD_TARGET = "INSERT OR IGNORE INTO target (url) VALUES (?)"
 ADD_RUN = """
@@ -117,6 +139,27 @@ UPDATE line SET due = 0 WHERE run = ?1 AND row IN (
         WHERE run = ?1 AND outcome IN ('updated', 'unchanged') GROUP BY 1, 2) ON workflow = w AND execution = e
     WHERE run = ?1 AND outcome = 'rejected' AND row < last)
 """
+SUPERSEDE = """
+WITH later AS (
+    SELECT workflow AS w, execution AS e, max(run.id) AS by, max(row) AS last FROM run JOIN line ON line.run = run.id
+    WHERE run.id > ?1 AND target = (SELECT target FROM run WHERE id = ?1)
+        AND (outcome IN ('updated', 'unchanged') OR doubtful)
+    GROUP BY 1, 2)
+UPDATE line SET due = 0, outcome = coalesce(outcome, 'unsent'), error = 'superseded',
+    detail = 'run ' || name || ' has updated this execution since, in row ' || last || '; --resend sends this one too'
+FROM (
+    SELECT row AS mine, name, last FROM line CROSS JOIN later ON workflow = w AND execution = e JOIN run ON run.id = by
+    WHERE line.run = ?1 AND due)
+WHERE run = ?1 AND row = mine
+"""
+"""What a run has still to do may not turn back what a later run has done, or may have done."""
+ACKNOWLEDGED = """
+SELECT count(*) FROM acknowledged JOIN run ON run.id = ? AND run.target = acknowledged.target
+WHERE workflow = ? AND execution = ? AND acknowledged.digest = ?
+"""
+HAS_ACKNOWLEDGED = """
+SELECT count(*) FROM (SELECT 1 FROM acknowledged WHERE target = (SELECT target FROM run WHERE id = ?) LIMIT 1)
+"""
 LEAVE_OUT = """
 UPDATE line SET due = 0, outcome = 'unchanged', error = '', detail = ''
 WHERE run = ?1 AND row = ?2 AND due AND coalesce(outcome, 'unsent') = 'unsent' AND ?3 = (
@@ -133,6 +176,26 @@ UPDATE line SET due = 1, outcome = NULL WHERE run = ?1 AND row IN (
 """
 """Behind a row that will be sent, its payload is not what the execution will hold."""
 TAKE_ALL_BACK = "UPDATE line SET due = 1, outcome = NULL WHERE run = ? AND outcome = 'unchanged'"
+MARK_AHEAD = "UPDATE line SET due = 2 WHERE run = ? AND row = ? AND due"
+WORKFLOWS = """
+SELECT row FROM (
+    SELECT row, row_number() OVER (ORDER BY row) - 1 AS n, count(*) OVER () AS all_of_them FROM (
+        SELECT min(row) AS row FROM line WHERE run = ?1 AND due GROUP BY workflow))
+WHERE n * ?2 / all_of_them <> (n - 1) * ?2 / all_of_them OR n = 0 ORDER BY row LIMIT ?2
+"""
+"""The first due rows of workflows, as many as wanted, from all over the input."""
+SPREAD = """
+SELECT row FROM line AS one WHERE run = ?1 AND due AND row >= ?2 AND NOT EXISTS (
+    SELECT 1 FROM line WHERE run = ?1 AND row < one.row AND due
+        AND workflow = one.workflow AND execution = one.execution)
+ORDER BY row LIMIT 1
+"""
+"""The first row from some row on that is the first due one of its execution."""
+LAST_DUE = "SELECT min(row), max(row) FROM line WHERE run = ? AND due"
+CHUNK_OF = "SELECT digest FROM chunk WHERE run = ? AND first <= ? ORDER BY first DESC LIMIT 1"
+LONGEST_CHAIN = """
+SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM line WHERE run = ? AND due GROUP BY workflow, execution)
+"""
 COUNT_DUE = "SELECT count(*) FROM line WHERE run = ? AND due"
 DUE = "SELECT row FROM line WHERE run = ? AND row BETWEEN ? AND ? AND due"
 
@@ -192,7 +255,7 @@ FROM (
     SELECT row AS waits, first FROM line CROSS JOIN (
         SELECT workflow AS w, execution AS e, min(row) AS first FROM line
         WHERE run = ?1 AND outcome IN ('failed', 'unknown') GROUP BY 1, 2) ON workflow = w AND execution = e
-    WHERE run = ?1 AND outcome = 'unsent' AND row > first)
+    WHERE run = ?1 AND outcome = 'unsent' AND error <> 'superseded' AND row > first)
 WHERE run = ?1 AND row = waits
 """
 
@@ -202,7 +265,7 @@ KILLED = "SELECT id FROM run WHERE ended IS NULL"
 MAYBE_SENT = """
 UPDATE line SET outcome = 'unknown', error = 'interrupted', doubtful = 1, due = 0,
     detail = 'the run was killed; this row may have been sent'
-WHERE run = ?1 AND due AND row <= (SELECT watermark FROM run WHERE id = ?1)
+WHERE run = ?1 AND due AND (due = 2 OR row <= (SELECT watermark FROM run WHERE id = ?1))
 """
 
 # What people see

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,26 @@ class Store:
             found = self._db.execute(sql.RUNS).fetchall()
         return [run_of(row) for row in found]
 
-    def latest(self, target: str) -> Run | None:
-        """Return the latest run against *target*."""
-        return next((run for run in reversed(self.runs()) if run.target == target), None)
+    def run(self, run: int) -> Run:
+        """Return one run as it stands now."""
+        with explained(self.path):
+            return run_of(self._db.execute(sql.RUN, (run,)).fetchone())
+
+    def latest(self, target: str, digest: str) -> Run | None:
+        """Return the latest run of an input with these bytes against *target*."""
+        with explained(self.path):
+            found = self._db.execute(sql.LATEST, (target, digest)).fetchone()
+            return run_of(found) if found else None
+
+    def reports(self) -> set[str | None]:
+        """Return where the reports of all runs stand, as `set_reading` was told."""
+        with explained(self.path):
+            return {report for (report,) in self._db.execute(sql.REPORTS)}
+
+    def is_open(self, run: int) -> bool:
+        """Whether a run has rows that are still to be done."""
+        with explained(self.path):
+            return bool(scalar(self._db, sql.IS_OPEN, run))
 
     def begin(self, *, name: str, target: str, input: str, path: str, digest: str, started: float) -> int:  # noqa: A002  the column's name
         """Open a new run inside the caller's transaction and return its id."""
@@ -110,6 +128,13 @@ class Store:
         """Add a chunk of lines to a new run, in the caller's transaction; *digest* shows later whether it changed."""
         self._db.execute(sql.ADD_CHUNK, (run, rows[0].row, digest))
         self._db.executemany(sql.ADD_LINE, [planned(run, row) for row in rows])
+
+    def count_acknowledged(self, run: int, rows: Iterable[Row | InvalidRow]) -> int:
+        """Return how many rows have the last acknowledged payload of their execution."""
+        if not scalar(self._db, sql.HAS_ACKNOWLEDGED, run):
+            return 0
+        valid = [row for row in rows if isinstance(row, Row)]
+        return sum(scalar(self._db, sql.ACKNOWLEDGED, run, *row.key, payload_digest(row.body)) for row in valid)
 
     def leave_out(self, run: int, rows: Iterable[Row | InvalidRow]) -> None:
         """Make rows `unchanged`, in the caller's transaction, whose payload is the last acknowledged one."""
@@ -136,12 +161,16 @@ class Store:
                 db.execute(statement, (keep,))
 
     def reopen(self, run: int, *, retry_rejected: bool) -> None:
-        """Go on with a run: what is unsettled is due again; if asked, rejected rows too, unless overtaken."""
+        """Go on with a run: what is unsettled is due again, unless a later run has superseded it.
+
+        If asked, rejected rows too, unless a later row of the same run was acknowledged.
+        """
         with self.transaction() as db:
             db.execute(sql.DUE_AGAIN, (run,))
             if retry_rejected:
                 db.execute(sql.REJECTED_DUE_AGAIN, (run,))
                 db.execute(sql.SKIP_OVERTAKEN, (run,))
+            db.execute(sql.SUPERSEDE, (run,))
             db.execute(sql.SET_REOPENED, (run,))
 
     def leave(self, run: int, *, error: str, detail: str) -> None:
@@ -153,7 +182,7 @@ class Store:
         """Close a run, keep what its end said, and return it as it stands then."""
         with self.transaction() as db:
             db.execute(sql.SET_ENDED, (timestamp(ended), exit_code, orjson.dumps(summary).decode(), run))
-        return next(found for found in self.runs() if found.id == run)
+        return self.run(run)
 
     # Rows
 
@@ -161,6 +190,40 @@ class Store:
         """Say that rows up to *row* may be sent from now on."""
         with self.transaction() as db:
             db.execute(sql.SET_WATERMARK, (row, run))
+
+    def mark_ahead(self, run: int, rows: Iterable[int]) -> None:
+        """Say that some rows may be sent from now on, before the others up to them."""
+        with self.transaction() as db:
+            db.executemany(sql.MARK_AHEAD, [(run, row) for row in rows])
+
+    def elsewhere(self, run: int, most: int) -> dict[int, bytes]:
+        """Return at most so many due rows from all over the input, each with the digest of its planned chunk.
+
+        Each is the first due one of its execution; half of them, if there are as many, of different workflows.
+        """
+        with explained(self.path):
+            rows = {row for (row,) in self._db.execute(sql.WORKFLOWS, (run, most // 2))}
+            first, last = self._db.execute(sql.LAST_DUE, (run,)).fetchone()
+            for number in range(most - len(rows)) if first is not None else ():
+                wanted = last - (last - first) * number // max(1, most - len(rows))
+                rows.update(row for (row,) in self._db.execute(sql.SPREAD, (run, wanted)))
+            return {row: scalar(self._db, sql.CHUNK_OF, run, row) for row in sorted(rows)}
+
+    # Access
+
+    def is_proven(self, target: str, key: str) -> bool:
+        """Whether this key has had a success at a target."""
+        with explained(self.path):
+            return bool(scalar(self._db, sql.PROVEN, target, self._fingerprint(key)))
+
+    def prove(self, target: str, key: str) -> None:
+        """Take note that a key has had a success at a target."""
+        with self.transaction() as db:
+            db.execute(sql.PROVE, (target, self._fingerprint(key)))
+
+    def _fingerprint(self, key: str) -> bytes:
+        """Return what tells a key from others to this ledger alone: salted, and too short to tell the key."""
+        return blake2b(key.encode(), digest_size=8, salt=scalar(self._db, sql.SALT)).digest()
 
     def chunk_digest(self, run: int, first: int) -> bytes | None:
         """Return the digest of the planned chunk that begins with row *first*; None where none does."""
@@ -172,6 +235,11 @@ class Store:
         """Return how many rows are still to be sent."""
         with explained(self.path):
             return int(scalar(self._db, sql.COUNT_DUE, run))
+
+    def longest_chain(self, run: int) -> int:
+        """Return how many rows the execution has that has most to be sent."""
+        with explained(self.path):
+            return int(scalar(self._db, sql.LONGEST_CHAIN, run))
 
     def due(self, run: int, first: int, last: int) -> set[int]:
         """Return which rows from *first* to *last* are still to be sent."""
