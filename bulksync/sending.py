@@ -3,11 +3,11 @@
 import signal
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
-from anyio import to_thread
 
+from bulksync.clock import Clock
 from bulksync.dispatcher import Dispatcher, Tell
 from bulksync.errors import InputError, StoppedError, StorageError
 from bulksync.ledger import Ledger, Store
@@ -31,6 +31,22 @@ class Sent:
 
     stop: Stop | None
     tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What sending is put together from; tests put other clocks and broken parts in.
+
+    *marked* is how many rows one commit of the watermark allows, 0 for what suits the rate.
+    """
+
+    dispatcher: type[Dispatcher] = Dispatcher
+    pacer: type[Pacer] = Pacer
+    clock: Clock = field(default_factory=Clock)
+    marked: int = 0
+
+
+PARTS = Parts()
 
 
 class Brake:
@@ -87,11 +103,20 @@ async def braked() -> AsyncGenerator[Brake, None]:
 
 
 async def send(
-    ledger: Ledger, plan: Plan, source: Source, options: RunOptions, put: Put, *, brake: Brake, watch: Watch, tell: Tell
+    ledger: Ledger,
+    plan: Plan,
+    source: Source,
+    options: RunOptions,
+    put: Put,
+    *,
+    brake: Brake,
+    watch: Watch,
+    tell: Tell,
+    parts: Parts = PARTS,
 ) -> Sent:
     """Send the due rows of a plan; StorageError where their outcomes cannot be recorded."""
     limited = Limit(options.limit)
-    rows = due_rows(ledger.store, plan, source, options)
+    rows = due_rows(ledger.store, plan, source, options, parts.marked or marked_at_once(options.rate))
 
     async def feed() -> list[Row] | None:
         try:
@@ -104,24 +129,25 @@ async def send(
         store, run = ledger.store, plan.run.id
         try:
             digests = await ledger.call(store.elsewhere, run, most)
-            found = limited.take(await to_thread.run_sync(rows_at, source, options, digests))
+            found = limited.take(await ledger.call(rows_at, source, options, digests))
             await ledger.call(store.mark_ahead, run, [row.row for row in found])
         except (InputError, StorageError) as error:
             dispatcher.stop(stop_for(error))
             return []
         return found
 
-    dispatcher = Dispatcher(
+    dispatcher = parts.dispatcher(
         options,
         feed,
         elsewhere,
         put=put,
-        pacer=Pacer(options.rate, anyio.current_time),
+        pacer=parts.pacer(options.rate, parts.clock.now),
         record=ledger.record,
         room=ledger.room,
         kept=ledger.kept,
         is_known=plan.is_known,
         tell=tell,
+        clock=parts.clock,
     )
     try:
         async with anyio.create_task_group() as around:
@@ -187,14 +213,20 @@ async def stop_in_time(dispatcher: Dispatcher, sending: anyio.CancelScope, optio
     sending.cancel()
 
 
-def due_rows(store: Store, plan: Plan, source: Source, options: RunOptions) -> Generator[list[Row], None, None]:
+def marked_at_once(rate: float) -> int:
+    """Return how many rows one commit of the watermark allows: a second's worth, within bounds."""
+    return int(min(1_000.0, max(float(FEWEST_MARKED), rate)))
+
+
+def due_rows(
+    store: Store, plan: Plan, source: Source, options: RunOptions, step: int
+) -> Generator[list[Row], None, None]:
     """Read the input again and give the due rows of each chunk, once the ledger knows that they may be sent.
 
     Blocks: the ledger's thread reads too, as a third one would only take the interpreter's lock from the other two.
     InputError where a chunk is not what it was when it was validated; none of its rows is given then.
     """
     run = plan.run
-    step = int(min(1_000.0, max(float(FEWEST_MARKED), options.rate)))
     with open_input(source) as content:
         seen = 0
         for chunk in chunks(content.rows(allowed_set(options.allow_status))):

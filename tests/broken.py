@@ -1,7 +1,9 @@
 """Deliberately broken parts, each with one mistake that somebody could make: the simulation must notice every one."""
 
-from collections.abc import Awaitable, Callable, Iterable
+import heapq
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,14 +12,25 @@ from bulksync.dispatcher import Dispatcher
 from bulksync.dispatcher.health import Health
 from bulksync.dispatcher.order import Order
 from bulksync.dispatcher.tries import Tries
-from bulksync.dispatcher.turns import Turns
+from bulksync.dispatcher.turns import Place, Turns, Waiting
 from bulksync.ledger import Store, sql
-from bulksync.model import Execution, InvalidRow, Key, Outcome, Reply, Result, Row, Stop
+from bulksync.model import Execution, InvalidRow, Key, Outcome, Put, Reply, Result, Row, Stop, Turn
 from bulksync.pacing import Pacer
 from bulksync.retry import Verdict
 from tests import invariants as rules
 from tests.invariants import Rule
-from tests.simulation import DirectLedger, Parts
+from tests.simulation import (
+    Client,
+    Connection,
+    DirectLedger,
+    History,
+    Parts,
+    simulate,
+    simulate_crowded,
+    simulate_ill,
+    simulate_nights,
+    simulate_return,
+)
 
 # Order
 
@@ -33,6 +46,7 @@ class NoOrder(Order):
         if self._is_closed or self.inside >= self._window or (row := await self._next()) is None:
             return None
         self.inside += 1
+        self._behind.setdefault(row.key, [])
         return row
 
     def release(self, row: Row, *, is_settled: bool) -> None:
@@ -91,28 +105,42 @@ class NoWindow(Dispatcher):
 
 
 class FreeRetries(Turns):
-    """Lets a retry start without a turn."""
+    """Lets a retry start without a place and a turn."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._seen: set[int] = set()
 
-    async def take(self, row: int) -> bool:
+    async def place(self, row: Row, tried: int, *, is_failing: bool) -> Place | None:
+        """Wait for a place the first time only."""
+        if tried and not self._is_closed:
+            return self._placed(row.row)
+        return await super().place(row, tried, is_failing=is_failing)
+
+    async def take(self, place: Place) -> bool:
         """Wait for a turn the first time only."""
-        if row in self._seen and not self._is_closed:
+        if place.number in self._seen and not self._is_closed:
+            place.is_in_flight = True
             self.in_flight += 1
             return True
-        self._seen.add(row)
-        return await super().take(row)
+        self._seen.add(place.number)
+        return await super().take(place)
 
 
 class NeverClosed(Turns):
-    """Goes on giving turns to rows in backoff after a stop."""
+    """Goes on giving places and turns to rows in backoff after a stop."""
 
     def close(self) -> None:
         """Send away only who waits."""
         super().close()
         self._is_closed = False
+
+
+class FirstComeFirst(Turns):
+    """Asks in file order about access and server."""
+
+    def _next(self) -> Waiting:
+        return heapq.heappop(self._asking)
 
 
 def taking(kind: type[Turns]) -> type[Dispatcher]:
@@ -122,7 +150,8 @@ def taking(kind: type[Turns]) -> type[Dispatcher]:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             old = self.turns
-            self.turns = kind(old._pacer, old._width, old._room, old._tally, old._now)
+            rate = self._options.rate
+            self.turns = kind(old._pacer, rate, old._width, old._rank, old._room, old._tally, old._now)
 
     return Taking
 
@@ -140,10 +169,36 @@ class NoHold(Health):
 class GoesOn(Health):
     """Goes on after 401, a redirect or an answer of somebody else."""
 
-    def saw(self, reply: Reply, verdict: Verdict) -> Stop | None:
+    def saw(self, tries: Tries, reply: Reply, verdict: Verdict) -> Stop | None:
         """Never stop for a reply."""
-        super().saw(reply, verdict)
+        super().saw(tries, reply, verdict)
         return None
+
+
+class BelievesRefusals(Health):
+    """Takes every refusal as the row's own."""
+
+    def saw(self, tries: Tries, reply: Reply, verdict: Verdict) -> Stop | None:
+        """Accept refusals for ever."""
+        self._accepts = True
+        return super().saw(tries, reply, verdict)
+
+
+class AsksOn(Health):
+    """Never has enough of refusals."""
+
+    def no_access(self) -> Stop | None:
+        """Return no stop."""
+        return None
+
+
+class WindsTheClock(Health):
+    """Begins to wait anew with every answer."""
+
+    def saw(self, tries: Tries, reply: Reply, verdict: Verdict) -> Stop | None:
+        """Forget since when nothing was settled."""
+        self._waiting_since = None
+        return super().saw(tries, reply, verdict)
 
 
 def watching(kind: type[Health]) -> type[Dispatcher]:
@@ -152,9 +207,9 @@ def watching(kind: type[Health]) -> type[Dispatcher]:
     class Watching(Dispatcher):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            old = self.health
-            self.health = kind(old._options, old._pacer, old._tally, old._tell, old._now, old._wall, old._chance)
-            self.turns._width = self.health.width
+            old, is_known = self.health, not self.health.standing.is_doubted
+            self.health = kind(old._options, old._pacer, old._tally, old._tell, old._clock, is_known=is_known)
+            self.turns._width, self.turns._rank = self.health.width, self.health.rank
 
     return Watching
 
@@ -179,17 +234,40 @@ class BurstPacer(Pacer):
 # The dispatcher
 
 
-class NoCanary(Dispatcher):
+class NoCanary(Health):
     """Starts with as many requests as are allowed."""
 
-    async def _prove(self) -> None:
-        self.health.is_proven = True
+    def width(self) -> int:
+        """Return the most."""
+        return self._options.max_in_flight
+
+
+class ChargesWaiting(Dispatcher):
+    """Charges a row an attempt for every answer that settles nothing."""
+
+    def _is_charged(self, row: Row, verdict: Verdict) -> bool:
+        return verdict.retry
+
+
+class GivesUpAtOnce(Dispatcher):
+    """Takes whatever was answered last as the row's own."""
+
+    async def _is_explained(self, tries: Tries) -> bool:
+        return True
+
+
+class AsksNobodyElse(Dispatcher):
+    """Does not look for rows elsewhere in the input."""
+
+    async def _ask_around(self) -> None:
+        self.health.is_asking_around = False
+        self._conclude_if_stuck()
 
 
 class RecordsBeforeTheReply(Dispatcher):
     """Notes a row as updated when its request starts."""
 
-    async def _attempt(self, tries: Tries) -> Verdict:
+    async def _attempt(self, tries: Tries) -> bool:
         self._record(Result(tries.row.row, tries.row.key, Outcome.UPDATED, attempts=1))
         return await super()._attempt(tries)
 
@@ -197,41 +275,45 @@ class RecordsBeforeTheReply(Dispatcher):
 class ForgetsDoubt(Dispatcher):
     """Records an acknowledgement without the doubt about an earlier attempt."""
 
-    def _settle(self, row: Row, result: Result) -> None:
-        super()._settle(row, replace(result, doubtful=False) if result.outcome is Outcome.UPDATED else result)
+    def _settle(self, row: Row, result: Result, *, by_answer: bool) -> None:
+        super()._settle(
+            row, replace(result, doubtful=False) if result.outcome is Outcome.UPDATED else result, by_answer=by_answer
+        )
 
 
 class CancelledIsUnsent(Dispatcher):
     """Takes a request that was cancelled in flight for one that was never sent."""
 
-    def _settle(self, row: Row, result: Result) -> None:
+    def _settle(self, row: Row, result: Result, *, by_answer: bool) -> None:
         is_cancelled = result.error == "interrupted"
-        super()._settle(row, replace(result, outcome=Outcome.UNSENT, attempts=0) if is_cancelled else result)
+        super()._settle(
+            row, replace(result, outcome=Outcome.UNSENT, attempts=0) if is_cancelled else result, by_answer=by_answer
+        )
 
 
 class DropsAnswersOfTheDrain(Dispatcher):
     """Records nothing any more once it was stopped."""
 
-    def _settle(self, row: Row, result: Result) -> None:
+    def _settle(self, row: Row, result: Result, *, by_answer: bool) -> None:
         if self.stopped is not None:
             self._record = lambda _: None
-        super()._settle(row, result)
+        super()._settle(row, result, by_answer=by_answer)
 
 
 class CountsRowsForAttempts(Dispatcher):
     """Counts one attempt however often a row was sent."""
 
-    def _settle(self, row: Row, result: Result) -> None:
-        super()._settle(row, replace(result, attempts=min(result.attempts, 1)))
+    def _settle(self, row: Row, result: Result, *, by_answer: bool) -> None:
+        super()._settle(row, replace(result, attempts=min(result.attempts, 1)), by_answer=by_answer)
 
 
 class BelievesAnybody(Dispatcher):
     """Takes an acknowledgement of another row for this one's."""
 
-    def __init__(self, *args: Any, put: Callable[[Row], Awaitable[Reply]], **kwargs: Any) -> None:
-        async def believing(row: Row) -> Reply:
-            reply = await put(row)
-            if reply.error != "response_mismatch":
+    def __init__(self, *args: Any, put: Put, **kwargs: Any) -> None:
+        async def believing(row: Row, turn: Turn) -> Reply | None:
+            reply = await put(row, turn)
+            if reply is None or reply.error != "response_mismatch":
                 return reply
             return Reply(200, "", execution=Execution("COMPLETED", "another row's", "", "", ()))
 
@@ -241,16 +323,16 @@ class BelievesAnybody(Dispatcher):
 class TakesLossForRejection(Dispatcher):
     """Gives a row up as rejected when its last attempt was lost."""
 
-    def _settle(self, row: Row, result: Result) -> None:
+    def _settle(self, row: Row, result: Result, *, by_answer: bool) -> None:
         is_lost = result.outcome is Outcome.UNKNOWN
-        super()._settle(row, replace(result, outcome=Outcome.REJECTED) if is_lost else result)
+        super()._settle(row, replace(result, outcome=Outcome.REJECTED) if is_lost else result, by_answer=by_answer)
 
 
 class DoubtsEverything(Dispatcher):
     """Takes every row for one that may have been applied by an earlier attempt."""
 
-    def _settle(self, row: Row, result: Result) -> None:
-        super()._settle(row, replace(result, doubtful=True))
+    def _settle(self, row: Row, result: Result, *, by_answer: bool) -> None:
+        super()._settle(row, replace(result, doubtful=True), by_answer=by_answer)
 
 
 class HidesTheStop(Dispatcher):
@@ -265,10 +347,10 @@ class HidesTheStop(Dispatcher):
 class CountsRetriesTwice(Dispatcher):
     """Counts the request of a retry twice."""
 
-    async def _attempt(self, tries: Tries) -> Verdict:
-        verdict = await super()._attempt(tries)
+    async def _attempt(self, tries: Tries) -> bool:
+        was_sent = await super()._attempt(tries)
         self.tally.requests += tries.attempts > 1
-        return verdict
+        return was_sent
 
 
 class NeverGivesUp(Dispatcher):
@@ -278,7 +360,55 @@ class NeverGivesUp(Dispatcher):
         super().__init__(options.model_copy(update={"max_attempts": 50}), *args, **kwargs)
 
 
+# The client
+
+
+class TakesWhatComes(Client):
+    """Takes what the server says on an idle connection for the next answer."""
+
+    async def _connection(self) -> Connection:
+        return self._idle.pop() if self._idle else await super()._connection()
+
+
+class TurnFirst(Client):
+    """Waits for its turn before it has a connection."""
+
+    async def put(self, row: Row, turn: Turn) -> Reply | None:
+        """Put a row."""
+        return await super().put(row, at_once) if await turn() else None
+
+
+async def at_once() -> bool:
+    """Give a turn."""
+    return True
+
+
 # The ledger
+
+
+class KnowsAnyKey(Store):
+    """Takes access as proven whatever the key."""
+
+    def is_proven(self, target: str, key: str) -> bool:
+        """Whether any key has had a success."""
+        return bool(self._db.execute("SELECT count(*) FROM access").fetchone()[0])
+
+
+class NeverMarksAhead(Store):
+    """Does not say which rows may be sent before their turn."""
+
+    def mark_ahead(self, run: int, rows: Iterable[int]) -> None:
+        """Do nothing."""
+
+
+class KnowsTheLatestRun(Store):
+    """Lets an earlier run go on as if there had been none since."""
+
+    def reopen(self, run: int, *, retry_rejected: bool) -> None:
+        """Make everything due again."""
+        super().reopen(run, retry_rejected=retry_rejected)
+        with self.transaction() as db:
+            db.execute("UPDATE line SET due = 1 WHERE run = ? AND error = 'superseded'", (run,))
 
 
 class NeverMarks(Store):
@@ -451,13 +581,21 @@ class LosesTheLastBatch(DirectLedger):
             await super().flush(run)
 
 
+Play = Callable[[int, Path, Parts], list[History]]
+
+
+def simulate_once(seed: int, folder: Path, parts: Parts) -> list[History]:
+    """Play a seed by itself."""
+    return [simulate(seed, folder, parts)]
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Broken parts, and the rule of `tests.invariants` that must notice, perhaps only in several nights."""
+    """Broken parts, what is played with them, and the rule of `tests.invariants` that must notice."""
 
     parts: Parts
-    rule: Rule
-    in_nights: bool = False
+    rule: Rule | Callable[[list[History]], Iterator[str]]
+    play: Play = simulate_once
 
 
 BROKEN = {
@@ -469,8 +607,12 @@ BROKEN = {
     "parked rows taken from the wrong end": Mistake(
         Parts(dispatcher=ordered_by(NewestFirst)), rules.i04_updates_are_applied_in_file_order
     ),
-    "place taken after reading": Mistake(Parts(dispatcher=ordered_by(ReadsAhead)), rules.i09_the_window_is_kept),
-    "window ten times too large": Mistake(Parts(dispatcher=NoWindow), rules.i09_the_window_is_kept),
+    "place taken after reading": Mistake(
+        Parts(dispatcher=ordered_by(ReadsAhead)), rules.i09_the_window_is_kept, play=simulate_crowded
+    ),
+    "window ten times too large": Mistake(
+        Parts(dispatcher=NoWindow), rules.i09_the_window_is_kept, play=simulate_crowded
+    ),
     "retries without a turn": Mistake(Parts(dispatcher=taking(FreeRetries)), rules.a_hold_is_for_everyone),
     "stop ignored by rows in backoff": Mistake(
         Parts(dispatcher=taking(NeverClosed)), rules.i08_nothing_starts_after_a_stop
@@ -479,7 +621,27 @@ BROKEN = {
     "no reply stops the run": Mistake(Parts(dispatcher=watching(GoesOn)), rules.some_answers_stop_the_run),
     "hold ends too early": Mistake(Parts(pacer=ImpatientPacer), rules.a_hold_is_for_everyone),
     "bursts": Mistake(Parts(pacer=BurstPacer), rules.i06_no_second_holds_more_than_the_rate),
-    "no canary": Mistake(Parts(dispatcher=NoCanary), rules.one_at_a_time_until_one_succeeds),
+    "no canary": Mistake(Parts(dispatcher=watching(NoCanary)), rules.one_at_a_time_until_one_succeeds),
+    "refusals believed at once": Mistake(
+        Parts(dispatcher=watching(BelievesRefusals)), rules.a_row_is_rejected_for_its_own_sake
+    ),
+    "refusals asked for without end": Mistake(Parts(dispatcher=watching(AsksOn)), rules.a_wrong_key_costs_ten_requests),
+    "access remembered for any key": Mistake(Parts(store=KnowsAnyKey), rules.a_row_is_rejected_for_its_own_sake),
+    "probes in file order": Mistake(
+        Parts(dispatcher=taking(FirstComeFirst)), rules.who_is_well_is_not_kept_by_who_is_ill, play=simulate_ill
+    ),
+    "nobody asked elsewhere": Mistake(
+        Parts(dispatcher=AsksNobodyElse), rules.who_is_well_is_not_kept_by_who_is_ill, play=simulate_ill
+    ),
+    "latest run only": Mistake(Parts(store=KnowsTheLatestRun), rules.no_state_is_turned_back, play=simulate_return),
+    "last answers not explained": Mistake(Parts(dispatcher=GivesUpAtOnce), rules.a_row_is_rejected_for_its_own_sake),
+    "waiting charged": Mistake(Parts(dispatcher=ChargesWaiting), rules.waiting_fails_no_row),
+    "clock wound by every answer": Mistake(
+        Parts(dispatcher=watching(WindsTheClock)), rules.nobody_waits_for_longer_than_allowed
+    ),
+    "connection not looked at": Mistake(Parts(client=TakesWhatComes), rules.i02_updated_means_acknowledged),
+    "turn before the connection": Mistake(Parts(client=TurnFirst), rules.i06_no_second_holds_more_than_the_rate),
+    "rows ahead not marked": Mistake(Parts(store=NeverMarksAhead), rules.unsent_means_unsent, play=simulate_ill),
     "recorded before the reply": Mistake(Parts(dispatcher=RecordsBeforeTheReply), rules.i02_updated_means_acknowledged),
     "doubt not remembered": Mistake(Parts(dispatcher=ForgetsDoubt), rules.doubt_is_remembered),
     "doubt about everything": Mistake(Parts(dispatcher=DoubtsEverything), rules.certainty_is_not_given_up),
@@ -502,13 +664,17 @@ BROKEN = {
         Parts(store=TrustsAllAcknowledged), rules.what_is_acknowledged_is_what_the_server_holds
     ),
     "late update forgotten": Mistake(
-        Parts(store=ForgetsLateOnes), rules.what_is_acknowledged_is_what_the_server_holds, in_nights=True
+        Parts(store=ForgetsLateOnes), rules.what_is_acknowledged_is_what_the_server_holds, play=simulate_nights
     ),
     "acknowledged in spite of a later doubt": Mistake(
-        Parts(store=KeepsAcknowledged), rules.unchanged_means_held, in_nights=True
+        Parts(store=KeepsAcknowledged), rules.unchanged_means_held, play=simulate_nights
     ),
-    "left out behind a changed row": Mistake(Parts(store=LeavesOutTooMuch), rules.unchanged_means_held, in_nights=True),
-    "unchanged rows sent": Mistake(Parts(store=SendsTheUnchanged), rules.only_what_changed_is_sent, in_nights=True),
+    "left out behind a changed row": Mistake(
+        Parts(store=LeavesOutTooMuch), rules.unchanged_means_held, play=simulate_nights
+    ),
+    "unchanged rows sent": Mistake(
+        Parts(store=SendsTheUnchanged), rules.only_what_changed_is_sent, play=simulate_nights
+    ),
     "acknowledged payloads forgotten": Mistake(Parts(store=ForgetsAcknowledged), rules.what_was_acknowledged_is_known),
     "killed run trusted": Mistake(Parts(store=TrustsTheKilled), rules.unsent_means_unsent),
     "rows left without an outcome": Mistake(Parts(store=LeavesNoOutcome), rules.i01_one_line_for_each_row),

@@ -19,16 +19,26 @@ DEFINITE = {"", "http_400", "http_401", "http_404", "http_408", "http_422", "htt
 DEFINITE |= NEVER_SENT | {"redirect_refused"}
 """Errors with which it is certain whether the update was applied."""
 
-FINAL = {"", "http_404", "http_422"}
+FINAL = {"", "http_403", "http_404", "http_422"}
 """Errors with which a row is settled, so that the next one of its execution may follow."""
+
+DEFINITE |= {"http_403"}
 
 STOPPERS = {"http_401", "redirect_refused", "response_mismatch"}
 """Errors after which nobody should be asked again."""
 
 LONGEST_HOLD = 300.0
 
-ERRORS_OF_AN_OUTAGE = NEVER_SENT | {"connection_lost", "request_timeout", "response_truncated", "response_invalid"}
-ERRORS_OF_AN_OUTAGE |= {"http_500", "http_502", "http_503"}
+REFUSALS = {"http_403", "http_404", "http_422"}
+
+WAITS = NEVER_SENT | {"none", "http_429", "http_503"}
+"""What comes of requests that only wait, and charge no row an attempt."""
+
+FAILURES = {"connection_lost", "request_timeout", "response_truncated", "response_invalid", "http_500", "http_502"}
+"""What charges an attempt, if it is not the server that is away."""
+
+MANY = 20
+"""Executions that fail in a row while the server is away."""
 
 SETTLED = {"updated", "unchanged", "rejected", "invalid"}
 
@@ -354,21 +364,117 @@ def a_hold_is_for_everyone(history: History) -> Iterator[str]:
 
 
 def one_at_a_time_until_one_succeeds(history: History) -> Iterator[str]:
-    """Before the first acknowledgement of an invocation there is one request on the wire."""
+    """Before the first acknowledgement of an invocation there is one request on the wire.
+
+    Where the key has worked before, or refusals are taken as the rows' own, before the first of those too.
+    """
     for number, requests in enumerate(by_invocation(history)):
-        proven = min((one.ended for one in requests if error_of(one) == ""), default=math.inf)
+        is_known = history.scenario.is_calm(number) or any(error_of(one) == "" for one in earlier(history, number))
+        opening = {"", *REFUSALS} if is_known else {""}
+        proven = min((one.ended for one in requests if error_of(one) in opening), default=math.inf)
         if overlap(one for one in requests if one.started < proven) > 1:
             yield f"several requests before the first success of invocation {number}"
 
 
+def earlier(history: History, number: int) -> list[Request]:
+    """Return the requests before an invocation, of the nights before too."""
+    return [*history.earlier, *(one for one in history.requests if one.invocation < number)]
+
+
 def attempts_are_limited(history: History) -> Iterator[str]:
-    """No row gets more answers in an invocation than it has attempts; failures in an outage are not charged to it."""
+    """No row fails more often, while others succeed, than it has attempts; but for one that each outage gives back."""
     for invocation, requests in zip(history.invocations, by_invocation(history), strict=True):
+        allowed = history.scenario.max_attempts + outages(requests)
+        succeeded = [one for one in requests if error_of(one) == ""]
         for row, of_row in by_row(requests).items():
-            uncharged = NEVER_SENT if not invocation.saw_outage else {"none", *ERRORS_OF_AN_OUTAGE}
-            charged = sum(error_of(one) not in uncharged for one in of_row)
-            if charged > history.scenario.max_attempts:
-                yield f"row {row} had {charged} answers in invocation {invocation.number}"
+            own = 0
+            for one, next_one in pairwise(of_row):
+                between = [other for other in succeeded if other.started > one.ended and other.ended < next_one.started]
+                own += error_of(one) in FAILURES and bool(between)
+            if own >= allowed:
+                yield f"row {row} went on after {own} failures in invocation {invocation.number}"
+
+
+def outages(requests: list[Request]) -> int:
+    """Return how often many executions failed in a row."""
+    found, failing = 0, set[Key]()
+    for one in sorted(requests, key=lambda one: one.ended):
+        failing = failing | {one.key} if error_of(one) in FAILURES | WAITS else set()
+        if len(failing) >= MANY:
+            found, failing = found + 1, set()
+    return found
+
+
+# Whose fault it is
+
+
+def a_row_is_rejected_for_its_own_sake(history: History) -> Iterator[str]:
+    """No row is rejected that was refused for a wrong key only, or for a firewall that stays."""
+    stays = history.scenario.blocked[1] - history.scenario.blocked[0] > 60
+    for snapshot, line, requests in looks(history):
+        own = [one for one in requests if one.invocation != history.scenario.wrong_key and error_of(one) in REFUSALS]
+        if line.outcome == "rejected" and not [one for one in own if not (stays and error_of(one) == "http_403")]:
+            yield f"row {line.row} was rejected after invocation {snapshot.after} for what was not its fault"
+
+
+def a_wrong_key_costs_ten_requests(history: History) -> Iterator[str]:
+    """An invocation whose every request is refused asks ten executions at most."""
+    number = history.scenario.wrong_key
+    if 0 <= number < len(history.invocations) and not history.scenario.is_calm(number):
+        asked = [one for one in by_invocation(history)[number] if error_of(one) == "http_404"]
+        if len(asked) > 10:
+            yield f"{len(asked)} requests with the wrong key"
+
+
+def who_is_well_is_not_kept_by_who_is_ill(history: History) -> Iterator[str]:
+    """A run that ends because only some rows fail, or are refused, for ever, has updated every other execution."""
+    scenario = history.scenario
+    since, until, _ = scenario.outage
+    if until > since or scenario.faults or scenario.late or scenario.blocked[0] < 1e9:
+        return
+    ill = {row.key for row in history.rows if row.row in scenario.poison | scenario.refused}
+    codes = {one.number: one.exit_code for one in history.invocations}
+    for snapshot in history.snapshots:
+        if codes[snapshot.after] not in (5, 6) or snapshot.after == scenario.wrong_key:
+            continue
+        if left := [line.row for line in snapshot.lines if line.key not in ill and line.outcome not in SETTLED]:
+            yield f"rows {left} were kept by others in invocation {snapshot.after}"
+
+
+def nobody_waits_for_longer_than_allowed(history: History) -> Iterator[str]:
+    """Holds and outages of any kind come to an end: --max-outage after the last answer that could settle a row."""
+    for invocation, requests in zip(history.invocations, by_invocation(history), strict=True):
+        last = invocation.started
+        allowed = history.scenario.options(invocation.number).max_outage
+        for one in requests:
+            if one.started > last + allowed + PATIENCE:
+                yield f"row {one.row} was sent {one.started - last:.0f}s after the last answer that settled anything"
+                break
+            if error_of(one) not in WAITS:
+                last = max(last, one.ended)
+
+
+PATIENCE = 10.0
+"""Seconds between the last answer that settled a row and the first request that did not, from which on waiting counts.
+"""
+
+
+def waiting_fails_no_row(history: History) -> Iterator[str]:
+    """A run that goes through to its end gives no row up because the server asked everyone to wait."""
+    codes = {one.number: one.exit_code for one in history.invocations}
+    for snapshot, line, requests in looks(history):
+        last = [one for one in requests if one.invocation == snapshot.after]
+        if codes[snapshot.after] == 4 and last and line.outcome == "failed" and error_of(last[-1]) == "http_429":
+            yield f"row {line.row} was given up in invocation {snapshot.after} for waiting"
+
+
+def no_state_is_turned_back(histories: list[History]) -> Iterator[str]:
+    """An input that is gone back to, after another one was sent, changes nothing that the other one has updated."""
+    *_, between, again = histories
+    for key in {row.key for row in between.rows}:
+        held = last_applied(between, key, again.started)
+        if held in between.requests and last_applied(again, key, math.inf) is not held:
+            yield f"{key[1]} was turned back"
 
 
 # What the caller is told
@@ -438,6 +544,11 @@ RULES: tuple[Rule, ...] = (
     a_hold_is_for_everyone,
     one_at_a_time_until_one_succeeds,
     attempts_are_limited,
+    a_row_is_rejected_for_its_own_sake,
+    a_wrong_key_costs_ten_requests,
+    who_is_well_is_not_kept_by_who_is_ill,
+    nobody_waits_for_longer_than_allowed,
+    waiting_fails_no_row,
     the_exit_code_says_what_is_left,
     requests_are_counted,
 )

@@ -1,8 +1,8 @@
 """Whole runs in virtual time: a seed decides on the input, the server's faults, kills and stops; then come repeats.
 
 Nights are such runs against one server and one ledger, with an export that changes from one to the next. What runs is
-the real planning, dispatcher, pacer, ledger and SQLite file; scripted are the server behind `put` and, in
-`Simulation._send`, the few lines of `sending` that need threads. `tests.invariants` says what must hold of a history.
+the real planning, sending, dispatcher, pacer, ledger and SQLite file; scripted are the client with its connections, and
+the server behind them. `tests.invariants` says what must hold of a history.
 """
 
 import asyncio
@@ -16,16 +16,19 @@ from signal import SIGTERM
 from typing import Any, ParamSpec, TypeVar
 
 import anyio
+from pydantic import SecretStr
 
+from bulksync import sending
+from bulksync.clock import Clock
 from bulksync.closing import close_finished, close_run
 from bulksync.dispatcher import Dispatcher
 from bulksync.ledger import Ledger, Store
-from bulksync.model import Execution, Key, Reply, Row, Stop
+from bulksync.model import Execution, Key, Reply, Row, Turn
 from bulksync.options import RunOptions
 from bulksync.pacing import Pacer
 from bulksync.planning import Files, Plan, plan_run
 from bulksync.reader import Source, locate, open_input
-from bulksync.sending import STORAGE, Brake, Limit, Sent, stop_in_time
+from bulksync.sending import Brake, Sent
 from tests import virtual
 from tests.program import write_rows
 
@@ -75,6 +78,9 @@ FAULTS = {
 }
 """What a run rides out."""
 
+PAGE = Fate(Reply(403, "http_403", stranger=True))
+"""A firewall's, in the API's place."""
+
 STOPPERS = {
     "401": Fate(answer(401)),
     "404": Fate(answer(404)),
@@ -87,7 +93,16 @@ STOPPERS = {
 
 LATE = Fate(Reply(None, "request_timeout"), hangs=True, late=True)
 
-OUTAGES = ("connection refused", "502 after", "hangs before", "503")
+STRAYS = 0.05
+"""Share of the answers that the server repeats on the idle connection."""
+
+OUTAGES = ("connection refused", "502 after", "hangs before", "503", "429 with Retry-After", "503 with Retry-After")
+"""What all requests come to for a while, some of it holds that never end."""
+
+CONNECTING = 0.3
+"""Seconds that a connection takes at most to open."""
+
+KEYS = ("the right key", "another key")
 
 
 @dataclass(slots=True)
@@ -100,6 +115,7 @@ class Request:
     key: Key
     body: bytes
     started: float
+    is_calm: bool = True
     ended: float = float("inf")
     reply: Reply | None = None
     applied: float | None = None
@@ -130,6 +146,10 @@ class Scenario:
     seed: int
     executions: tuple[int, ...]
     refused: frozenset[int]
+    poison: frozenset[int]
+    """Rows that get nothing but 500 until the server is well."""
+    blocked: tuple[float, float]
+    """When a firewall answers everything with a page."""
     faults: dict[str, float]
     outage: tuple[float, float, str]
     late: float
@@ -139,6 +159,8 @@ class Scenario:
     max_attempts: int
     step: int
     disturbed: tuple[tuple[Ending, dict[str, Any]], ...]
+    wrong_key: int = -1
+    """The invocation, if any, that comes with a key whose every request is answered 404."""
     payloads: tuple[int, ...] | None = None
     """What each row says; None where each says something else. *executions* are the same in every night."""
     night: int = 0
@@ -155,9 +177,18 @@ class Scenario:
     def options(self, invocation: int) -> RunOptions:
         """Return the options of an invocation; the undisturbed ones have only what all have."""
         own = self.disturbed[invocation][1] if invocation < len(self.disturbed) else {}
-        common = {"rate": self.rate, "max_in_flight": self.max_in_flight, "max_attempts": self.max_attempts}
-        common |= {"only_changed": invocation in self.only_changed}
-        return RunOptions.model_validate(common | {"timeout": TIMEOUT, "max_failures": "100%", "drain": 5.0} | own)
+        common: dict[str, Any] = {
+            "rate": self.rate,
+            "max_in_flight": self.max_in_flight,
+            "max_attempts": self.max_attempts,
+        }
+        common |= {"only_changed": invocation in self.only_changed, "accept_refusals": self.is_calm(invocation)}
+        common |= {"timeout": TIMEOUT, "max_failures": "100%", "drain": 5.0}
+        return RunOptions.model_validate(common | own)
+
+    def key(self, invocation: int) -> SecretStr:
+        """Return the key that an invocation comes with."""
+        return SecretStr(KEYS[invocation == self.wrong_key])
 
     def ending(self, invocation: int) -> Ending:
         """Return how an invocation is disturbed."""
@@ -171,25 +202,30 @@ class Scenario:
 def scenario(seed: int) -> Scenario:
     """Draw what happens from a seed."""
     luck = random.Random(seed)  # noqa: S311  no secret
-    size = luck.randint(20, 90)
+    size = luck.choice([luck.randint(20, 90)] * 7 + [luck.randint(120, 180)])
     keys = luck.choice([1, 3, 12, size, 10 * size])
     executions = tuple(luck.randrange(keys) if luck.random() < 0.8 else 0 for _ in range(size))
     refused = luck.choice([0.0, 0.0, 0.05, 0.2])
     rate = luck.choice([5.0, 15.0, 40.0, 300.0])
     chosen = luck.sample(sorted(FAULTS), luck.randint(1, len(FAULTS)))
     share = luck.choice([0.0, 0.1, 0.2, 0.4]) / len(chosen)
-    faults = dict.fromkeys(chosen, share)
+    faults = dict.fromkeys(chosen, share) if share else {}
     if luck.random() < 0.5:
         faults |= dict.fromkeys(luck.sample(sorted(STOPPERS), 2), luck.choice([0.01, 0.04]))
     away = luck.uniform(0, 3)
     outage = (away, away + luck.choice([0, 0, 0, 2, 40, 1200]), luck.choice(OUTAGES))
     late = luck.choice([0.0, 0.0, 0.0, 0.05])
     longest = 1.3 * size / rate + 0.3
+    ill = luck.choice([0, 0, 0, 3, 12, 40])
+    first_ill = luck.randint(1, size)
+    blocked_from = luck.uniform(0, 2 * longest) if luck.random() < 0.15 else 1e9
     disturbed = tuple((ending(luck, longest), options(luck, size, longest)) for _ in range(luck.randint(1, 5)))
     return Scenario(
         seed=seed,
         executions=executions,
-        refused=frozenset(row for row in range(1, size + 1) if luck.random() < refused),
+        refused=frozenset(row for row in range(1, size + 1) if luck.random() < refused) | block(luck, size),
+        poison=frozenset(range(first_ill, min(size + 1, first_ill + ill))),
+        blocked=(blocked_from, blocked_from + luck.choice([0.2, 5.0, 300.0])),
         faults=faults,
         outage=outage,
         late=late,
@@ -199,7 +235,15 @@ def scenario(seed: int) -> Scenario:
         max_attempts=luck.choice([1, 2, 5]),
         step=luck.choice([3, 10, 30, 200]),
         disturbed=disturbed,
+        wrong_key=luck.choice([-1, -1, -1, luck.randrange(len(disturbed))]),
     )
+
+
+def block(luck: random.Random, size: int) -> frozenset[int]:
+    """Draw rows that stand together and are refused, perhaps at the head, perhaps more of them than can be chance."""
+    length = luck.choice([0, 0, 0, 5, 15, 30])
+    first = luck.choice([1, luck.randint(1, size)])
+    return frozenset(range(first, min(size + 1, first + length)))
 
 
 def nights(seed: int, count: int) -> Iterator[Scenario]:
@@ -227,6 +271,51 @@ def nights(seed: int, count: int) -> Iterator[Scenario]:
         )
 
 
+def ill(seed: int) -> Scenario:
+    """Draw a run in which nothing happens but that some rows, standing together, always fail or are refused."""
+    luck = random.Random(f"ill {seed}")  # noqa: S311  no secret
+    size = luck.randint(80, 160)
+    first = luck.choice([1, luck.randint(1, size - 40), size - 39])
+    ills = frozenset(range(first, first + luck.choice([25, 40])))
+    is_poison = luck.random() < 0.6
+    return replace(
+        scenario(seed),
+        executions=tuple(range(size)),
+        refused=frozenset() if is_poison else ills,
+        poison=ills if is_poison else frozenset(),
+        faults={},
+        outage=(0.0, 0.0, "503"),
+        late=0.0,
+        blocked=(1e9, 1e9),
+        rate=luck.choice([15.0, 100.0]),
+        step=10,
+        disturbed=((Ending(killed_when=luck.choice(["", "ahead"])), {}),),
+        wrong_key=-1,
+    )
+
+
+def crowded(seed: int) -> Scenario:
+    """Draw a run in which every other request fails, so that many rows back off at once."""
+    calm, faults = ill(seed), {"500 before": 0.5}
+    return replace(calm, refused=frozenset(), poison=frozenset(), faults=faults, rate=300.0, max_attempts=5)
+
+
+def there_and_back(seed: int) -> Iterator[Scenario]:
+    """Draw an input that is left half done, another one for the same executions, and the first one again."""
+    first, second = nights(seed, 2)
+    calm: dict[str, Any] = {
+        "disturbed": (),
+        "is_left": False,
+        "only_changed": frozenset(),
+        "late": 0.0,
+        "wrong_key": -1,
+    }
+    half = {"limit": max(1, len(first.executions) // 2)}
+    yield replace(first, **calm | {"disturbed": ((Ending(), half),), "is_left": True, "outage": (0.0, 0.0, "503")})
+    yield replace(second, **calm)
+    yield replace(first, **calm)
+
+
 def ending(luck: random.Random, longest: float) -> Ending:
     """Draw how an invocation is disturbed."""
     how = luck.choice(["killed", "killed", "killed in a phase", "stopped", "stopped harder", "stopped harder", ""])
@@ -234,7 +323,7 @@ def ending(luck: random.Random, longest: float) -> Ending:
     if how == "killed":
         return Ending(killed_at=time)
     if how == "killed in a phase":
-        return Ending(killed_when=luck.choice(["planned", "sent"]))
+        return Ending(killed_when=luck.choice(["planned", "sent", "ahead"]))
     if how:
         return Ending(stopped_at=time, insisted_after=patience if how == "stopped harder" else None)
     return Ending()
@@ -271,7 +360,8 @@ class Invocation:
     counted: int = 0
     is_killed: bool = False
     is_overfull: bool = False
-    saw_outage: bool = False
+    took: float = 0.0
+    settled: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +426,44 @@ class DirectLedger(Ledger):
         return function(*args, **kwargs)
 
 
+class Client:
+    """Opens connections, which takes its time, and puts rows on them; what the server says too early is dropped."""
+
+    def __init__(self, server: "Server", luck: random.Random) -> None:
+        self._server = server
+        self._luck = luck
+        self._idle: list[Connection] = []
+
+    async def put(self, row: Row, turn: Turn) -> Reply | None:
+        """Put a row, as the real client does: a fit connection, then the turn, then the request."""
+        if (refusal := self._server.refuses()) is not None:
+            return refusal
+        connection = await self._connection()
+        if not await turn():
+            return None
+        return await self._exchange(connection, row)
+
+    async def _connection(self) -> "Connection":
+        while self._idle:
+            if not (connection := self._idle.pop()).unread:
+                return connection
+        await anyio.sleep(self._luck.uniform(0, CONNECTING))
+        return Connection()
+
+    async def _exchange(self, connection: "Connection", row: Row) -> Reply:
+        reply = connection.unread.pop() if connection.unread else await self._server.put(row, connection)
+        if reply.status is not None:
+            self._idle.append(connection)
+        return reply
+
+
+@dataclass(slots=True)
+class Connection:
+    """One connection, and what the server has said on it that nobody asked for."""
+
+    unread: list[Reply] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a simulation is built of: the real parts, or broken ones to see that it notices."""
@@ -344,6 +472,7 @@ class Parts:
     ledger: type[DirectLedger] = DirectLedger
     pacer: type[Pacer] = Pacer
     dispatcher: type[Dispatcher] = Dispatcher
+    client: type[Client] = Client
 
 
 class Server:
@@ -356,12 +485,16 @@ class Server:
         self.invocation = 0
         self.is_cut_off = False
 
-    async def put(self, row: Row) -> Reply:
-        """Answer a request as its fate wants."""
+    def refuses(self) -> Reply | None:
+        """Return why there is no connection, if there is none."""
+        return FAULTS["connection refused"].reply if self._outage() == "connection refused" else None
+
+    async def put(self, row: Row, connection: Connection) -> Reply:
+        """Answer a request as its fate wants, and now and then once more than it was asked."""
         if self.is_cut_off:
             await anyio.sleep_forever()
-        requests = self._history.requests
-        request = Request(len(requests), self.invocation, row.row, row.key, row.body, virtual.now())
+        requests, is_calm = self._history.requests, self._scenario.is_calm(self.invocation)
+        request = Request(len(requests), self.invocation, row.row, row.key, row.body, virtual.now(), is_calm)
         requests.append(request)
         fate, latency = self._fate(row), self._luck.uniform(0, self._scenario.latency)
         later = TIMEOUT + self._luck.uniform(2, 4) if fate.late else latency / 4
@@ -373,14 +506,28 @@ class Server:
             request.reply = fate.reply or acknowledgement(request)
         finally:
             request.ended = virtual.now()
+        if not is_calm and self._luck.random() < STRAYS:
+            connection.unread.append(request.reply)
         return request.reply
 
+    def _outage(self) -> str:
+        """Return what all requests come to at this time; empty where each has its own fate."""
+        since, until, kind = self._scenario.outage
+        is_now = since <= virtual.now() - self._history.started < until
+        return kind if is_now and not self._scenario.is_calm(self.invocation) else ""
+
     def _fate(self, row: Row) -> Fate:
-        chance, since, until, kind = self._luck.random(), *self._scenario.outage
+        chance = self._luck.random()
+        if self.invocation == self._scenario.wrong_key:
+            return Fate(answer(404))
         if self._scenario.is_calm(self.invocation):
             return Fate(answer(422)) if row.row in self._scenario.refused else ACKNOWLEDGED
-        if since <= virtual.now() - self._history.started < until:
-            return FAULTS[kind]
+        if outage := self._outage():
+            return FAULTS[outage]
+        if self._scenario.blocked[0] <= virtual.now() - self._history.started < self._scenario.blocked[1]:
+            return PAGE
+        if row.row in self._scenario.poison:
+            return Fate(answer(500))
         for name, share in self._scenario.faults.items():
             chance -= share
             if chance < 0:
@@ -407,6 +554,8 @@ class Simulation:
         self._parts = parts
         self._files = Files(folder / "report.csv", folder / "ledger", folder / "spool")
         self.histories: list[History] = []
+        self._kill = asyncio.Event()
+        self._kills_ahead = False
 
     @property
     def history(self) -> History:
@@ -441,8 +590,11 @@ class Simulation:
     async def _invoke(self, ending: Ending) -> None:
         store = self._parts.store(self._files.ledger)
         running = asyncio.ensure_future(self._run(store, ending))
+        self._kill, self._kills_ahead = asyncio.Event(), ending.killed_when == "ahead"
+        killing = asyncio.ensure_future(self._kill.wait())
         try:
-            await asyncio.wait({running}, timeout=ending.killed_at)
+            await asyncio.wait({running, killing}, timeout=ending.killed_at, return_when=asyncio.FIRST_COMPLETED)
+            killing.cancel()
             if not running.done():
                 self._server.is_cut_off = self._now.is_killed = True
                 store.close()  # nothing is committed from here on
@@ -471,6 +623,7 @@ class Simulation:
             self._source,
             options,
             target=TARGET,
+            key=self._scenario.key(self._now.number),
             files=self._files,
             now=virtual.now(),
             stopping=lambda: False,
@@ -486,6 +639,8 @@ class Simulation:
         sent = await self._send(store, plan, options, ending)
         if ending.killed_when == "sent":
             self._die()
+        if sent.tally.outcomes["updated"]:
+            store.prove(TARGET, self._scenario.key(self._now.number).get_secret_value())
         run = close_run(store, plan.run, sent.stop, sent.tally, now=virtual.now(), command="again", rate=options.rate)
         self._now.exit_code, self._now.counted = run.exit_code, sent.tally.requests
         self._look(store, self._now.number)
@@ -495,51 +650,39 @@ class Simulation:
         raise asyncio.CancelledError
 
     async def _send(self, store: Store, plan: Plan, options: RunOptions, ending: Ending) -> Sent:
-        """Do what `sending.send` does, reading without a thread and by this loop's clock."""
-        ledger, limited, brake = self._parts.ledger(store), Limit(options.limit), Brake()
-        parts = due(store, plan, self._source, self._scenario.step)
+        """Send by this loop's clock, and be disturbed meanwhile."""
+        luck = random.Random(self._scenario.seed)  # noqa: S311  no secret
+        brake, client = Brake(), self._parts.client(self._server, luck)
+        clock = Clock(virtual.now, virtual.now, random.Random(self._scenario.seed).random)  # noqa: S311  no secret
+        parts = sending.Parts(self._parts.dispatcher, self._parts.pacer, clock, self._scenario.step)
+        started = virtual.now()
+        async with anyio.create_task_group() as around:
+            around.start_soon(self._signal, brake, ending)
+            ledger = self._parts.ledger(store)
+            sent = await sending.send(
+                ledger,
+                plan,
+                self._source,
+                options,
+                client.put,
+                brake=brake,
+                watch=self._watch,
+                tell=self._tell,
+                parts=parts,
+            )
+            around.cancel_scope.cancel()
+        self._now.took = virtual.now() - started
+        return sent
 
-        async def feed() -> list[Row] | None:
-            await anyio.lowlevel.checkpoint()
-            return limited.cut(next(parts, None))
-
-        dispatcher = self._parts.dispatcher(
-            options,
-            feed,
-            put=lambda row: self._put(row, dispatcher),
-            pacer=self._parts.pacer(options.rate, anyio.current_time),
-            record=ledger.record,
-            room=ledger.room,
-            kept=ledger.kept,
-            is_known=plan.is_known,
-            tell=self._tell,
-            now=virtual.now,
-            wall=virtual.now,
-            chance=random.Random(self._scenario.seed).random,  # noqa: S311  no secret
-        )
-        try:
-            async with anyio.create_task_group() as around:
-                around.start_soon(ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE))
-                with anyio.CancelScope() as sending:
-                    brake.attach(dispatcher, sending)
-                    around.start_soon(stop_in_time, dispatcher, sending, options)
-                    around.start_soon(self._signal, brake, ending)
-                    await dispatcher.run()
-                around.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await ledger.flush(plan.run.id)
-        stop = dispatcher.stopped
-        if stop is None and limited.was_reached:
-            stop = Stop(10, "interrupted", "the limit was reached")
-        return Sent(stop, dispatcher.tally)
-
-    async def _put(self, row: Row, dispatcher: Dispatcher) -> Reply:
-        self._now.is_overfull |= dispatcher._order.inside > max(4 * self._scenario.max_in_flight, 11)
-        try:
-            return await self._server.put(row)
-        finally:
-            self._now.saw_outage |= dispatcher.health.is_outage
+    async def _watch(self, dispatcher: Dispatcher) -> None:
+        """Look at the window now and then."""
+        while True:
+            await anyio.sleep(0.003)
+            order = dispatcher._order
+            allowed = max(4 * self._scenario.max_in_flight, 64) + len(order._ahead)
+            self._now.is_overfull |= order.inside > allowed
+            if self._kills_ahead and order._ahead & {one.row for one in self.history.requests[-20:]}:
+                self._kill.set()
 
     async def _signal(self, brake: Brake, ending: Ending) -> None:
         if ending.stopped_at is None:
@@ -577,16 +720,6 @@ def read(source: Source) -> Iterator[Row]:
             yield row
 
 
-def due(store: Store, plan: Plan, source: Source, step: int) -> Iterator[list[Row]]:
-    """Give the due rows, some at a time, once the ledger knows that they may be sent: as `sending.due_rows` does."""
-    wanted = store.due(plan.run.id, 1, plan.run.rows)
-    rows = [row for row in read(source) if row.row in wanted]
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        store.mark(plan.run.id, part[-1].row)
-        yield part
-
-
 def write_input(path: Path, chosen: Scenario) -> None:
     """Write the input of a night; a column that is not sent makes each another file."""
     write_rows(path, chosen.executions, turns=chosen.payloads)
@@ -608,6 +741,21 @@ def simulate(seed: int, folder: Path, parts: Parts | None = None) -> History:
 def simulate_nights(seed: int, folder: Path, parts: Parts | None = None, count: int = 3) -> list[History]:
     """Play a seed's nights against one server and one ledger, and return what happened in each."""
     return played(nights(seed, count), folder, parts or Parts())
+
+
+def simulate_ill(seed: int, folder: Path, parts: Parts | None = None) -> list[History]:
+    """Play a seed's run in which some rows are ill."""
+    return played([ill(seed)], folder, parts or Parts())
+
+
+def simulate_crowded(seed: int, folder: Path, parts: Parts | None = None) -> list[History]:
+    """Play a seed's run in which many rows back off at once."""
+    return played([crowded(seed)], folder, parts or Parts())
+
+
+def simulate_return(seed: int, folder: Path, parts: Parts | None = None) -> list[History]:
+    """Play a seed's inputs on one ledger: one left half done, another one, and the first again."""
+    return played(there_and_back(seed), folder, parts or Parts())
 
 
 def played(scenarios: Iterable[Scenario], folder: Path, parts: Parts) -> list[History]:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bulksync.clock import Clock
 from bulksync.dispatcher import Dispatcher
 from bulksync.model import SETTLED, Execution, Key, Outcome, Reply, Result, Row, Stop, Turn
 from bulksync.options import RunOptions
@@ -160,9 +161,7 @@ async def play(
         kept=lambda _: at_once(),
         is_known=is_known,
         tell=lambda event, **fields: played.said.append((event, fields)),
-        now=virtual.now,
-        wall=virtual.now,
-        chance=chance or random.Random(1).random,  # noqa: S311  no secret
+        clock=Clock(virtual.now, virtual.now, chance or random.Random(1).random),  # noqa: S311  no secret
     )
     played.dispatcher = dispatcher
     async with anyio.create_task_group() as around:

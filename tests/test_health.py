@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bulksync.clock import Clock
 from bulksync.dispatcher.health import Health
 from bulksync.dispatcher.tries import Tries
 from bulksync.model import Execution, Reply, Row
@@ -18,7 +19,7 @@ ACKNOWLEDGEMENT = Reply(200, "", execution=Execution("COMPLETED", "DNC", "", "",
 NOON = time.mktime((2026, 7, 1, 12, 0, 0, 0, 0, -1))
 
 
-class Clock:
+class Time:
     """Time as a test sets it, in seconds since noon."""
 
     def __init__(self) -> None:
@@ -39,24 +40,24 @@ class Clock:
         return NOON + self.seconds
 
 
-def health(clock: Clock, chance: float, **options: Any) -> Health:
+def health(clock: Time, chance: float, **options: Any) -> Health:
     """Return the health of a server that nothing is known of yet, which may be away for 15 minutes."""
     pacer = Pacer(10.0, clock.now)
     chosen = RunOptions.model_validate(options)
-    return Health(chosen, pacer, Tally(), clock.tell, clock.now, clock.wall, lambda: chance)
+    return Health(chosen, pacer, Tally(), clock.tell, Clock(clock.now, clock.wall, lambda: chance))
 
 
 def saw(seen: Health, reply: Reply, number: int = 1, sent: float | None = None) -> str:
     """Take a reply to a row into account, and return what is waited for then."""
     tries = Tries(Row(number, number, "workflow", f"execution-{number}", "RUNNING", b"{}"))
-    tries.begin(0.0, seen._now() if sent is None else sent, in_flight=True)
+    tries.begin(0.0, seen._clock.now() if sent is None else sent, in_flight=True)
     assert seen.saw(tries, reply, seen.judge(reply)) is None
     return seen.waiting_for
 
 
 def test_a_hold_that_the_server_asks_for() -> None:
     """How long still, until when by the clock on the wall, why, and when to give up."""
-    clock = Clock()
+    clock = Time()
     seen = health(clock, 0.0)
     assert saw(seen, ACKNOWLEDGEMENT) == ""
     assert saw(seen, Reply(429, "http_429", retry_after=90.0)) == (
@@ -70,7 +71,7 @@ def test_a_hold_that_the_server_asks_for() -> None:
 
 def test_an_outage() -> None:
     """It lasts until an answer comes, or until --max-outage; in between one request at a time asks."""
-    clock = Clock()
+    clock = Time()
     seen = health(clock, 1.0)
     assert saw(seen, ACKNOWLEDGEMENT) == ""
     away, number = Reply(None, "connect_failed", "no connection"), 1
@@ -98,24 +99,24 @@ def test_an_outage() -> None:
 )
 def test_the_clock_runs_from_the_first_request_that_settled_nothing(reply: Reply) -> None:
     """Whatever the answers were, and however many came since; it stops when an answer settles a row."""
-    clock = Clock()
-    seen = health(clock, 0.0)
-    assert seen.gives_up_at is None
+    clock = Time()
+    seen, row = health(clock, 0.0), Row(3, 3, "workflow", "execution-3", "RUNNING", b"{}")
+    said = [seen.gives_up_at]
     clock.seconds = 100.0
     saw(seen, reply, sent=90.0)
     clock.seconds = 200.0
     saw(seen, reply, 2)
-    assert seen.gives_up_at == 990.0
-    seen.settle(Row(3, 3, "workflow", "execution-3", "RUNNING", b"{}"), by_answer=False)
-    assert seen.gives_up_at == 990.0
-    seen.settle(Row(3, 3, "workflow", "execution-3", "RUNNING", b"{}"), by_answer=True)
-    assert seen.gives_up_at is None
+    said.append(seen.gives_up_at)
+    for by_answer in (False, True):
+        seen.settle(row, by_answer=by_answer)
+        said.append(seen.gives_up_at)
+    assert said == [None, 990.0, 990.0, None]
 
 
 @pytest.mark.fault("B6", "nobody is held for longer than the run has patience")
 def test_a_hold_does_not_outlast_the_patience() -> None:
     """What the server asks for is cut where the run would give up anyway, so that what is said comes true."""
-    clock = Clock()
+    clock = Time()
     seen = health(clock, 0.0, max_outage=20)
     assert saw(seen, Reply(429, "http_429", retry_after=60.0)) == (
         "waiting 20s more, until 12:00:20: the server answers 429, giving up at 12:00:20"
@@ -125,7 +126,7 @@ def test_a_hold_does_not_outlast_the_patience() -> None:
 @pytest.mark.fault("C3", "Retry-After: 0")
 def test_what_goes_on_for_the_same_reason_is_said_once() -> None:
     """Hold after hold for the same reason, half a second at least each, is one message until a row succeeds."""
-    clock = Clock()
+    clock = Time()
     seen = health(clock, 0.0)
     for clock.seconds in (0.0, 1.0, 2.0, 3.0):
         saw(seen, Reply(429, "http_429", retry_after=0.0))
@@ -140,7 +141,7 @@ def test_what_goes_on_for_the_same_reason_is_said_once() -> None:
 @pytest.mark.parametrize(("status", "slower"), [(429, True), (503, True), (502, False)])
 def test_a_server_that_finds_us_too_fast_is_asked_more_slowly(status: int, slower: bool) -> None:
     """Complaints between successes lower the rate: 429 and 503, with Retry-After or without; not other failures."""
-    clock = Clock()
+    clock = Time()
     seen = health(clock, 0.0)
     for clock.seconds in range(0, 20, 2):
         saw(seen, ACKNOWLEDGEMENT)
@@ -150,7 +151,7 @@ def test_a_server_that_finds_us_too_fast_is_asked_more_slowly(status: int, slowe
 
 def test_an_outage_does_not_lower_the_rate() -> None:
     """503 after 503 without a success between is one complaint at most: the server may just be away."""
-    clock = Clock()
+    clock = Time()
     seen = health(clock, 0.0)
     saw(seen, ACKNOWLEDGEMENT)
     for clock.seconds in range(1, 100):

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "bulksync"
 
 LAYERS = (
-    {"errors", "model", "text"},
+    {"clock", "errors", "model", "text"},
     {"tally"},
     {
         "client",

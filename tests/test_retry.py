@@ -178,7 +178,7 @@ def test_backoff_never_shrinks(attempt: int, chance: float) -> None:
     ],
 )
 def test_hold(asked: float | None, nth: int, chance: float, seconds: float) -> None:
-    """Everyone waits what was asked and up to a tenth more, else, as where less is asked, half a second and a backoff."""
+    """Everyone waits what was asked and up to a tenth more; where nothing sensible was, half a second and a backoff."""
     assert hold(asked, nth, chance) == pytest.approx(seconds)
 
 

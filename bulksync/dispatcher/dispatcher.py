@@ -1,14 +1,13 @@
 """Carries each row from its first attempt to its outcome."""
 
 import asyncio
-import random
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
+from bulksync.clock import Clock
 from bulksync.dispatcher.health import Health
 from bulksync.dispatcher.order import Feed, Order
 from bulksync.dispatcher.standing import Standing
@@ -46,11 +45,13 @@ Tell = Callable[..., None]
 """Takes the name of an event and its fields, for the log."""
 
 
+SYSTEM = Clock()
+
+
 class Dispatcher:
     """Brings rows to their outcome; *put* is the client's; *record*, *room* and *kept* the ledger's.
 
-    *is_known* says that key and address have worked before. *now* is a monotonic clock and *wall* the time of day, both
-    in seconds; *chance* draws from [0, 1).
+    *is_known* says that key and address have worked before.
     """
 
     def __init__(
@@ -66,9 +67,7 @@ class Dispatcher:
         kept: Callable[[Key], Awaitable[None]],
         tell: Tell,
         is_known: bool = False,
-        now: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-        chance: Callable[[], float] = random.random,
+        clock: Clock = SYSTEM,
     ) -> None:
         self._options = options
         self._elsewhere = elsewhere
@@ -76,22 +75,20 @@ class Dispatcher:
         self._record = record
         self._kept = kept
         self._tell = tell
-        self._now = now
-        self._wall = wall
-        self._chance = chance
+        self._clock = clock
         self._window = max(WINDOW * options.max_in_flight, FEWEST)
         self._halt = asyncio.Event()
         self._internal_errors = 0
         self._order = Order(feed, self._window)
         self._workers: TaskGroup
-        self._carried: dict[Key, Tries] = {}
+        self._carried: dict[int, Tries] = {}
         self._suspects: dict[Key, asyncio.Future[bool]] = {}
         """Rows whose last answer is not explained: the ruling is whether it was final."""
         self._has_asked_around = False
         self.tally = Tally(width=options.max_in_flight)
         self.stopped: Stop | None = None
-        self.health = Health(options, pacer, self.tally, tell, now, wall, chance, is_known=is_known)
-        self.turns = Turns(pacer, options.rate, self.health.width, self.health.rank, room, self.tally, now)
+        self.health = Health(options, pacer, self.tally, tell, clock, is_known=is_known)
+        self.turns = Turns(pacer, options.rate, self.health.width, self.health.rank, room, self.tally, clock.now)
 
     async def run(self) -> None:
         """Bring every row of the feed to its outcome, or as many as there are until `stop`."""
@@ -122,7 +119,7 @@ class Dispatcher:
         """Stop the run when it has waited for `--max-outage`, whatever for."""
         while self.stopped is None:
             at = self.health.gives_up_at
-            left = self._options.max_outage if at is None else at - self._now()
+            left = self._options.max_outage if at is None else at - self._clock.now()
             if left <= 0:
                 self.stop(self.health.outage())
             await anyio.sleep(max(0.0, left))
@@ -147,11 +144,11 @@ class Dispatcher:
 
     async def _bring(self, row: Row) -> Tries:
         """Bring a row to its outcome, and let the next one of its execution go if it may."""
-        tries = self._carried[row.key] = Tries(row)
+        tries = self._carried[row.row] = Tries(row)
         try:
             result = await self._carry(tries)
         finally:
-            del self._carried[row.key]
+            del self._carried[row.row]
         self._settle(row, result, by_answer=tries.reply is not None)
         return tries
 
@@ -186,14 +183,14 @@ class Dispatcher:
         """Wait for the turn of a row whose connection is open; from then on its request may have arrived."""
         if not await self.turns.take(place):
             return False
-        tries.begin(self._wall(), self._now(), in_flight=True)
+        tries.begin(self._clock.wall(), self._clock.now(), in_flight=True)
         return True
 
     def _learn(self, tries: Tries, reply: Reply) -> None:
         """Take from a reply what it says of its row, and of access and server."""
-        before, now = self.health.standing, self._now()
+        before, now = self.health.standing, self._clock.now()
         if not tries.in_flight:
-            tries.begin(self._wall(), now, in_flight=False)
+            tries.begin(self._clock.wall(), now, in_flight=False)
         verdict = self.health.judge(reply)
         tries.take(reply, verdict, now)
         if verdict.sent:
@@ -248,7 +245,7 @@ class Dispatcher:
         try:
             is_final: bool = await ruling
         finally:
-            del self._suspects[key]
+            self._suspects.pop(key, None)
         tries.is_disbelieved = self._is_disbelieved()
         return is_final
 
@@ -259,7 +256,7 @@ class Dispatcher:
     async def _back_off(self, tries: Tries) -> None:
         """Wait, while another worker takes the place of the one that carries this row."""
         self._make_room(tries)
-        wait = backoff(tries.tried, self._chance())
+        wait = backoff(tries.tried, self._clock.chance())
         reason = tries.reply.error if tries.reply else ""
         self._tell("retry", **tries.named, wait=wait, reason=reason)
         with anyio.move_on_after(wait):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from bulksync.clock import Clock
 from bulksync.dispatcher.standing import (
     REFUSALS,
     SUSPICIOUS,
@@ -45,9 +46,7 @@ class Health:
         pacer: Pacer,
         tally: Tally,
         tell: Callable[..., None],
-        now: Callable[[], float],
-        wall: Callable[[], float],
-        chance: Callable[[], float],
+        clock: Clock,
         *,
         is_known: bool = False,
     ) -> None:
@@ -55,9 +54,7 @@ class Health:
         self._pacer = pacer
         self._tally = tally
         self._tell = tell
-        self._now = now
-        self._wall = wall
-        self._chance = chance
+        self._clock = clock
         self.standing = trusted(Standing()) if is_known else Standing()
         self._accepts = options.accept_refusals
         self._has_answered = False
@@ -105,14 +102,14 @@ class Health:
 
     def outage(self) -> Stop:
         """Return the stop of a run that has waited for too long."""
-        since = self._waiting_since if self._waiting_since is not None else self._now()
-        waited = show_duration(round(self._now() - since))
+        since = self._waiting_since if self._waiting_since is not None else self._clock.now()
+        waited = show_duration(round(self._clock.now() - since))
         return Stop(6, "aborted_outage", f"no answer settled a row for {waited}: {self.reason}")
 
     @property
     def waiting_for(self) -> str:
         """Say what everyone waits for, how long still, until when, and when to give up; empty where nobody does."""
-        left = self._pacer.held_until - self._now()
+        left = self._pacer.held_until - self._clock.now()
         if left <= 0 and self.standing.is_calm:
             return ""
         waiting = f"waiting {math.ceil(left)}s more, until {self._time_in(left):%H:%M:%S}: " if left > 0 else ""
@@ -120,7 +117,7 @@ class Health:
 
     def _giving_up(self) -> str:
         at = self.gives_up_at
-        return "" if at is None else f", giving up at {self._time_in(at - self._now()):%H:%M:%S}"
+        return "" if at is None else f", giving up at {self._time_in(at - self._clock.now()):%H:%M:%S}"
 
     # What a reply says
 
@@ -150,7 +147,7 @@ class Health:
         return self.no_access() if self.standing.is_refused else self._pause(reply, kind)
 
     def _bad(self, tries: Tries, kind: Kind) -> Bad:
-        return Bad(tries.row.row, tries.row.key, kind, tries.started, self._now())
+        return Bad(tries.row.row, tries.row.key, kind, tries.started, self._clock.now())
 
     def no_access(self) -> Stop | None:
         """Return the stop of a run that is refused, or meets strangers, wherever it asks; None where it does not."""
@@ -169,9 +166,9 @@ class Health:
         if holds_everyone(reply):
             return self._hold_as_asked(reply)
         if self.standing.is_away:
-            self._hold(backoff(self._next_hold(), self._chance()), f"the server is away ({reply.error})")
+            self._hold(backoff(self._next_hold(), self._clock.chance()), f"the server is away ({reply.error})")
         elif self.standing.is_doubted and (self.is_proven or kind in PAUSING):
-            wait = backoff(min(self._next_hold(), PATIENT), self._chance())
+            wait = backoff(min(self._next_hold(), PATIENT), self._clock.chance())
             self._hold(wait, f"rows are refused or fail ({reply.error}), asking others")
         return None
 
@@ -185,13 +182,15 @@ class Health:
             asked = show_duration(reply.retry_after)
             reason = f"the server asks to wait {asked}, more than --max-retry-after {show_duration(limit)}"
             return Stop(6, "aborted_outage", reason)
-        self._hold(hold(reply.retry_after, self._next_hold(), self._chance()), f"the server answers {reply.status}")
+        self._hold(
+            hold(reply.retry_after, self._next_hold(), self._clock.chance()), f"the server answers {reply.status}"
+        )
         return None
 
     def _hold(self, seconds: float, reason: str) -> None:
         """Hold everyone, but no longer than the run has patience; what goes on for the same reason is said once."""
         if self.gives_up_at is not None:
-            seconds = max(0.0, min(seconds, self.gives_up_at - self._now()))
+            seconds = max(0.0, min(seconds, self.gives_up_at - self._clock.now()))
         is_new = not self._pacer.is_held
         self._tally.holds += is_new
         if is_new and reason != self.reason:
@@ -201,4 +200,4 @@ class Health:
 
     def _time_in(self, seconds: float) -> datetime:
         """Return the time that it will be then, as the clock on the wall has it."""
-        return datetime.fromtimestamp(self._wall() + seconds, UTC).astimezone()
+        return datetime.fromtimestamp(self._clock.wall() + seconds, UTC).astimezone()
