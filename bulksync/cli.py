@@ -210,9 +210,12 @@ def history(ledger: Annotated[Path, LEDGER], /) -> int:
     """Show the runs in a ledger, one line each, oldest first."""
     from bulksync.rendering import history_of
     from bulksync.report import history_line
+    from bulksync.text import counted
 
-    for one in history_of(ledger):
+    runs, size = history_of(ledger)
+    for one in runs:
         print(history_line(one))
+    say_to_stderr(f"bulksync: {ledger}: {counted(len(runs), 'run')} kept, {size / 1e6:,.1f} MB")
     return 0
 
 

@@ -82,7 +82,7 @@ def close_run(store: Store, run: Run, stop: Stop | None, tally: Tally, *, now: f
         "advice": advice(done),
         "stopped": stop.detail if stop else "",
         "exitCode": code,
-        "nextStep": next_step(code, command, report),
+        "nextStep": stop.next_step if stop and stop.next_step else next_step(code, command, report),
     }
     return store.end(run.id, ended=now, exit_code=code, summary=summary)
 

@@ -173,11 +173,15 @@ Put = Callable[[Row, Turn], Awaitable[Reply | None]]
 
 @value
 class Stop:
-    """Why a run ends before its input does: the program's exit code, and what the rows it did not get to are told."""
+    """Why a run ends before its input does: the program's exit code, and what the rows it did not get to are told.
+
+    *next_step* is what to do, where the exit code alone does not tell.
+    """
 
     exit_code: int
     error: str
     detail: str
+    next_step: str = ""
 
 
 @value

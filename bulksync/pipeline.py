@@ -159,6 +159,7 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
         ended = await ledger.call(
             close_run, store, plan.run, sent.stop, sent.tally, now=time.time(), command=command, rate=rate
         )
+    await ledger.call(store.prune, job.options.keep_runs)
     shown = await to_thread.run_sync(input_of, ended, source)
     try:
         note = await ledger.call(render, store, ended, shown, job.files.output, job.options)

@@ -79,10 +79,13 @@ def source_again(run: Run, path: Path) -> Source | InputError:
     return input_of(run, source)
 
 
-def history_of(ledger: Path) -> list[dict[str, Any]]:
-    """Return the runs in a ledger, oldest first; StorageError or LockedError where it cannot be read."""
+def history_of(ledger: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the runs in a ledger, oldest first, and its size in bytes.
+
+    StorageError or LockedError where it cannot be read.
+    """
     with opened(ledger) as store:
-        return [
+        runs = [
             {
                 "run": run.name,
                 "started": run.started,
@@ -95,6 +98,7 @@ def history_of(ledger: Path) -> list[dict[str, Any]]:
             }
             for run in store.runs()
         ]
+        return runs, store.size()
 
 
 @contextmanager

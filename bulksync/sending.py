@@ -151,7 +151,9 @@ async def send(
     )
     try:
         async with anyio.create_task_group() as around:
-            around.start_soon(ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE))
+            around.start_soon(
+                ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE), lambda: dispatcher.stop(LEDGER_GONE)
+            )
             around.start_soon(watch, dispatcher)
             with anyio.CancelScope() as sending:
                 brake.attach(dispatcher, sending)
@@ -175,6 +177,13 @@ def stop_for(error: InputError | StorageError) -> Stop:
     return Stop(7, "input_changed", clean(error.what))  # it holds the input's name, whatever that is
 
 
+LEDGER_GONE = Stop(
+    8,
+    "aborted_storage",
+    "the ledger was deleted, moved or replaced while the run used it",
+    "put the ledger back if it was moved; else keep this report: the same command begins a new ledger, which knows"
+    " nothing of what was sent, and sends every row again (a --retry-file has only the rows still to be done)",
+)
 STORAGE = Stop(8, "aborted_storage", "the ledger cannot be written")
 
 

@@ -446,11 +446,12 @@ def nobody_waits_for_longer_than_allowed(history: History) -> Iterator[str]:
     for invocation, requests in zip(history.invocations, by_invocation(history), strict=True):
         last = invocation.started
         allowed = history.scenario.options(invocation.number).max_outage
+        final = {one.row: one for one in requests}
         for one in requests:
             if one.started > last + allowed + PATIENCE:
                 yield f"row {one.row} was sent {one.started - last:.0f}s after the last answer that settled anything"
                 break
-            if error_of(one) not in WAITS:
+            if error_of(one) not in WAITS or (error_of(one) == "http_503" and final[one.row] is one):
                 last = max(last, one.ended)
 
 

@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 KEY = "canary-7f3c9d1e5b-key"
 """The API key of every test; no artefact may hold it."""
+
+API_KEY = SecretStr(KEY)
 
 CANARY = "canary-metadata-5d1f"
 """A metadata value of every row that `write_rows` writes; no ledger and no report may hold it."""

@@ -422,7 +422,8 @@ class DirectLedger(Ledger):
         super().__init__(ThreadPoolExecutor(max_workers=1), store)  # starts its thread with the first call: never
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a method of the store."""
+        """Call a method of the store, while others may go on, as beside a thread."""
+        await anyio.lowlevel.checkpoint()
         return function(*args, **kwargs)
 
 

@@ -28,7 +28,7 @@ from bulksync.planning import Plan, files_for, plan_run
 from bulksync.reader import Source, locate
 from bulksync.report import Slices, View
 from bulksync.tally import Tally
-from tests.program import WORKFLOW, execution, rows_of, write_rows
+from tests.program import API_KEY, WORKFLOW, execution, rows_of, write_rows
 
 COMMAND = "bulksync run rows.csv --rate 10/s"
 REPORT = "rows.csv.report.csv"
@@ -51,7 +51,7 @@ def planned(store: Store, source: Source) -> Plan:
     """Plan a run of *source*."""
     options = RunOptions()
     files = files_for(source.path, options)
-    return plan_run(store, source, options, target="t", files=files, now=0.0, stopping=lambda: False)
+    return plan_run(store, source, options, target="t", files=files, now=0.0, key=API_KEY, stopping=lambda: False)
 
 
 def result(row: int, outcome: Outcome, error: str = "", disposition: str = "") -> Result:
@@ -101,7 +101,8 @@ def test_what_to_do_next() -> None:
         1: f"report this as a fault of bulksync, with its output; the run can go on: {COMMAND}",
         3: f"see the columns error and detail in {REPORT}, mend those rows, and run them as a new file",
         4: f"run it again, now or later: {COMMAND}",
-        5: f"mend the key or the address, then run it again: {COMMAND}",
+        5: f"check the API key and the URL (for TLS also --ca-file and the clock), then run it again: {COMMAND}; where "
+        "the refused rows are themselves wrong, such as deleted executions, add --accept-refusals",
         6: f"run it again later: {COMMAND}",
         7: f"mend the input, then run it again: {COMMAND}; with --on-invalid skip the valid rows are sent",
         8: f"free space, then run it again: {COMMAND}",

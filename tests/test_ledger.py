@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from bulksync.errors import LockedError, StorageError
 from bulksync.ledger import Backlog, Store, open_ledger, sql, timestamp
 from bulksync.ledger.backlog import AHEAD
-from bulksync.ledger.file import check_sqlite
+from bulksync.ledger.file import check_sqlite, checked
 from bulksync.ledger.writer import BATCH, BEHIND, Ledger
 from bulksync.model import Execution, InvalidRow, Outcome, Result, Row, Step, payload_digest
 from tests.program import WORKFLOW, execution
@@ -35,6 +36,11 @@ def row(number: int, key: int | None = None) -> Row:
     """Return input row *number*; rows of one *key* are of one execution."""
     body = f'{{"status":"COMPLETED","metadata":{{"note":"{SECRET}"}}}}'.encode()
     return Row(number, number + 1, WORKFLOW, execution(number if key is None else key), "COMPLETED", body)
+
+
+def no_loss() -> None:
+    """Say that the ledger was lost, which it is not."""
+    pytest.fail("no loss")
 
 
 def begin(store: Store, rows: list[Row | InvalidRow], *, target: str = TARGET, name: str = "") -> int:
@@ -357,8 +363,10 @@ def test_the_latest_run_is_that_of_the_target(store: Store) -> None:
     """Runs against other targets do not count."""
     begin_rows(store, 1, name="a")
     begin_rows(store, 1, name="b", target="https://other.invalid")
-    assert [run.name for run in (store.latest(TARGET), store.latest("https://other.invalid")) if run] == ["a", "b"]
-    assert store.latest("https://third.invalid") is None
+    found = store.latest(TARGET, "d"), store.latest("https://other.invalid", "d")
+    assert [run.name for run in found if run] == ["a", "b"]
+    assert store.latest("https://third.invalid", "d") is None
+    assert store.latest(TARGET, "another") is None
 
 
 # What was acknowledged
@@ -711,11 +719,114 @@ def test_the_watermark_never_falls(path: Path) -> None:
         assert outcomes(store, 1) == ["unknown", "unknown", "unsent"]
 
 
+# Rows ahead of their turn
+
+
+@pytest.mark.fault("B2", "rows from all over the input")
+@pytest.mark.parametrize(("size", "most"), [(3, 10), (10, 10), (1_000, 10), (1_000, 20)])
+def test_rows_elsewhere_are_spread(size: int, most: int, store: Store) -> None:
+    """So many due rows at most, from the first to the last, each with the digest of its chunk."""
+    run = begin_rows(store, size)
+    found = store.elsewhere(run, most)
+    assert (len(found), {*found.values()}) == (min(size, most), {b"chunk"})
+    assert {1, size} <= found.keys()
+    if size > most:
+        assert max(after - before for before, after in pairwise(found)) <= size / most * 2
+
+
+def test_rows_elsewhere_begin_their_executions(store: Store) -> None:
+    """No row is among them behind another due row of its execution, nor one that is not due."""
+    run = begin(store, [row(number, number % 7) for number in range(1, 101)])
+    store.commit(run, [updated(row(number, number)) for number in range(1, 4)])
+    assert set(store.elsewhere(run, 20)) <= {4, 5, 6, 7, 8, 9, 10}
+
+
+def test_rows_of_other_workflows_are_elsewhere(store: Store) -> None:
+    """A row of each workflow is among them, wherever it stands, while there are not too many."""
+    rows = [
+        replace(row(number), workflow_id="other") if number in (77, 78) else row(number) for number in range(1, 200)
+    ]
+    assert 77 in store.elsewhere(begin(store, rows), 20)
+
+
+def test_rows_ahead_may_have_been_sent(path: Path) -> None:
+    """After a kill a row that was marked ahead of its turn is unknown, and those between are unsent."""
+    with closing(Store(path)) as store:
+        run = begin_rows(store, 9)
+        store.mark(run, 2)
+        store.mark_ahead(run, [7])
+    with closing(Store(path)) as store:
+        assert outcomes(store, run) == [*["unknown"] * 2, *["unsent"] * 4, "unknown", *["unsent"] * 2]
+
+
+@pytest.mark.fault("D6", "the ledger deleted, moved or replaced")
+@pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
+def test_a_ledger_knows_whether_it_is_in_place(how: str, path: Path) -> None:
+    """A file that is not at its path any more is noticed, and can still be written."""
+    with closing(Store(path)) as store:
+        run = begin_rows(store, 1)
+        before = store.is_in_place()
+        path.unlink() if how == "deleted" else path.rename(path.with_name("elsewhere"))
+        if how == "replaced":
+            path.write_bytes(b"")
+        store.commit(run, [updated(row(1))])
+        assert (before, store.is_in_place()) == (True, False)
+
+
+@pytest.mark.fault("B5", "another key")
+def test_the_ledger_holds_no_key(path: Path) -> None:
+    """What tells keys apart is neither the key nor what anybody could compute from it."""
+    with closing(Store(path)) as store:
+        store.prove(TARGET, SECRET)
+        known = store.is_proven(TARGET, SECRET)
+    assert known
+    assert SECRET.encode() not in path.read_bytes()
+
+
+def test_a_ledger_of_the_first_format_goes_on(path: Path) -> None:
+    """A ledger that an earlier bulksync wrote is brought up to date, with its runs and what was acknowledged."""
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("PRAGMA journal_mode=WAL")
+        for statement in sql.SCHEMA.split(";\n"):
+            old.execute(statement)
+        old.execute(f"PRAGMA application_id = {sql.APPLICATION_ID}")
+        old.execute("PRAGMA user_version = 1")
+        old.execute("INSERT INTO target VALUES (1, ?)", (TARGET,))
+        old.execute("INSERT INTO acknowledged VALUES (1, 'w', 'e', 'digest')")
+        old.commit()
+    with closing(Store(path)) as store:
+        store.prove(TARGET, "key")
+        begin_rows(store, 1)
+    with closing(Store(path)) as store:
+        assert (store.is_proven(TARGET, "key"), len(store.runs())) == (True, 1)
+    assert set(acknowledged(path)) == {"e"}
+
+
 # Pruning
 
 
+@pytest.mark.fault("D7", "space of runs that were forgotten")
+def test_a_ledger_gives_space_back(store: Store) -> None:
+    """Where most of the file is empty, it gets smaller."""
+    begin_rows(store, 20_000)
+    begin_rows(store, 1)
+    before = store.size()
+    store.prune(1)
+    assert store.size() < before / 4
+
+
+@pytest.mark.fault("D7", "a large ledger is not read as a whole")
+def test_what_is_checked_does_not_grow(tmp_path: Path) -> None:
+    """Of a large ledger neither rows nor digests are looked through when it is opened."""
+    with closing(sqlite3.connect(tmp_path / "large")) as db:
+        db.execute("CREATE TABLE filler (value BLOB)")
+        assert checked(db) == ("1",)
+        db.execute("INSERT INTO filler VALUES (zeroblob(40000000))")
+        assert checked(db) == ("target", "run", "chunk")
+
+
 def test_prune_forgets_lines_and_keeps_digests(path: Path) -> None:
-    """Old runs lose their lines, never their place among the runs nor what was acknowledged."""
+    """Old runs are forgotten with their lines, never what was acknowledged."""
     with closing(Store(path)) as store:
         for number in range(1, 4):
             run = begin(store, [row(1, number)])
@@ -724,7 +835,7 @@ def test_prune_forgets_lines_and_keeps_digests(path: Path) -> None:
             store.end(run, ended=1.0, exit_code=0, summary={})
         store.prune(2)
         assert [len(list(store.lines(run))) for run in (1, 2, 3)] == [0, 1, 1]
-        assert [run.name for run in store.runs()] == ["run-1", "run-2", "run-3"]
+        assert [run.name for run in store.runs()] == ["run-2", "run-3"]
         assert (store.chunk_digest(1, 1), store.chunk_digest(2, 1)) == (None, b"chunk")
     assert set(acknowledged(path)) == {execution(1), execution(2), execution(3)}
 
@@ -906,7 +1017,7 @@ def test_a_ledger_needs_a_folder(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         Store(path)
     assert (caught.value.what, caught.value.next_step) == (
-        f"the ledger {path} cannot be created: Not a directory",
+        f"the ledger {path} cannot be opened or created: Not a directory",
         "choose a writable folder with --ledger",
     )
 
@@ -931,7 +1042,7 @@ async def test_keep_commits_what_is_recorded(count: int, path: Path) -> None:
     """Results are committed after a moment, and at once when there are enough of them."""
     async with open_ledger(path) as ledger, anyio.create_task_group() as around:
         run = await ledger.call(begin_rows, ledger.store, count)
-        around.start_soon(ledger.keep, run, lambda: pytest.fail("no failure"))
+        around.start_soon(ledger.keep, run, lambda: pytest.fail("no failure"), no_loss)
         for number in range(1, count + 1):
             ledger.record(updated(row(number)))
         with anyio.fail_after(10):
@@ -1033,7 +1144,7 @@ async def test_a_failed_commit_keeps_the_results_for_another_try(path: Path) -> 
         failures: list[str] = []
         ledger.record(updated(row(1)))
         with anyio.fail_after(10):
-            await ledger.keep(run, lambda: failures.append("told"))
+            await ledger.keep(run, lambda: failures.append("told"), no_loss)
         ledger.record(updated(row(2)))
         with pytest.raises(StorageError) as caught:
             await ledger.flush(run)

@@ -23,7 +23,7 @@ from bulksync.planning import (
     unknown_statuses,
 )
 from bulksync.reader import locate, open_input
-from tests.program import WORKFLOW, execution, write_rows
+from tests.program import API_KEY, KEY, WORKFLOW, execution, write_rows
 
 TARGET = "https://api.invalid"
 
@@ -57,6 +57,7 @@ def plan(
         locate(path, delimiter=delimiter),
         chosen,
         target=target,
+        key=API_KEY,
         files=files_for(path, chosen),
         now=1_700_000_000.0,
         stopping=stopping,
@@ -128,7 +129,7 @@ def test_only_a_report_of_this_ledger_is_replaced(store: Store, rows: Path) -> N
     output.write_text("somebody's")
     with pytest.raises(UsageError) as caught:
         check_output(store, output, overwrite=False)
-    assert caught.value.what == f"{output} was not written by this ledger"
+    assert caught.value.what == f"{output} was not written by this ledger, so it is not replaced"
     check_output(store, output, overwrite=True)
     plan(store, rows)
     check_output(store, output, overwrite=False)
@@ -159,13 +160,13 @@ def test_a_new_run(store: Store, rows: Path) -> None:
     found = plan(store, rows)
     run = found.run
     assert (found.due, found.invalid, found.fatal, found.continued, found.is_finished) == (3, 0, False, False, False)
-    assert (run.target, run.input, run.path, run.rows) == (TARGET, str(rows), str(rows.resolve()), 3)
+    assert (run.target, run.input, run.path, run.rows) == (TARGET, str(rows), "rows.csv", 3)
     assert run.name.startswith("20231114T221320Z-")
     assert run.reading == {
         "format": "csv", "asked_delimiter": None, "encoding": None, "allow_status": None,
-        "report": str(rows.with_name("rows.csv.report.csv").resolve()), "echo_metadata": False,
+        "report": "rows.csv.report.csv", "begun": "", "echo_metadata": False,
         "guard_formulas": False, "rows": 3, "invalid": 0, "fatal": False, "digest": run.digest, "delimiter": ",",
-        "bom": False, "echoed": [], "metadata_columns": ["metadata"], "statuses": {"COMPLETED": 3},
+        "bom": False, "echoed": [], "metadata_columns": ["metadata"], "statuses": {"COMPLETED": 3}, "acknowledged": 0,
     }  # fmt: skip
 
 
@@ -199,7 +200,7 @@ def test_how_a_report_looks_follows_the_latest_call(store: Store, rows: Path) ->
     again = plan(store, rows, output=str(rows.with_name("other.csv")), guard_formulas=True, echo_metadata=True)
     assert again.run.id == first.run.id
     look = {name: again.run.reading[name] for name in ("report", "guard_formulas", "echo_metadata")}
-    assert look == {"report": str(rows.with_name("other.csv")), "guard_formulas": True, "echo_metadata": True}
+    assert look == {"report": "other.csv", "guard_formulas": True, "echo_metadata": True}
     assert store.runs()[0].reading == again.run.reading
 
 
@@ -223,9 +224,7 @@ def test_an_edited_input_is_a_new_run(store: Store, rows: Path) -> None:
         {"target": "https://other.invalid"},
         {"restart": True},
         {"resend": True},
-        {"delimiter": ","},
-        {"encoding": "utf-8"},
-        {"allow_status": "COMPLETED"},
+        {"allow_status": "CREATED"},
     ],
     ids=str,
 )
@@ -236,21 +235,126 @@ def test_another_way_to_read_or_send_is_a_new_run(options: dict[str, str], store
     source = replace(locate(rows, delimiter=options.get("delimiter")), encoding=options.get("encoding"))
     chosen = RunOptions.model_validate({name: value for name, value in options.items() if name != "target"})
     files = files_for(rows, chosen)
-    again = plan_run(store, source, chosen, target=target, files=files, now=0.0, stopping=lambda: False)
-    assert (again.run.id, again.due, again.continued) == (2, 3, False)
+    again = plan_run(store, source, chosen, target=target, files=files, now=0.0, key=API_KEY, stopping=lambda: False)
+    assert (again.run.id, again.continued) == (2, False)
     if target == TARGET and not (chosen.restart or chosen.resend):
-        repeated = plan_run(store, source, chosen, target=target, files=files, now=0.0, stopping=lambda: False)
+        repeated = plan_run(
+            store, source, chosen, target=target, files=files, now=0.0, key=API_KEY, stopping=lambda: False
+        )
         assert (repeated.run.id, repeated.continued) == (2, True)
 
 
-def test_only_the_latest_run_of_a_target_is_continued(store: Store, rows: Path) -> None:
-    """An input that another one followed is a new run; runs against other targets do not come between."""
-    other = write_rows(rows.with_name("other.csv"), [9])
+@pytest.mark.fault("D3", "the same said in other words")
+@pytest.mark.parametrize(
+    "options",
+    [{"delimiter": ","}, {"encoding": "utf-8"}, {"encoding": "UTF8"}, {"allow_status": "COMPLETED,FAILED"}],
+    ids=str,
+)
+def test_what_reads_the_same_is_the_same(options: dict[str, str], store: Store, rows: Path) -> None:
+    """An option that says what was found anyway, or excludes nothing, is no difference."""
     done(store, plan(store, rows), ALL_UPDATED)
-    done(store, plan(store, rows, target="https://other.invalid"), ALL_UPDATED)
-    assert plan(store, rows).run.id == 1
+    source = replace(locate(rows, delimiter=options.get("delimiter")), encoding=options.get("encoding"))
+    chosen = RunOptions.model_validate(options)
+    how = {"target": TARGET, "key": API_KEY, "now": 0.0, "stopping": lambda: False}
+    again = plan_run(store, source, chosen, files=files_for(rows, chosen), **how)
+    assert (again.run.id, again.is_finished) == (1, True)
+
+
+@pytest.mark.fault("D1", "two inputs by turns on one ledger")
+def test_an_input_continues_its_own_run(store: Store, rows: Path) -> None:
+    """Whichever input came since: the latest run of these bytes is continued, run by run."""
+    other = write_rows(rows.with_name("other.csv"), [9])
+    done(store, plan(store, rows), {1: Outcome.UPDATED}, 10)
     done(store, plan(store, other), {1: Outcome.UPDATED})
-    assert plan(store, rows).run.id == 4
+    again = plan(store, rows)
+    assert (again.run.id, again.due, again.superseded) == (1, 2, 0)
+    done(store, again, {2: Outcome.UPDATED, 3: Outcome.UPDATED})
+    assert (plan(store, other).run.id, plan(store, rows).run.id) == (2, 1)
+
+
+@pytest.mark.fault("D1", "executions that a later run has updated")
+@pytest.mark.parametrize("outcome", [Outcome.UPDATED, Outcome.UNKNOWN])
+@pytest.mark.parametrize("before", [None, Outcome.UNKNOWN, Outcome.FAILED])
+def test_what_a_later_run_has_updated_is_not_sent(
+    before: Outcome | None, outcome: Outcome, store: Store, rows: Path
+) -> None:
+    """Rows of executions that a later run has updated, or may have, are superseded; only the others are due."""
+    other = write_rows(rows.with_name("other.csv"), [2], status="FAILED")
+    first = plan(store, rows)
+    done(store, first, {1: Outcome.UPDATED} | ({2: before} if before else {}), 10)
+    later = plan(store, other)
+    key = (WORKFLOW, execution(2))
+    store.commit(later.run.id, [Result(1, key, outcome, attempts=1, doubtful=outcome is Outcome.UNKNOWN)])
+    store.leave(later.run.id, error="interrupted", detail="")
+    again = plan(store, rows)
+    assert (again.run.id, again.due, again.superseded) == (first.run.id, 1, 1)
+    assert store.due(first.run.id, 1, 3) == {3}
+    line = [*store.lines(first.run.id)][1]
+    detail = f"run {later.run.name} has updated this execution since, in row 1; --resend sends this one too"
+    assert (line[5], line[-2:]) == (before or Outcome.UNSENT, ("superseded", detail))
+    assert plan(store, rows, resend=True).due == 3
+
+
+@pytest.mark.fault("D5", "--resend and --restart, repeated")
+@pytest.mark.parametrize("how", ["resend", "restart"])
+def test_a_new_run_is_asked_for_once(how: str, store: Store, rows: Path) -> None:
+    """What --resend or --restart has begun goes on with the same call until it is done; then the call begins anew."""
+    done(store, plan(store, rows), ALL_UPDATED)
+    seen = []
+    for outcomes in ({1: Outcome.UPDATED}, {2: Outcome.UPDATED}, {3: Outcome.UPDATED}, {1: Outcome.UPDATED}):
+        begun = plan(store, rows, **{how: True})
+        seen.append((begun.run.id, begun.due))
+        done(store, begun, outcomes, 10)
+    assert seen == [(2, 3), (2, 2), (2, 1), (3, 3)]
+    assert plan(store, rows).run.id == 3
+
+
+@pytest.mark.fault("D2", "an input of which a cell was changed")
+def test_what_is_acknowledged_already_is_counted(store: Store, rows: Path) -> None:
+    """A new run knows how many of its rows have the last acknowledged payload of their execution."""
+    first = plan(store, rows)
+    digests = {row.row: payload_digest(row.body) for row in open_rows(rows)}
+    results = [
+        Result(number, (WORKFLOW, execution(number)), Outcome.UPDATED, attempts=1, digest=digests[number])
+        for number in (1, 2, 3)
+    ]
+    store.commit(first.run.id, results)
+    store.leave(first.run.id, error="", detail="")
+    rows.write_text(rows.read_text().replace('"turn"": 1', '"turn"": 7') + "\n")
+    assert (first.acknowledged, plan(store, rows).acknowledged) == (0, 2)
+    assert plan(store, rows, restart=True, only_changed=True).acknowledged == 0
+
+
+@pytest.mark.fault("B5", "another key")
+def test_access_belongs_to_target_and_key(store: Store, rows: Path) -> None:
+    """What a key has reached says nothing of another key, nor of another target."""
+    store.prove(TARGET, KEY)
+    other = {"target": "https://other.invalid"}
+    assert [plan(store, rows).is_known, plan(store, rows, **other).is_known] == [True, False]
+    assert [store.is_proven(TARGET, KEY), store.is_proven(TARGET, f"{KEY}x")] == [True, False]
+
+
+@pytest.mark.fault("D4", "a folder that was moved")
+def test_a_ledger_knows_its_report_wherever_both_stand(rows: Path, tmp_path: Path) -> None:
+    """Moved together, a ledger and its report still belong together."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    rows = rows.rename(folder / "rows.csv")
+    files = files_for(rows, RunOptions())
+    assert files.output
+    assert files.ledger
+    with closing(Store(files.ledger)) as store:
+        plan(store, rows)
+    files.output.write_text("a report")
+    there = folder.rename(tmp_path / "there")
+    with closing(Store(there / files.ledger.name)) as store:
+        check_output(store, there / files.output.name, overwrite=False)
+
+
+def open_rows(path: Path) -> list[Row]:
+    """Return the rows of an input, all of which are valid."""
+    with open_input(locate(path)) as content:
+        return [row for row in content.rows() if isinstance(row, Row)]
 
 
 def test_retry_rejected_makes_rejected_rows_due(store: Store, rows: Path) -> None:

@@ -17,7 +17,7 @@ from bulksync.planning import Files, Plan, files_for, plan_run
 from bulksync.reader import locate
 from bulksync.rendering import print_moves, render_again
 from bulksync.tally import Tally
-from tests.program import WORKFLOW, execution, rows_of
+from tests.program import API_KEY, WORKFLOW, execution, rows_of
 
 INPUT = "workflowId;executionId;status;city\n" + "".join(
     f"{WORKFLOW};{execution(number)};COMPLETED;{city}\n" for number, city in ((1, "Rome"), (2, "Zürich"))
@@ -37,7 +37,9 @@ def ran(rows: Path, outcome: Outcome = Outcome.UPDATED, **about: Any) -> tuple[R
     options = RunOptions.model_validate(about)
     files = files_for(rows, options)
     with closing(Store(files.ledger)) as store:
-        plan = plan_run(store, locate(rows), options, target="t", files=files, now=0.0, stopping=lambda: False)
+        plan = plan_run(
+            store, locate(rows), options, target="t", files=files, now=0.0, key=API_KEY, stopping=lambda: False
+        )
         store.commit(plan.run.id, [Result(1, (WORKFLOW, execution(1)), outcome, attempts=1)])
         stop = Stop(10, "deadline_exceeded", "out of time")
         run = close_run(store, plan.run, stop, Tally(), now=1.0, command="bulksync run rows.csv", rate=1.0)
@@ -50,7 +52,9 @@ def killed(rows: Path) -> tuple[Plan, Files]:
     options = RunOptions()
     files = files_for(rows, options)
     with closing(Store(files.ledger)) as store:
-        plan = plan_run(store, locate(rows), options, target="t", files=files, now=0.0, stopping=lambda: False)
+        plan = plan_run(
+            store, locate(rows), options, target="t", files=files, now=0.0, key=API_KEY, stopping=lambda: False
+        )
         store.mark(plan.run.id, 1)
     return plan, files
 
@@ -159,10 +163,12 @@ def test_a_run_that_is_not_there(rows: Path) -> None:
 def test_a_run_whose_rows_were_forgotten(rows: Path) -> None:
     """A run that was pruned has no report any more."""
     first, ledger = ran(rows)
-    ran(rows, restart=True, keep_runs=1)
+    second, _ = ran(rows, restart=True)
+    with closing(Store(ledger)) as store:
+        store.prune(1)
     assert refused(UsageError, ledger, run=first.name) == (
-        f"the rows of run {first.name} were forgotten",
-        "it has no report any more; to keep more of the next runs: --keep-runs 100",
+        f"there is no run {first.name} in this ledger",
+        f"name one with --run; the latest are: {second.name}",
     )
 
 
@@ -185,7 +191,7 @@ def test_somebodys_file_is_not_overwritten(rows: Path) -> None:
     other = rows.with_name("theirs.csv")
     other.write_text("theirs")
     said = refused(UsageError, ledger, output=str(other))
-    assert said[0] == f"{other} was not written by this ledger"
+    assert said[0] == f"{other} was not written by this ledger, so it is not replaced"
     assert other.read_text() == "theirs"
     again(ledger, output=str(other), overwrite=True)
     assert len(rows_of(other, ";")) == 2
@@ -244,7 +250,9 @@ def test_what_moved_is_printed(rows: Path, capsys: pytest.CaptureFixture[str]) -
     assert files.ledger is not None
     with closing(Store(files.ledger)) as store:
         for words in (("NO_ANSWER", "DNC"), ("=1+1", "DNC")):
-            plan = plan_run(store, locate(rows), options, target="t", files=files, now=0.0, stopping=lambda: False)
+            plan = plan_run(
+                store, locate(rows), options, target="t", files=files, now=0.0, key=API_KEY, stopping=lambda: False
+            )
             for number, word in enumerate(words, 1):
                 said = Execution("COMPLETED", word, "", "", [])
                 answer = Result(number, (WORKFLOW, execution(number)), Outcome.UPDATED, execution=said)

@@ -198,8 +198,9 @@ class Dispatcher:
         self._tell_attempt(tries, reply)
         if (stop := self.health.saw(tries, reply, verdict)) is not None:
             self.stop(stop)
-        if self._is_charged(tries.row, verdict):
+        if is_charged := self._is_charged(tries.row, verdict):
             tries.charged.append(now)
+        tries.is_spent = is_charged and len(tries.charged) >= self._options.max_attempts
         if self.health.standing is not before:
             self._follow(before)
 
@@ -229,7 +230,7 @@ class Dispatcher:
         if verdict.outcome is Outcome.UPDATED or self.stopped is not None:
             tries.is_disbelieved = self._is_disbelieved()
             return True
-        if verdict.retry and len(tries.charged) < self._options.max_attempts:
+        if verdict.retry and not tries.is_spent:
             return False
         standing, key = self.health.standing, tries.row.key
         if key not in standing.unexplained or (verdict.retry and standing.is_found_out(key)):

@@ -11,13 +11,15 @@ from bulksync.retry import Verdict
 class Tries:
     """What was tried for one row in this run; *sent* and *started* are the last attempt's wall and monotonic time.
 
-    *charged* are the monotonic times of the failures that count against `--max-attempts`.
+    *charged* are the monotonic times of the failures that count against `--max-attempts`; *is_spent* says that the last
+    one was one too many.
     """
 
     row: Row
     tried: int = 0
     attempts: int = 0
     charged: list[float] = field(default_factory=list)
+    is_spent: bool = False
     sent: float = 0.0
     started: float = 0.0
     in_flight: bool = False

@@ -1,6 +1,7 @@
 """The file itself: private, held by one connection, refused where it is not ours or not whole."""
 
 import os
+import shlex
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ HELD: set[Path] = set()
 with the first descriptor that the process closes (fcntl(2), "Record locking")."""
 
 HOLDING = threading.Lock()
+
+
+CHECKED_WHOLE = 32 * 1024 * 1024
+"""Bytes of a ledger that is checked as a whole when it is opened: a tenth of a second."""
 
 
 class Connection(sqlite3.Connection):
@@ -69,9 +74,16 @@ def connected(path: Path | None, held: Path | None) -> sqlite3.Connection:
         db = sqlite3.connect(path or "", isolation_level=None, timeout=0, factory=Connection)
         db.held = held
         try:
+            if path is None or not path.stat().st_size:  # it can be chosen only before there is anything
+                db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             # Exclusive from the first access on: no shared memory, so neither a network file system nor SQLite's
             # faults with several writers can hurt.
-            for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "cache_size=-16384"):
+            for pragma in (
+                "locking_mode=EXCLUSIVE",
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "cache_size=-16384",
+            ):
                 db.execute(f"PRAGMA {pragma}")
             db.execute("BEGIN EXCLUSIVE")
             create_tables(db) if is_empty(db) else check(db, path)
@@ -96,9 +108,17 @@ def create_private(path: Path) -> None:
         check_header(path)
         path.chmod(0o600)
     except OSError as error:
-        raise StorageError(
-            f"the ledger {path} cannot be created: {error.strerror}", "choose a writable folder with --ledger"
-        ) from None
+        raise StorageError(f"the ledger {path} cannot be opened or created: {error.strerror}", way_in(path)) from None
+
+
+def way_in(path: Path) -> str:
+    """Return what to do about a ledger that may not be written, without losing what it knows."""
+    if not path.exists():
+        return "choose a writable folder with --ledger"
+    return (
+        f"run as its owner, or let them do: chown {os.environ.get('USER', '$USER')} {shlex.quote(str(path))};"
+        " another --ledger knows nothing of what was sent, so that every row is sent again"
+    )
 
 
 def check_header(path: Path) -> None:
@@ -114,7 +134,10 @@ def check_header(path: Path) -> None:
 
 def not_a_ledger(path: Path | None) -> StorageError:
     """Return the error for a file of somebody else's."""
-    return StorageError(f"{path} is not a ledger; it was left as it is", "name another with --ledger")
+    return StorageError(
+        f"{path} is not a ledger; it was left as it is",
+        "move it away, or name the right file with --ledger: a new ledger knows nothing of what was sent before",
+    )
 
 
 def scalar(db: sqlite3.Connection, statement: str, *values: object) -> Any:
@@ -143,12 +166,32 @@ def check(db: sqlite3.Connection, path: Path | None) -> None:
     if not min(sql.UPGRADES) <= version <= sql.VERSION:
         raise StorageError(
             f"the ledger {path} has format {version}, this bulksync has {sql.VERSION}; it was left as it is",
-            "install the newer bulksync, or name another ledger with --ledger",
+            "install the newer bulksync; another --ledger knows nothing of what was sent, so that every row is sent again",
         )
-    if (found := scalar(db, "PRAGMA quick_check(1)")) != "ok":
-        raise damaged(path, found)
+    for what in checked(db):
+        if (found := scalar(db, f"PRAGMA quick_check({what})")) != "ok":
+            raise damaged(path, found)
     for earlier in range(version, sql.VERSION):
         upgrade(db, earlier)
+
+
+def checked(db: sqlite3.Connection) -> tuple[str, ...]:
+    """Return what is checked of a ledger: the whole of one that is not large, else all but rows and digests.
+
+    Whole pages of those are looked at as they are read, so that what is damaged there is noticed then. Looking at all
+    of them takes more than a second for a million rows, most of them of runs that are over.
+    """
+    is_large = scalar(db, "PRAGMA page_count") * scalar(db, "PRAGMA page_size") > CHECKED_WHOLE
+    return ("target", "run", "chunk") if is_large else ("1",)
+
+
+def identity(path: Path | None) -> tuple[int, int] | None:
+    """Return what tells a file from another one at the same path; None where there is none."""
+    try:
+        found = os.stat(path) if path else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found else None
 
 
 def upgrade(db: sqlite3.Connection, version: int) -> None:
@@ -162,7 +205,7 @@ def damaged(path: Path | None, why: object) -> StorageError:
     """Return the error for a file that is not whole."""
     return StorageError(
         f"the ledger {path} is damaged ({why}); it was left as it is",
-        "restore it from a copy, or name another with --ledger",
+        "restore it from a copy; another --ledger knows nothing of what was sent, so that every row is sent again",
     )
 
 

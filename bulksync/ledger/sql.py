@@ -107,10 +107,13 @@ VALUES (?, (SELECT id FROM target WHERE url = ?), ?, ?, ?, ?)
 """
 KEPT = "SELECT id FROM (SELECT id FROM run ORDER BY id DESC LIMIT ?) UNION SELECT max(id) FROM run GROUP BY target"
 """The latest runs, and the latest of each target: those are the ones that may have to be continued."""
-PRUNE = (
-    f"DELETE FROM line WHERE run NOT IN ({KEPT})",  # noqa: S608  a constant
-    f"DELETE FROM chunk WHERE run NOT IN ({KEPT})",  # noqa: S608  a constant
+STALE = f"SELECT id FROM run WHERE id NOT IN ({KEPT})"  # noqa: S608  a constant
+FORGET = (
+    "DELETE FROM line WHERE run = ?",
+    "DELETE FROM chunk WHERE run = ?",
+    "DELETE FROM run WHERE id = ?",
 )
+"""Forgets a run by its number, so that the others' lines need not be read."""
 SET_READING = "UPDATE run SET rows = ?, reading = ? WHERE id = ?"
 SET_REOPENED = """
 UPDATE run SET ended = NULL, exit_code = NULL, watermark = 0
@@ -334,7 +337,9 @@ COMPARE = (
     "CREATE TEMP TABLE before (row INTEGER PRIMARY KEY, run INTEGER, old TEXT, new TEXT)",
 )
 """What the server last said of each execution in a run; and what it had said last before, once an earlier run tells."""
-EARLIER = "SELECT one.id FROM run JOIN run AS one USING (target) WHERE run.id = ? AND one.id < run.id ORDER BY 1 DESC"
+EARLIER = """
+SELECT one.id, one.rows FROM run JOIN run AS one USING (target) WHERE run.id = ? AND one.id < run.id ORDER BY 1 DESC
+"""
 ASK = """
 INSERT INTO asked SELECT workflow, execution, max(row), disposition FROM line WHERE run = ? AND outcome = 'updated'
 GROUP BY 1, 2

@@ -70,8 +70,12 @@ class Ledger:
             self._flushed.clear()
             await self._flushed.wait()
 
-    async def keep(self, run: int, on_failure: Callable[[], None]) -> None:
-        """Commit what is recorded, until cancelled or until it fails; then say so, and leave the rest to `flush`."""
+    async def keep(self, run: int, on_failure: Callable[[], None], on_loss: Callable[[], None]) -> None:
+        """Commit what is recorded, until cancelled or until it fails; then say so, and leave the rest to `flush`.
+
+        Where the file is not at its place any more, say so too, but go on: it can still be written, and read for a
+        report. Another run may have begun with a new one already.
+        """
         while True:
             with anyio.move_on_after(DELAY):
                 await self._enough.wait()
@@ -82,6 +86,8 @@ class Ledger:
                 self._flushed.set()
                 on_failure()
                 return
+            if not await self.call(self.store.is_in_place):
+                on_loss()
 
     async def flush(self, run: int) -> None:
         """Commit everything recorded so far; StorageError where that fails, and then it is kept for another try."""
