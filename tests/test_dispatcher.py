@@ -1,5 +1,6 @@
 """Tests of `bulksync.dispatcher`, in virtual time, against a server that is one scripted function."""
 
+import asyncio
 import random
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -116,9 +117,14 @@ async def play(
     room: Callable[[], Awaitable[None]] | None = None,
     chance: Callable[[], float] | None = None,
     is_known: bool = False,
+    wasted: Callable[[int], bool] = lambda _: False,
+    before: Callable[[Dispatcher], None] = lambda _: None,
     **options: Any,
 ) -> Played:
-    """Send rows to a scripted server; *during* happens meanwhile."""
+    """Send rows to a scripted server; *during* happens meanwhile.
+
+    The turns of rows whose number is *wasted* are not used the first time; *before* the start a test may interfere.
+    """
     played = Played()
     chosen = RunOptions(**{"rate": 1000} | options)
     attempts: Counter[int] = Counter()
@@ -135,8 +141,9 @@ async def play(
         return spread([one for one in given_rows if not attempts[one.row]], most)
 
     async def put(sent_row: Row, turn: Turn) -> Reply | None:
-        if not await turn():
-            return None
+        for _ in range(1 + wasted(sent_row.row)):
+            if not await turn():
+                return None
         attempts[sent_row.row] += 1
         request = Request(sent_row.row, sent_row.key, virtual.now())
         played.requests.append(request)
@@ -164,6 +171,7 @@ async def play(
         clock=Clock(virtual.now, virtual.now, chance or random.Random(1).random),  # noqa: S311  no secret
     )
     played.dispatcher = dispatcher
+    before(dispatcher)
     async with anyio.create_task_group() as around:
         with anyio.CancelScope() as sending:
             if during is not None:
@@ -358,6 +366,47 @@ def test_rows_that_back_off_leave_their_place() -> None:
     assert done.sent[:20] == list(range(1, 21))
     assert sorted(done.sent[20:]) == [2, 4, 6, 8, *range(21, 61)]
     assert (max(inside), max(inside[45:])) == (6, 2)
+
+
+@pytest.mark.fault("C1", "a connection that is gone when its turn comes")
+def test_a_turn_that_was_not_used_is_asked_for_again() -> None:
+    """A client that finds its connection closed waits for another turn; the rate counts both, and nobody is stuck."""
+    given = []
+
+    async def answer(_: Row, __: int) -> Reply:
+        given.append(virtual.now())
+        return ACKNOWLEDGEMENT
+
+    done = played(rows(range(50)), answer, rate=10, max_in_flight=2, wasted=lambda number: number % 5 == 1)
+    assert done.counts == {"updated": 50}
+    assert done.ended == pytest.approx(50 / 10 * 1.2, rel=0.05)
+    assert done.dispatcher is not None
+    assert done.dispatcher.turns.in_flight == 0
+
+
+@pytest.mark.fault("C1", "a turn that comes late is given up")
+def test_a_turn_that_is_not_used_in_time_is_given_up() -> None:
+    """After a stall of the whole process no request starts on a turn from before it."""
+
+    async def answer(_: Row, __: int) -> Reply:
+        await anyio.sleep(0.001)
+        return ACKNOWLEDGEMENT
+
+    def stall(dispatcher: Dispatcher) -> None:
+        clock = asyncio.get_running_loop()._clock  # type: ignore[attr-defined]  # the virtual one's
+        give = dispatcher.turns._start_next
+
+        def late(now: float) -> None:
+            give(now)
+            if 20 < dispatcher.tally.requests < 24:
+                clock.now += 3.0
+
+        dispatcher.turns._start_next = late  # type: ignore[method-assign]  # the machine stands still right then
+
+    done = played(rows(range(60)), answer, rate=100, before=stall)
+    assert done.counts == {"updated": 60}
+    assert fullest([request.started for request in done.requests], 0.99) <= 100
+    assert [one.started for one in done.requests if one.row == 22] != []
 
 
 # Before the first success

@@ -181,6 +181,7 @@ class Dispatcher:
 
     async def _turn(self, tries: Tries, place: Place) -> bool:
         """Wait for the turn of a row whose connection is open; from then on its request may have arrived."""
+        tries.in_flight = False  # where an earlier turn was not used
         if not await self.turns.take(place):
             return False
         tries.begin(self._clock.wall(), self._clock.now(), in_flight=True)

@@ -90,7 +90,12 @@ class Turns:
         return await place
 
     async def take(self, place: Place) -> bool:
-        """Wait until a request may be written, at once; False where it may not, or not from this place."""
+        """Wait until a request may be written, at once; False where it may not, or not from this place.
+
+        A turn that the place has had already was not used: its connection turned out to be closed.
+        """
+        if place.is_in_flight:
+            self._land(place)
         while place.is_valid and not self._is_closed:
             turn: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
             heapq.heappush(self._ready, (place.number, place, turn))
