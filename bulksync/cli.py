@@ -5,7 +5,6 @@
 import gc
 import os
 import resource
-import shlex
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ from pydantic import SecretStr, ValidationError
 
 from bulksync import __version__, manual
 from bulksync.errors import BulksyncError, UsageError, leaves, ungrouped
-from bulksync.log import say_to_stderr, teller, write_to_stderr
+from bulksync.log import blanked, keep_secret, say_to_stderr, teller, write_to_stderr
 from bulksync.options import (
     MESSAGES,
     InputOptions,
@@ -35,6 +34,7 @@ from bulksync.options import (
     target_for,
     wrong_options,
 )
+from bulksync.text import quoted
 
 if TYPE_CHECKING:
     from bulksync.ending import Ending
@@ -242,8 +242,8 @@ def launch(
     config: Annotated[Path | None, CONFIG] = None,
 ) -> int:
     """Read the configuration: flags go before `BULKSYNC_*` variables, and these before the file."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    values = read_configuration(config or home / "bulksync" / "config.toml", required=config is not None)
+    file = config or own_configuration(os.environ)
+    values = {} if file is None else read_configuration(file, required=config is not None)
     app.config = [
         cyclopts.config.Env("BULKSYNC_", command=False),
         cyclopts.config.Dict(values, use_commands_as_keys=False, allow_unknown=True),
@@ -252,9 +252,20 @@ def launch(
     return code if isinstance(code, int) else 0
 
 
+def own_configuration(environment: Mapping[str, str]) -> Path | None:
+    """Return where the user's configuration stands; None for a user without a home."""
+    if folder := environment.get("XDG_CONFIG_HOME"):
+        return Path(folder) / "bulksync" / "config.toml"
+    try:
+        return Path.home() / ".config" / "bulksync" / "config.toml"
+    except RuntimeError:
+        return None
+
+
 def main() -> None:
     """Run the program and exit with the code that tells the caller what to do next."""
     occupy_standard_streams()
+    keep_secret(os.environ.get("FEATHER_API_KEY", ""))  # as somebody may give it where it does not belong
     print_whatever_the_locale()
     code = answered(
         lambda: app.meta(exit_on_error=False, print_error=False, result_action="return_value"),
@@ -378,8 +389,8 @@ def usage_message(error: CycloptsError) -> str:
 
 
 def command_line(arguments: list[str]) -> str:
-    """Write a call of the program as one would type it."""
-    return shlex.join(["bulksync", *arguments])
+    """Write a call of the program as one would type it, but for what must not be read in it."""
+    return " ".join(["bulksync", *(quoted(blanked(argument)) for argument in arguments)])
 
 
 def repeated_command(arguments: list[str]) -> str:
@@ -392,7 +403,9 @@ def api_key(options: RunOptions) -> SecretStr:
     from bulksync.client import read_key
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    return read_key(os.environ, options.api_key_file, options.api_key_command)
+    key = read_key(os.environ, options.api_key_file, options.api_key_command)
+    keep_secret(key.get_secret_value())  # `--api-key-command "echo KEY"` has it in the command that messages repeat
+    return key
 
 
 def terminal_of_stderr() -> "Terminal | None":

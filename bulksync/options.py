@@ -338,19 +338,36 @@ def target_for(options: RunOptions) -> str:
     if options.sandbox:
         return "sandbox"
     target = target_of(options.base_url, allow_http=options.allow_http)
-    check_proxy(target, options.proxy, allow_http=options.allow_http)
+    if options.proxy is not None:
+        check_proxy(target, options.proxy, allow_http=options.allow_http)
     return target
 
 
-def check_proxy(target: str, proxy: str | None, *, allow_http: bool) -> None:
-    """Raise UsageError where a plain http *target* would take the API key in clear text to a proxy elsewhere."""
-    if proxy is None or allow_http or not target.startswith("http://"):
+def check_proxy(target: str, proxy: str, *, allow_http: bool) -> None:
+    """Raise UsageError where a proxy is no URL, or would get the API key in clear text for a plain http *target*."""
+    host = proxy_host(proxy)
+    if allow_http or not target.startswith("http://"):
         return
-    if not _is_loopback(urlsplit(proxy).hostname or ""):
+    if not _is_loopback(host):
         raise UsageError(
             "--proxy would carry the API key in clear text to another host",
             "use an https:// target, or add --allow-http",
         )
+
+
+def proxy_host(proxy: str) -> str:
+    """Return the host of a proxy; UsageError, which does not repeat the URL, as it may hold a password."""
+    try:
+        parts = urlsplit(proxy)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", proxy):
+        raise UsageError(
+            "--proxy is not the URL of an HTTP proxy",
+            "write http://HOST:PORT; in a user or password before the host, %2F for / and %40 for @",
+        )
+    return host
 
 
 def wrong_options(error: ValidationError) -> str:
