@@ -328,7 +328,8 @@ def check_files(input_path: Path | None, options: ReportOptions) -> None:
     """
     named = {"--" + name.replace("_", "-"): getattr(options, name) for name in REPLACED}
     ledger = getattr(options, "ledger", None)
-    for what, path in {"the input": input_path, "--ledger": ledger, **named}.items():
+    source = Path() if input_path == NO_FILE else input_path  # what comes by stdin has its files in this folder
+    for what, path in {"the input": source, "--ledger": ledger, **named}.items():
         if path is not None and path != NO_FILE:
             check_name(path, what)
     for what, path in named.items():
