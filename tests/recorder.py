@@ -28,6 +28,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from tests.fault_server import authority
 
@@ -249,8 +250,7 @@ class Conversation(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what is written to."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by name
 
     def data_received(self, data: bytes) -> None:
         """Note when a head was whole, and answer once the body is."""
@@ -293,8 +293,7 @@ class Way(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep where it comes from."""
-        assert isinstance(transport, asyncio.Transport)
-        self.source = transport
+        self.source = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """Take what comes."""
