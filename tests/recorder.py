@@ -205,6 +205,7 @@ class Recorder:
         self.in_flight: set[int] = set()
         self.at_once: list[int] = []
         self.connections = 0
+        self.open: set[asyncio.Transport] = set()
         self.url = ""
 
     def arrived(self, head: bytes, body: bytes, at: int, connection: int) -> Request:
@@ -251,6 +252,11 @@ class Conversation(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what is written to."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by name
+        self._recorder.open.add(self._transport)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Forget the connection."""
+        self._recorder.open.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         """Note when a head was whole, and answer once the body is."""
@@ -284,8 +290,9 @@ class Conversation(asyncio.Protocol):
 class Way(asyncio.Protocol):
     """One direction of a connection over a distance: what comes is sent on later, in order, and so is its end."""
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, delay: float, opened: set[asyncio.Transport]) -> None:
         self._delay = delay
+        self._open = opened
         self._coming: deque[tuple[float, bytes | None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self.to: asyncio.Transport | None = None
@@ -294,6 +301,7 @@ class Way(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep where it comes from."""
         self.source = cast(asyncio.Transport, transport)
+        self._open.add(self.source)
 
     def data_received(self, data: bytes) -> None:
         """Take what comes."""
@@ -301,6 +309,8 @@ class Way(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         """Take the end."""
+        if self.source is not None:
+            self._open.discard(self.source)
         self._take(None)
 
     def reach(self, transport: asyncio.Transport) -> None:
@@ -339,7 +349,8 @@ class Forwarder:
         self._rtt = rtt
         self.greeting: Greeting = lambda _: None
         self.connections = 0
-        self._opening: set[asyncio.Task[None]] = set()
+        self.opening: set[asyncio.Task[None]] = set()
+        self.ends: set[asyncio.Transport] = set()
 
     def accepted(self) -> Way:
         """Return what takes a new connection's bytes."""
@@ -354,11 +365,11 @@ class Forwarder:
             out.source.close()
             return
         task = asyncio.get_running_loop().create_task(self._through(out))
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        self.opening.add(task)
+        task.add_done_callback(self.opening.discard)
 
     async def _through(self, out: Way) -> None:
-        back = Way(self._rtt / 2)
+        back = Way(self._rtt / 2, self.ends)
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: back, "127.0.0.1", self._port)
         assert out.source is not None
         back.reach(out.source)
@@ -369,7 +380,7 @@ class Entrance(Way):
     """The client's half of a connection."""
 
     def __init__(self, forwarder: Forwarder, delay: float) -> None:
-        super().__init__(delay)
+        super().__init__(delay, forwarder.ends)
         self._forwarder = forwarder
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -382,6 +393,15 @@ class Station(Recorder):
     """A recorder with its *forwarder*."""
 
     forwarder: Forwarder
+
+    async def close(self) -> None:
+        """End every connection, and see them end."""
+        for task in self.forwarder.opening:
+            task.cancel()
+        while self.open or self.forwarder.ends or self.forwarder.opening:
+            for transport in (*self.open, *self.forwarder.ends):
+                transport.abort()
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager
@@ -396,9 +416,12 @@ async def recording(
     front = await loop.create_server(station.forwarder.accepted, "127.0.0.1", port, backlog=1024)
     station.url = f"{'https' if tls else 'http'}://127.0.0.1:{front.sockets[0].getsockname()[1]}"
     async with server, front:
-        yield station
-        front.close()
-        server.close()
+        try:
+            yield station
+        finally:
+            front.close()
+            server.close()
+            await station.close()
 
 
 # Measuring
