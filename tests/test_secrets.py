@@ -194,7 +194,8 @@ def test_a_password_in_a_call_that_is_wrong(arguments: tuple[str, ...], folder: 
 def test_a_key_in_the_command(command: str, folder: Path) -> None:
     """A key that stands in --api-key-command itself is blanked where the command is repeated."""
     options = ("--base-url", "http://127.0.0.1:9", "--max-outage", "100ms", *FILES)
-    done = bulksync("run", "rows.csv", *options, "--api-key-command", command, folder=folder)
+    other = {"FEATHER_API_KEY": "not-this-one"}
+    done = bulksync("run", "rows.csv", *options, "--api-key-command", command, folder=folder, variables=other)
     assert (done.code, KEY in everything(folder, done), "***" in done.stderr) == (6, False, True), done.stderr
 
 
