@@ -35,7 +35,7 @@ from tests.recorder import (
 from tests.watched import running
 
 REPORT = "rows.csv.report.csv"
-WITHIN = 90.0
+WITHIN = 60.0
 """Seconds after which a run is taken to go on for ever."""
 
 Member = tuple[int, int]
@@ -88,11 +88,17 @@ def of_rows(first: int, last: int, said: Answer) -> Rule:
 
 
 async def run(
-    api: Recorder, folder: Path, *more: object, variables: Mapping[str, str] | None = None, outage: str = "20s"
+    api: Recorder,
+    folder: Path,
+    *more: object,
+    variables: Mapping[str, str] | None = None,
+    rate: str = "unlimited",
+    width: int = 8,
+    outage: str = "20s",
 ) -> Ended:
-    """Run the program to its end, as fast as it can and with little patience."""
-    options = ("--rate", "unlimited", "--max-in-flight", 8, "--timeout", "3s", "--max-outage", outage, "--stats", "0s")
-    call = ("run", "rows.csv", "--base-url", api.url, *options, *more)
+    """Run the program to its end, with little patience."""
+    pace = ("--rate", rate, "--max-in-flight", width, "--timeout", "3s", "--max-outage", outage)
+    call = ("run", "rows.csv", "--base-url", api.url, *pace, "--stats", "0s", *more)
     async with running(*call, folder=folder, variables=variables) as program:
         done = await program.done(within=WITHIN)
     report = folder / REPORT
@@ -223,7 +229,11 @@ async def test_refusals_that_are_accepted(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("B4", "a firewall or an ingress refuses everything in mid-run")
-@pytest.mark.parametrize("said", [html(403), html(404, "default backend"), answer(403), answer(404)], ids=str)
+@pytest.mark.parametrize(
+    "said",
+    [html(403), html(404, "default backend"), answer(403), answer(404)],
+    ids=["403 page", "404 page", "403", "404"],
+)
 async def test_everything_is_refused_in_mid_run(said: Answer, tmp_path: Path) -> None:
     """When nothing succeeds any more the run stops, and what was refused meanwhile is sent again later."""
     write(tmp_path, good(120))
@@ -417,9 +427,9 @@ async def test_a_limit_that_is_half_the_rate(tmp_path: Path) -> None:
     write(tmp_path, good(400))
     refused = html(503, "Service Temporarily Unavailable")
     async with recording(limited(50, refused)) as api:
-        ended = await run(api, tmp_path, "--rate", "100/s", "--max-attempts", 20)
-    first, *_, last = shares(api.answers, 4)
+        ended = await run(api, tmp_path, "--max-attempts", 20, rate="100/s")
     assert (ended.code, ended.outcomes) == (0, {"updated": 400}), ended.said
+    first, *_, last = shares(api.answers, 4)
     assert (last < 0.25, last < first) == (True, True), (first, last)
     assert "at 200/s" not in ended.said, "no higher rate is advised"
 
@@ -429,7 +439,7 @@ async def test_executions_run_side_by_side(tmp_path: Path) -> None:
     """Rows that wait for their execution do not keep other executions from being sent."""
     write(tmp_path, [(0, number) for number in range(4) for _ in range(40)])
     async with recording(always(answer(200, wait=0.05))) as api:
-        ended = await run(api, tmp_path, "--max-in-flight", 4)
+        ended = await run(api, tmp_path, width=4)
     assert (ended.code, ended.outcomes) == (0, {"updated": 160}), ended.said
     assert sum(count == 4 for count in api.at_once) > 100
     for number in range(4):
