@@ -3,10 +3,12 @@
 import sys
 
 from bulksync import __version__
+from bulksync.signals import ASKING, defer
 
 
 def main() -> None:
     """Answer `--version` at once, as scripts ask it often; all else is the command line's."""
+    defer(ASKING)  # before the imports that take a quarter of a second
     if sys.argv[1:] == ["--version"]:
         print(__version__)
         return

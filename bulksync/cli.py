@@ -2,10 +2,10 @@
 
 # The stations are imported by the command that needs them: --version and --help must not wait for aiohttp.
 
+import errno
 import gc
 import os
 import resource
-import shlex
 import sys
 import tempfile
 import time
@@ -22,19 +22,21 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import SecretStr, ValidationError
 
 from bulksync import __version__, manual
-from bulksync.errors import BulksyncError, UsageError, leaves, ungrouped
-from bulksync.log import say_to_stderr, teller, write_to_stderr
+from bulksync.errors import BulksyncError, StorageError, UsageError, leaves, ungrouped
+from bulksync.log import blanked, keep_secret, say_to_stderr, teller, write_to_stderr
 from bulksync.options import (
     MESSAGES,
     InputOptions,
     RenderOptions,
     RunOptions,
     SandboxOptions,
+    check_files,
     read_configuration,
     show_rate,
     target_for,
     wrong_options,
 )
+from bulksync.text import name_of, quoted
 
 if TYPE_CHECKING:
     from bulksync.ending import Ending
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Shell = Literal["bash", "zsh", "fish"]
+
+FEWEST_FILES = 20
+"""Open files with which a run of one request at a time still works."""
 
 STDIN = STDOUT = Path("-")
 INPUT = Parameter(allow_leading_hyphen=True, help="CSV, TSV or JSON lines, also .gz; - is stdin, with --format")
@@ -72,6 +77,7 @@ def run(
     from bulksync.planning import files_for
 
     def to_the_end() -> int:
+        check_files(input, options)
         files = files_for(input, options)  # first, as metrics must not be written where another file stands
         with failures_measured(None if options.dry_run else options.metrics_file):
             return run_job(input, options, files, verbose)
@@ -176,6 +182,7 @@ def report(
         for line in diff_lines(*print_moves(ledger, options)):
             say_to_stderr(f"bulksync: {line}")
         return 0
+    check_files(options.input, options)
     found, output, note = render_again(ledger, options)
     say_to_stderr(f"bulksync: run {found.name} of {found.input}, {found.rows:,} rows: {output}")
     if note:
@@ -245,8 +252,9 @@ def launch(
     config: Annotated[Path | None, CONFIG] = None,
 ) -> int:
     """Read the configuration: flags go before `BULKSYNC_*` variables, and these before the file."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    values = read_configuration(config or home / "bulksync" / "config.toml", required=config is not None)
+    need_open_files()
+    file = config or own_configuration(os.environ)
+    values = {} if file is None else read_configuration(file, required=config is not None)
     app.config = [
         cyclopts.config.Env("BULKSYNC_", command=False),
         cyclopts.config.Dict(values, use_commands_as_keys=False, allow_unknown=True),
@@ -255,15 +263,31 @@ def launch(
     return code if isinstance(code, int) else 0
 
 
+def own_configuration(environment: Mapping[str, str]) -> Path | None:
+    """Return where the user's configuration stands; None for a user without a home."""
+    if folder := environment.get("XDG_CONFIG_HOME"):
+        return Path(folder) / "bulksync" / "config.toml"
+    try:
+        return Path.home() / ".config" / "bulksync" / "config.toml"
+    except RuntimeError:
+        return None
+
+
 def main() -> None:
     """Run the program and exit with the code that tells the caller what to do next."""
     occupy_standard_streams()
+    keep_secret(os.environ.get("FEATHER_API_KEY", ""))  # as somebody may give it where it does not belong
     print_whatever_the_locale()
-    code = answered(
-        lambda: app.meta(exit_on_error=False, print_error=False, result_action="return_value"),
-        style_asked(sys.argv[1:], os.environ),
-    )
+    code = answered(printed, style_asked(sys.argv[1:], os.environ))
     leave(code if isinstance(code, int) else 0)
+
+
+def printed() -> object:
+    """Do what the call asks for, and have stdout written while there is still somebody to say that it cannot be."""
+    code: object = app.meta(exit_on_error=False, print_error=False, result_action="return_value")
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return code
 
 
 def answered(call: Callable[[], T], style: Literal["text", "json"]) -> T | int:
@@ -279,8 +303,22 @@ def answered(call: Callable[[], T], style: Literal["text", "json"]) -> T | int:
         return 0
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        known = refused_by_system(error)
+        return internal(error, style) if known is None else failed(known, style)
     except Exception as error:  # noqa: BLE001  the last stop: a message, never a bare traceback
         return internal(error, style)
+
+
+def refused_by_system(error: OSError) -> StorageError | None:
+    """Return our error for a file, or stdout, that the system refuses at a moment that no station expects."""
+    if isinstance(error.filename, str | bytes):
+        again = "check the path and its permissions, then run the same command again"
+        return StorageError(f"{name_of(os.fsdecode(error.filename))}: {error.strerror}", again, again=True)
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF):
+        return None
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  so that nothing is flushed there once more at exit
+    return StorageError(f"stdout cannot be written: {error.strerror}", "free space, then run it again")
 
 
 @contextmanager
@@ -311,6 +349,15 @@ def occupy_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115  nothing to read, until the process ends
+
+
+def need_open_files() -> None:
+    """Raise UsageError where the process may open too few files to import what it needs and to say so later."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit < FEWEST_FILES:
+        raise UsageError(f"only {limit} files may be open at once", "raise it: ulimit -n 256")
 
 
 def print_whatever_the_locale() -> None:
@@ -381,8 +428,8 @@ def usage_message(error: CycloptsError) -> str:
 
 
 def command_line(arguments: list[str]) -> str:
-    """Write a call of the program as one would type it."""
-    return shlex.join(["bulksync", *arguments])
+    """Write a call of the program as one would type it, but for what must not be read in it."""
+    return " ".join(["bulksync", *(quoted(blanked(argument)) for argument in arguments)])
 
 
 def repeated_command(arguments: list[str]) -> str:
@@ -395,7 +442,9 @@ def api_key(options: RunOptions) -> SecretStr:
     from bulksync.client import read_key
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    return read_key(os.environ, options.api_key_file, options.api_key_command)
+    key = read_key(os.environ, options.api_key_file, options.api_key_command)
+    keep_secret(key.get_secret_value())  # `--api-key-command "echo KEY"` has it in the command that messages repeat
+    return key
 
 
 def terminal_of_stderr() -> "Terminal | None":
@@ -428,7 +477,7 @@ def source_of(path: Path, options: InputOptions) -> Iterator["Source"]:
     from bulksync.reader import spool
 
     with tempfile.TemporaryDirectory(prefix="bulksync-") as folder:
-        name = None
+        name = name_of(path)
         if path == STDIN:
             path, name = Path(folder) / "stdin", "stdin"
             spool(sys.stdin.buffer, path)

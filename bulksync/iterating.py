@@ -25,7 +25,7 @@ from bulksync.errors import StoppedError, UsageError, ungrouped
 from bulksync.ledger import Backlog, Ledger, open_ledger
 from bulksync.log import to_logging
 from bulksync.model import Outcome, Step, Stop
-from bulksync.options import RunOptions, target_for, wrong_options
+from bulksync.options import RunOptions, check_files, target_for, wrong_options
 from bulksync.pipeline import Job, travel
 from bulksync.planning import Files, files_for, locate_input
 from bulksync.progress import Doing
@@ -86,8 +86,10 @@ def sync(rows: Rows, *, api_key: str | SecretStr | None = None, **options: Any) 
         chosen = RunOptions.model_validate(options)
     except ValidationError as error:
         raise UsageError(wrong_options(error), "see: bulksync run --help") from None
-    if STDOUT in (chosen.output, Path(rows) if isinstance(rows, str | os.PathLike) else None):
+    path = Path(rows) if isinstance(rows, str | os.PathLike) else None
+    if STDOUT in (chosen.output, path):
         raise UsageError("stdin and stdout are the caller's", "give a path, or the rows themselves")
+    check_files(path, chosen)
     return Sync(rows, SecretStr(api_key) if isinstance(api_key, str) else api_key, chosen)
 
 

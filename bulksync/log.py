@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import orjson
 
+from bulksync.text import without_passwords
+
 Tell = Callable[..., None]
 
 EVENTS: dict[str, tuple[int, str]] = {
@@ -42,6 +44,12 @@ ANSWERS = frozenset({"asked"})
 
 LOGGER = logging.getLogger("bulksync")
 LOGGER.addHandler(logging.NullHandler())  # or else warnings would go to the stderr of whoever imports us
+
+SECRETS: set[str] = set()
+"""API keys of this process, blanked in all that it says."""
+
+SHORTEST_SECRET = 8
+"""Characters below which a key is a test's: blanking it would only make messages unreadable."""
 
 LEVELS = (logging.INFO, logging.DEBUG, logging.DEBUG - 5)
 """From how much on, without `-v`, with one, and with two."""
@@ -96,8 +104,28 @@ def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
 
 def for_programs(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
     """Write an event as one line of JSON, its times in UTC."""
-    said = {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in fields.items()}
+    said = {name: json_value(value) for name, value in fields.items()}
     return orjson.dumps(said, default=str, option=orjson.OPT_UTC_Z).decode()
+
+
+def json_value(value: object) -> object:
+    """Return what stands for a value in JSON: UTC for a time, an escape for each byte of a name that is not UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def keep_secret(key: str) -> None:
+    """Blank a key in all that is said from now on."""
+    if len(key) >= SHORTEST_SECRET:
+        SECRETS.add(key)
+
+
+def blanked(text: str) -> str:
+    """Return a text with *** in the place of this process's keys and of passwords in URLs."""
+    for secret in SECRETS:
+        text = text.replace(secret, "***")
+    return without_passwords(text)
 
 
 class Line:
@@ -117,7 +145,7 @@ def write_to_stderr(text: str) -> None:
     if sys.stderr is None:
         return
     try:
-        sys.stderr.write(text)
+        sys.stderr.write(blanked(text))
         sys.stderr.flush()
     except (OSError, ValueError):
         sys.stderr = None

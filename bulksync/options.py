@@ -12,7 +12,8 @@ from urllib.parse import unquote, urlsplit
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from bulksync.errors import UsageError
+from bulksync.errors import StorageError, UsageError
+from bulksync.text import name_of
 
 BASE_URLS = {"prod": "https://prod.featherhq.com", "sandbox": "https://sandbox.featherhq.com"}
 """The API's two addresses by name; source: shared notes on the API page and on Feather's own n8n node."""
@@ -89,11 +90,14 @@ def parse_failures(value: object) -> object:
 
 
 def parse_statuses(value: object) -> object:
-    """Read `A,B`, once or several times, as a tuple of words."""
+    """Read `A,B`, once or several times, as a tuple of words; ValueError where one is in no row's alphabet."""
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple):
         return value
-    return tuple(word.strip() for text in texts for word in str(text).split(",") if word.strip())
+    words = tuple(word.strip() for text in texts for word in str(text).split(",") if word.strip())
+    if wrong := next((word for word in words if not word.isascii()), None):
+        raise ValueError(f"{wrong!a} is not a status: write COMPLETED,FAILED")
+    return words
 
 
 Duration = Annotated[
@@ -343,6 +347,51 @@ class SandboxOptions(BaseModel):
     log_file: Annotated[Path | None, Parameter(help="Append every request and its answer as JSON lines")] = None
 
 
+NO_FILE = Path("-")
+"""Stands for stdin or stdout."""
+
+REPLACED = ("output", "retry_file", "summary", "html", "metrics_file")
+"""Options that name a file which is written anew, by a rename."""
+
+
+def check_files(input_path: Path | None, options: ReportOptions) -> None:
+    """Raise UsageError where a call names a file that it must not replace, or one with a name that no ledger keeps.
+
+    StorageError where the ledger is no file. Root's rename would take even /dev/null away from everyone.
+    """
+    named = {"--" + name.replace("_", "-"): getattr(options, name) for name in REPLACED}
+    ledger = getattr(options, "ledger", None)
+    source = Path() if input_path == NO_FILE else input_path  # what comes by stdin has its files in this folder
+    for what, path in {"the input": source, "--ledger": ledger, **named}.items():
+        if path is not None and path != NO_FILE:
+            check_name(path, what)
+    for what, path in named.items():
+        if path is not None and path != NO_FILE and (os.path.islink(path) or not is_free_or_plain(path)):
+            raise UsageError(f"{what} {path} is not a plain file", "name another: what is there would be replaced")
+    if ledger is not None and not is_free_or_plain(ledger):
+        raise StorageError(f"the ledger {ledger} is not a plain file", "name another with --ledger")
+
+
+def is_free_or_plain(path: Path) -> bool:
+    """Whether a path leads to nothing yet, or to a plain file."""
+    return os.path.isfile(path) or not os.path.exists(path)
+
+
+def check_name(path: Path, what: str) -> None:
+    """Raise UsageError for a path that cannot be made absolute, or not written as text."""
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{what} {name_of(path)}: its name, or that of its folder, is not UTF-8",
+            "rename it, or set PYTHONUTF8=1 if only the locale is not UTF-8",
+        ) from None
+    except RuntimeError:
+        raise UsageError(f"{what} {path} is a link to itself", "name a file") from None
+    except OSError:
+        raise UsageError("the working directory does not exist any more", "change to one that does") from None
+
+
 def target_of(base_url: str, *, allow_http: bool) -> str:
     """Return the API's base URL without a trailing slash; UsageError where it could leak the key or mislead.
 
@@ -371,19 +420,36 @@ def target_for(options: RunOptions) -> str:
     if options.sandbox:
         return "sandbox"
     target = target_of(options.base_url, allow_http=options.allow_http)
-    check_proxy(target, options.proxy, allow_http=options.allow_http)
+    if options.proxy is not None:
+        check_proxy(target, options.proxy, allow_http=options.allow_http)
     return target
 
 
-def check_proxy(target: str, proxy: str | None, *, allow_http: bool) -> None:
-    """Raise UsageError where a plain http *target* would take the API key in clear text to a proxy elsewhere."""
-    if proxy is None or allow_http or not target.startswith("http://"):
+def check_proxy(target: str, proxy: str, *, allow_http: bool) -> None:
+    """Raise UsageError where a proxy is no URL, or would get the API key in clear text for a plain http *target*."""
+    host = proxy_host(proxy)
+    if allow_http or not target.startswith("http://"):
         return
-    if not _is_loopback(urlsplit(proxy).hostname or ""):
+    if not _is_loopback(host):
         raise UsageError(
             "--proxy would carry the API key in clear text to another host",
             "use an https:// target, or add --allow-http",
         )
+
+
+def proxy_host(proxy: str) -> str:
+    """Return the host of a proxy; UsageError, which does not repeat the URL, as it may hold a password."""
+    try:
+        parts = urlsplit(proxy)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", proxy):
+        raise UsageError(
+            "--proxy is not the URL of an HTTP proxy",
+            "write http://HOST:PORT; in a user or password before the host, %2F for / and %40 for @",
+        )
+    return host
 
 
 def wrong_options(error: ValidationError) -> str:

@@ -1,30 +1,44 @@
 """Signals that stop a run (the first asks, the second insists, the third leaves), and one that asks how far it is."""
 
+# anyio is imported by the functions that wait: the program's first instruction needs this module.
+
 import os
 import signal
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-import anyio
+if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 ASKING = "SIGUSR1"
 """Asks a run how far it is."""
 
+DEFERRED: set[signal.Signals] = set()
+"""Signals that this process ignores only while nothing of it listens to them."""
+
+
+def defer(name: str) -> None:
+    """Ignore a signal that would end the process, until something listens to it and again afterwards."""
+    number = getattr(signal, name, None)
+    if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+        signal.signal(number, signal.SIG_IGN)
+        DEFERRED.add(number)
+
 
 def heard(names: Iterable[str] = SIGNALS) -> list[signal.Signals]:
     """Return the signals to listen to: one that was ignored when we started (nohup, a shell's `&`) stays ignored."""
     known = [signal.Signals[name] for name in names if hasattr(signal, name)]
-    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+    return [number for number in known if number in DEFERRED or signal.getsignal(number) is not signal.SIG_IGN]
 
 
 async def watch_signals(
-    first: Callable[[signal.Signals], None],
-    second: Callable[[], None],
-    *,
-    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    first: Callable[[signal.Signals], None], second: Callable[[], None], *, task_status: "TaskStatus[None]"
 ) -> None:
     """Call *first* with the first signal and *second* at the second one, and end the process at the third."""
+    import anyio
+
     with anyio.open_signal_receiver(*heard()) as signals:
         task_status.started()
         count = 0
@@ -38,11 +52,15 @@ async def watch_signals(
                 os._exit(128 + number)
 
 
-async def watch_for(
-    name: str, call: Callable[[], None], *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-) -> None:
+async def watch_for(name: str, call: Callable[[], None], *, task_status: "TaskStatus[None]") -> None:
     """Call at every signal of that name, until cancelled; never where the platform has none, or it was ignored."""
-    with anyio.open_signal_receiver(*heard([name])) as signals:
-        task_status.started()
-        async for _ in signals:
-            call()
+    import anyio
+
+    try:
+        with anyio.open_signal_receiver(*heard([name])) as signals:
+            task_status.started()
+            async for _ in signals:
+                call()
+    finally:
+        for number in DEFERRED.intersection(heard([name])):
+            signal.signal(number, signal.SIG_IGN)  # the event loop leaves behind what would end the process

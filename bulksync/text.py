@@ -1,9 +1,11 @@
 """Text for people: words that others wrote, made safe to print, and how numbers and durations are written.
 
-A terminal or a report obeys nothing that stands in what others wrote.
+A terminal or a report obeys nothing that stands in what others wrote, and no password is shown.
 """
 
+import os
 import re
+import shlex
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor moves (ECMA-48 section 5.4)
@@ -11,6 +13,13 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?",  # the short ones
     re.DOTALL,
 )
+
+_USERINFO = re.compile(r"""([a-z][a-z0-9+.-]*:/+)(?:([^\s/?#:@"]*:)[^\s"]*|[^\s/?#:@"]*)@""", re.IGNORECASE)
+_WORD_USERINFO = re.compile(r"([a-z][a-z0-9+.-]*:/+)(?:([^/?#:@]*:).*|[^/?#:@]*)@", re.IGNORECASE | re.DOTALL)
+"""User and password of a URL (RFC 3986 section 3.2.1): in a text, where blanks end it, and in a word, where none do.
+
+A password that should have been percent-encoded goes up to the last `@`; one slash is what pathlib makes of two.
+"""
 
 
 def clean(text: str, limit: int = 200) -> str:
@@ -40,3 +49,27 @@ def spell(seconds: float) -> str:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """Write a number with its noun."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def without_passwords(text: str) -> str:
+    """Return a text with *** in the place of each URL's password, or of its user where that is all there is."""
+    return _USERINFO.sub(r"\1\2***@", text)
+
+
+def quoted(word: str) -> str:
+    """Quote a word of a command for a shell, on one line of UTF-8 whatever it holds, and without a URL's password."""
+    word = _WORD_USERINFO.sub(r"\1\2***@", word)
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(map(_quoted_byte, os.fsencode(word))) + "'"
+
+
+def _quoted_byte(byte: int) -> str:
+    character = chr(byte)
+    plain = byte < 0x80 and character.isprintable() and character not in "'\\"
+    return character if plain else f"\\{byte:03o}"
+
+
+def name_of(path: str | os.PathLike[str]) -> str:
+    """Return the name of a file as text, with an escape for each byte that is not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

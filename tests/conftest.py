@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import CANARY, KEY
+from tests.program import CANARY, KEY, PASSWORD
 
 # A suite started by nohup or cron must see the same as one started from a terminal.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
@@ -33,11 +33,13 @@ def _secrets_stay_out_of_files(tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def leaks(folder: Path) -> list[str]:
-    """Return the files below *folder* that hold what they must not."""
+    """Return the files below *folder* that hold what they must not: the key, a proxy's password, metadata."""
     found = []
     for path in files_below(folder):
         if not any(path.match(name) for name in INPUTS_WITH_KEY) and holds(path, KEY):
             found.append(f"the key: {path}")
+        if not any(path.match(name) for name in INPUTS_WITH_KEY) and holds(path, PASSWORD):
+            found.append(f"the password: {path}")
         if any(path.match(name) for name in WITHOUT_METADATA) and holds(path, CANARY):
             found.append(f"metadata: {path}")
     return found

@@ -3,32 +3,40 @@
 The marks are read out of the files, so that nothing needs to run:
 
     @pytest.mark.fault(7, "a byte now and then")
+    @pytest.mark.fault("B4", "one row gets a firewall's page")
+
+A number is one fault; a letter with a number is a kind of fault, and each mark names the member that its test shows.
 """
 
 import ast
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 TESTS = Path(__file__).parent
 
-FAULTS = range(1, 58)
-"""The rows of the matrix."""
+Row = int | str
+
+KINDS = {"A": range(1, 6), "B": range(1, 12), "C": (1, 3), "D": range(1, 11)}
+"""Kinds of faults: the truth of outcomes, whose fault it is, the quota, the ledger and the call."""
+
+FAULTS: tuple[Row, ...] = (*range(1, 58), *(f"{letter}{n}" for letter, numbers in KINDS.items() for n in numbers))
+"""The rows of the matrix, in order."""
 
 
 class Mark(NamedTuple):
     """One test's claim to show a fault."""
 
-    row: int
+    row: Row
     what: str
     test: str
 
 
-def shown() -> dict[int, list[Mark]]:
+def shown() -> dict[Row, list[Mark]]:
     """Return the marks of all tests by row of the matrix."""
-    marks: defaultdict[int, list[Mark]] = defaultdict(list)
+    marks: defaultdict[Row, list[Mark]] = defaultdict(list)
     for path in sorted(TESTS.glob("test_*.py")):
         for mark in marks_in(path):
             marks[mark.row].append(mark)
@@ -51,18 +59,26 @@ def faults_of(decorators: list[ast.expr]) -> Iterator[ast.Call]:
             yield decorator
 
 
-def claim(call: ast.Call) -> tuple[int, str]:
+def claim(call: ast.Call) -> tuple[Row, str]:
     """Return a mark's two arguments."""
     row, what = (ast.literal_eval(argument) for argument in call.args)
     return row, what
 
 
+def missing(rows: Mapping[Row, list[Mark]]) -> list[Row]:
+    """Return the rows of the matrix that no test shows."""
+    return [row for row in FAULTS if row not in rows]
+
+
 def table() -> str:
     """Return the matrix in Markdown: row, fault, tests."""
     lines = ["| # | fault | shown by |", "|---|---|---|"]
-    for row, marks in sorted(shown().items()):
+    marks_of = shown()
+    for row in FAULTS:
+        marks = marks_of.get(row, [])
+        what = "; ".join(dict.fromkeys(mark.what for mark in marks))
         tests = ", ".join(sorted({f"`{mark.test}`" for mark in marks}))
-        lines.append(f"| {row} | {marks[0].what} | {tests} |")
+        lines.append(f"| {row} | {what} | {tests or '**none**'} |")
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,9 @@ KEY = "canary-7f3c9d1e5b-key"
 
 API_KEY = SecretStr(KEY)
 
+PASSWORD = "canary-pass-93ab"  # noqa: S105  made up
+"""The password of every proxy; no artefact may hold it."""
+
 CANARY = "canary-metadata-5d1f"
 """A metadata value of every row that `write_rows` writes; no ledger and no report may hold it."""
 

@@ -21,7 +21,7 @@ from bulksync.sandbox import Faults, Sandbox, Settings
 from bulksync.sandbox import serve as sandbox
 from tests import fault_server as faults
 from tests.fault_server import Authority, Behaviour, answer, authority, raw, serve
-from tests.matrix import FAULTS, shown
+from tests.matrix import FAULTS, missing, shown
 from tests.program import WORKFLOW, execution, rows_of, write_rows
 from tests.test_ledger import execute
 from tests.watched import ran, running
@@ -696,10 +696,10 @@ def last_applied(api: Sandbox) -> dict[str, int]:
 
 def test_every_fault_is_shown() -> None:
     """Each row of the matrix has a test that is marked with it, and no mark is about a row that there is not."""
-    assert sorted(shown()) == sorted(FAULTS)
+    assert (missing(shown()), set(shown()) - set(FAULTS)) == ([], set())
 
 
 def test_a_fault_has_one_name() -> None:
-    """Tests that show the same row of the matrix say so in the same words."""
-    names = {row: {mark.what for mark in marks} for row, marks in shown().items()}
+    """Tests that show the same fault say so in the same words; members of a kind have names of their own."""
+    names = {row: {mark.what for mark in marks} for row, marks in shown().items() if isinstance(row, int)}
     assert {row: found for row, found in names.items() if len(found) > 1} == {}

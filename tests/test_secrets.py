@@ -19,7 +19,7 @@ from bulksync.options import RunOptions, SandboxOptions
 from bulksync.pipeline import Job
 from bulksync.planning import Files
 from tests.conftest import leaks
-from tests.program import CANARY, KEY, Done, bulksync, environment, execution, rows_of, started, write_rows
+from tests.program import CANARY, KEY, PASSWORD, Done, bulksync, environment, execution, rows_of, started, write_rows
 
 REPORT = "rows.csv.report.csv"
 INPUTS = ("rows.csv", "rows.jsonl", "key")
@@ -124,6 +124,86 @@ def test_what_stands_in_the_place_of_the_key(folder: Path) -> None:
         "Bearer ***",
         "answered 302, to https://***.example",
     ]
+
+
+# What a command holds
+
+FILES = ("--summary", "summary.json", "--html", "page.html", "--retry-file", "retry.csv", "--metrics-file", "m.prom")
+PROXIES = (
+    f"http://user:{PASSWORD}@127.0.0.1:9",
+    f"HTTP://user:{PASSWORD}%40@127.0.0.1:9",
+    f"http://{PASSWORD}@127.0.0.1:9",
+)
+
+
+def without_proxy(folder: Path, *arguments: object, **variables: str) -> Done:
+    """Run through a proxy that nobody serves, until that is given up."""
+    options = ("--base-url", "https://127.0.0.1:9", "--max-outage", "100ms", *FILES)
+    return bulksync("run", "rows.csv", *options, *arguments, folder=folder, variables=variables)
+
+
+@pytest.mark.fault("D8", "a proxy's password in the repeated command")
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("proxy", PROXIES, ids=["password", "escaped", "user alone"])
+def test_a_password_in_the_command(proxy: str, style: str, folder: Path) -> None:
+    """The command that a run repeats, in messages and files, has *** where a URL has its password."""
+    done = without_proxy(folder, f"--proxy={proxy}", "-vv", "--log-format", style)
+    said = everything(folder, done)
+    assert done.code in (5, 6), done.stderr
+    assert (PASSWORD in said, "***@127.0.0.1:9" in done.stderr) == (False, True)
+    assert "***@127.0.0.1:9" in json.loads((folder / "summary.json").read_text())["nextStep"]
+
+
+@pytest.mark.fault("D8", "a proxy's password from elsewhere")
+def test_a_password_from_a_variable_or_a_file(folder: Path) -> None:
+    """A proxy that a variable or the configuration names is used and not said."""
+    config = folder / "config.key"
+    config.write_text(f'proxy = "{PROXIES[0]}"\n')
+    config.chmod(0o600)
+    runs = [without_proxy(folder, "-vv", BULKSYNC_PROXY=PROXIES[0]), without_proxy(folder, "--config", config)]
+    config.unlink()
+    assert [done.code in (5, 6) for done in runs] == [True, True]
+    assert [PASSWORD in everything(folder, done) for done in runs] == [False, False]
+
+
+@pytest.mark.fault("D8", "a password in a wrong call")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--proxy", f"user:{PASSWORD}@127.0.0.1:9"),
+        ("--proxy", f"http://user:{PASSWORD}@127.0.0.1:99999"),
+        ("--proxy", f"http://user:{PASSWORD}/@127.0.0.1:9"),
+        ("--proxy", f"socks5://user:{PASSWORD}@127.0.0.1:9"),
+        ("--proxy", f"http://user:{PASSWORD}@"),
+        ("--prox", f"http://user:{PASSWORD}@127.0.0.1:9"),
+        ("--rate", f"http://user:{PASSWORD}@127.0.0.1:9"),
+        ("--config", f"http://user:{PASSWORD}@127.0.0.1:9"),
+        ("--base-url", f"https://user:{PASSWORD}@127.0.0.1:9"),
+        (f"http://user:{PASSWORD}@127.0.0.1:9/rows.csv",),
+    ],
+    ids=lambda arguments: arguments[0] if len(arguments) > 1 else "input",
+)
+def test_a_password_in_a_call_that_is_wrong(arguments: tuple[str, ...], folder: Path) -> None:
+    """A call that is refused is not repeated with the password that it holds, however the URL is wrong."""
+    done = bulksync("run", "rows.csv", "--dry-run", *arguments, folder=folder)
+    assert (done.code, PASSWORD in done.stdout + done.stderr) == (2, False), done.stderr
+
+
+@pytest.mark.fault("D8", "the key in the repeated command")
+@pytest.mark.parametrize("command", [f"echo {KEY}", f"sh -c 'printf %s {KEY}'"], ids=["echo", "quoted"])
+def test_a_key_in_the_command(command: str, folder: Path) -> None:
+    """A key that stands in --api-key-command itself is blanked where the command is repeated."""
+    options = ("--base-url", "http://127.0.0.1:9", "--max-outage", "100ms", *FILES)
+    other = {"FEATHER_API_KEY": "not-this-one"}
+    done = bulksync("run", "rows.csv", *options, "--api-key-command", command, folder=folder, variables=other)
+    assert (done.code, KEY in everything(folder, done), "***" in done.stderr) == (6, False, True), done.stderr
+
+
+def test_a_key_where_none_belongs(folder: Path) -> None:
+    """A key that somebody gives as an argument is not said again."""
+    wrong: tuple[tuple[str, ...], ...] = ((KEY,), ("rows.csv", "--api-key", KEY), ("rows.csv", KEY), ("--rate", KEY))
+    said = [bulksync("run", *arguments, folder=folder) for arguments in wrong]
+    assert [(done.code, KEY in done.stderr) for done in said] == [(2, False)] * 4
 
 
 # Metadata
@@ -346,10 +426,11 @@ def test_the_search_of_all_files_finds_what_it_seeks(tmp_path: Path) -> None:
         "rows.csv.report.csv": KEY,
         "empty.report.csv": "",
         "deep": "nothing",
+        "page.html": PASSWORD,
     }.items():
         (tmp_path / name).write_text(text)
-    report, ledger = tmp_path / "rows.csv.report.csv", tmp_path / "some.ledger"
+    report, ledger, page = (tmp_path / name for name in ("rows.csv.report.csv", "some.ledger", "page.html"))
     found = sorted(leaks(tmp_path))
-    for path in (report, ledger):
+    for path in (report, ledger, page):
         path.unlink()  # else the search that ends the suite finds them too
-    assert found == [f"metadata: {ledger}", f"the key: {report}"]
+    assert found == [f"metadata: {ledger}", f"the key: {report}", f"the password: {page}"]

@@ -284,6 +284,53 @@ async def test_asking_before_the_first_request(tmp_path: Path) -> None:
         assert ((await program.done()).code, sandbox.log) == (143, [])
 
 
+def ignores(status: str, number: signal.Signals) -> bool:
+    """Whether a process whose /proc status this is ignores a signal (proc(5), SigIgn)."""
+    ignored = next(line for line in status.splitlines() if line.startswith("SigIgn:")).split()[1]
+    return bool(int(ignored, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.fault("D10", "SIGUSR1 while the program starts")
+@pytest.mark.parametrize("command", ["run", "check"])
+async def test_asking_before_there_is_something_to_say(command: str, folder: Path) -> None:
+    """From its first instruction to its last a program that is asked all the time goes on, and ends as ever."""
+    arguments: dict[str, tuple[object, ...]] = {"run": ("run", "rows.csv", "--sandbox"), "check": ("check", "rows.csv")}
+    asked = 0
+    async with running(*arguments[command], folder=folder, through="exec {} 2>said") as program:
+        status = Path(f"/proc/{program.process.pid}/status")
+        await program.until(lambda: ignores(status.read_text(), signal.SIGUSR1))
+        while program.process.returncode is None:
+            os.kill(program.process.pid, signal.SIGUSR1)  # `send_signal` would take its exit code from asyncio
+            asked += 1
+            await asyncio.sleep(0.003)
+        done = await program.done()
+    assert (done.code, asked > 20) == (0, True)
+
+
+@pytest.mark.fault("D10", "SIGUSR1 at any moment of the start")
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5])
+async def test_asking_once_while_the_program_starts(delay: float, folder: Path) -> None:
+    """One signal at any moment of the start changes nothing."""
+    async with running("run", "rows.csv", "--sandbox", "-q", folder=folder, through="exec {} 2>said") as program:
+        status = Path(f"/proc/{program.process.pid}/status")
+        await program.until(lambda: ignores(status.read_text(), signal.SIGUSR1))
+        await asyncio.sleep(delay)
+        program.process.send_signal(signal.SIGUSR1)
+        assert (await program.done()).code == 0
+    assert told(folder / REPORT) == {("updated", ""): 20}
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+async def test_other_signals_end_the_program_while_it_starts(name: str, folder: Path) -> None:
+    """A signal that ends programs ends this one too before it listens."""
+    async with running("run", "rows.csv", "--sandbox", folder=folder) as program:
+        status = Path(f"/proc/{program.process.pid}/status")
+        await program.until(lambda: ignores(status.read_text(), signal.SIGUSR1))
+        program.process.send_signal(signal.Signals[name])
+        assert (await program.done()).code == -signal.Signals[name]
+    assert not (folder / REPORT).exists()
+
+
 async def test_asking_where_that_is_ignored(folder: Path) -> None:
     """Whoever started the program with SIGUSR1 ignored hears nothing."""
     ignoring = "trap '' USR1; exec {}"
