@@ -603,6 +603,18 @@ def test_a_page_in_place_of_an_answer_is_not_believed(reply: Reply) -> None:
     assert "rejected" not in done.counts
 
 
+@pytest.mark.fault("B4", "a firewall's page for everyone, for a second")
+def test_a_page_that_passes_costs_no_row() -> None:
+    """Where a block is over before the run gives up, every row is updated: those that were refused are asked again."""
+
+    async def answer(_: Row, __: int) -> Reply:
+        await anyio.sleep(0.02)
+        return BLOCKED if 3 <= virtual.now() < 4 else ACKNOWLEDGEMENT
+
+    done = played(rows(range(1_000)), answer, rate=100)
+    assert (done.stop, done.counts) == (None, {"updated": 1_000})
+
+
 @pytest.mark.fault("B4", "a firewall's page for one row")
 def test_a_page_for_one_row_is_its_own() -> None:
     """Where the rows from elsewhere succeed, the refusal was the row's own, and the run goes on."""

@@ -206,9 +206,12 @@ class Dispatcher:
             self._follow(before)
 
     def _is_charged(self, row: Row, verdict: Verdict) -> bool:
-        """Whether a failure counts against `--max-attempts`: not while the server is away or asks everyone to wait."""
+        """Whether a failure counts against `--max-attempts`: not while the server is away or asks everyone to wait.
+
+        503 does where others succeed meanwhile, as some row may get it for ever; 429 speaks of the rate alone.
+        """
         standing = self.health.standing
-        is_waiting = verdict.waits and not standing.is_found_out(row.key)
+        is_waiting = verdict.waits and not (verdict.away and standing.is_found_out(row.key))
         return verdict.retry and verdict.sent and not is_waiting and not standing.is_away
 
     def _tell_attempt(self, tries: Tries, reply: Reply) -> None:
@@ -236,7 +239,10 @@ class Dispatcher:
         standing, key = self.health.standing, tries.row.key
         if key not in standing.unexplained or (verdict.retry and standing.is_found_out(key)):
             return True
-        return await self._is_explained(tries)
+        if not await self._is_explained(tries):
+            return False
+        # What blocks everyone for a moment has passed now; what is the row's own comes again.
+        return tries.pages != 1 or self.stopped is not None
 
     async def _is_explained(self, tries: Tries) -> bool:
         """Wait until another answer explains this row's; False where it was not the row's fault, so that it goes on."""

@@ -138,7 +138,7 @@ class Health:
             return Stop(6, "aborted_outage", f"{reply.error}: {reply.detail}")
         self._waiting_since = tries.started if self._waiting_since is None else self._waiting_since
         self._last_bad = f"{reply.error}, {reply.detail}" if reply.detail else reply.error
-        kind = kind_of(reply, verdict, self.standing)
+        kind = kind_of(reply, verdict, self.standing, tries.pages)
         if verdict.outcome is Outcome.REJECTED and self._accepts:
             self.standing = trusted(self.standing)
         elif kind is not None:

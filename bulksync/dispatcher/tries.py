@@ -12,7 +12,7 @@ class Tries:
     """What was tried for one row in this run; *sent* and *started* are the last attempt's wall and monotonic time.
 
     *charged* are the monotonic times of the failures that count against `--max-attempts`; *is_spent* says that the last
-    one was one too many.
+    one was one too many, *pages* how often a refusal came without a JSON object.
     """
 
     row: Row
@@ -25,6 +25,7 @@ class Tries:
     in_flight: bool = False
     has_made_room: bool = False
     is_disbelieved: bool = False
+    pages: int = 0
     doubtful: bool = False
     first_sent: float | None = None
     finished: float | None = None
@@ -53,6 +54,7 @@ class Tries:
         self.in_flight = False
         self.reply, self.verdict, self.duration = reply, verdict, now - self.started
         self.tried += 1
+        self.pages += reply.stranger and verdict.outcome is Outcome.REJECTED
         if verdict.sent:
             self.attempts += 1
             self.doubtful = self.doubtful or verdict.doubtful

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from bulksync.model import Row
-from bulksync.pacing import Pacer
+from bulksync.pacing import TICK, Pacer
 from bulksync.tally import Tally
 
 AHEAD = 0.5
@@ -154,8 +154,8 @@ class Turns:
         """Give places until cancelled, to rows whose turn is near."""
         while True:
             self._asked.clear()
-            if (wait := self._pacer.wait_for(AHEAD)) > 0:
-                await asyncio.sleep(wait)
+            while (wait := self._pacer.wait_for(AHEAD)) > 0:
+                await asyncio.sleep(wait + TICK)
             while self._asking and self._has_room():
                 waiting = self._next()
                 if not waiting.place.done():
