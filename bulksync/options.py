@@ -41,6 +41,25 @@ def show_duration(seconds: object) -> str:
     return f"{seconds / UNITS[unit]:.12g}{unit}"
 
 
+def parse_size(value: object) -> object:
+    """Read `4MiB`, `512KiB`, `10MB` or `1000000` as bytes; ValueError otherwise, numbers pass."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([KMG])(I?)B|B)?", value.strip().upper(), re.ASCII)
+    if match and (match[2] or "." not in match[1]):
+        return int(float(match[1]) * (1024 if match[3] else 1000) ** (" KMG".index(match[2] or " ")))
+    raise ValueError(f"{value!r} is not a size: write 4MiB, 512KiB, 10MB or a number of bytes")
+
+
+def show_size(size: object) -> str:
+    """Write bytes the way `parse_size` reads them, in the largest unit that stays whole."""
+    if not isinstance(size, int):
+        return "none"
+    units = [("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("GB", 10**9), ("MB", 10**6), ("KB", 1000)]
+    unit, factor = next(((unit, factor) for unit, factor in units if size and size % factor == 0), ("", 1))
+    return f"{size // factor}{unit}"
+
+
 def parse_rate(value: object) -> object:
     """Read `10/s`, `600/m` or `unlimited` as requests per second (infinity for the last); ValueError otherwise."""
     if not isinstance(value, str):
@@ -81,6 +100,9 @@ Duration = Annotated[
     float, BeforeValidator(parse_duration), Field(ge=0), Parameter(show_default=show_duration, metavar="TIME")
 ]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
+Size = Annotated[
+    int, BeforeValidator(parse_size), Field(ge=1, le=2**30), Parameter(show_default=show_size, metavar="SIZE")
+]
 Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0), Parameter(show_default=show_rate, metavar="RATE")]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
@@ -181,15 +203,26 @@ class RunOptions(InputOptions, ReportOptions):
         int, Field(ge=1, le=10_000), Parameter(group=PACE, metavar="N", help="Requests at once")
     ] = 32
     timeout: Annotated[
-        PositiveDuration, Parameter(group=PACE, help="For one attempt, from its start to the last byte of the answer")
+        PositiveDuration, Parameter(group=PACE, help="For one attempt, from its write to the last byte of the answer")
     ] = 30.0
-    connect_timeout: Annotated[PositiveDuration, Parameter(group=PACE, help="For connecting, as part of that")] = 5.0
+    max_answer: Annotated[
+        Size, Parameter(group=PACE, help="Largest answer that is read: 4MiB, 512KiB, 10MB or a number of bytes")
+    ] = 4 * 1024 * 1024
+    connect_timeout: Annotated[
+        PositiveDuration, Parameter(group=PACE, help="For opening a connection: DNS, TCP, proxy and TLS together")
+    ] = 5.0
     keepalive: Annotated[Duration, Parameter(group=PACE, help="How long an idle connection may be used again")] = 10.0
     proxy: Annotated[
         str | None, Parameter(group=TARGET, metavar="URL", help="Proxy URL; variables such as https_proxy are not read")
     ] = None
     ca_file: Annotated[
         Path | None, Parameter(group=TARGET, help="Trust these certificates instead of the system's")
+    ] = None
+    client_cert: Annotated[
+        Path | None, Parameter(group=TARGET, help="Certificate (PEM) to show to a server that asks for one")
+    ] = None
+    client_key: Annotated[
+        Path | None, Parameter(group=TARGET, help="Its private key, not encrypted [default: in --client-cert]")
     ] = None
 
     max_attempts: Annotated[
@@ -264,6 +297,8 @@ class RunOptions(InputOptions, ReportOptions):
     def _fit_together(self) -> "RunOptions":
         if self.api_key_file and self.api_key_command:
             raise ValueError("--api-key-file and --api-key-command exclude each other: give one")
+        if self.client_key and not self.client_cert:
+            raise ValueError("--client-key needs --client-cert")
         if self.sandbox and self.base_url != "prod":
             raise ValueError("--sandbox and --base-url exclude each other: give one")
         if self.only_changed and self.resend:
