@@ -42,7 +42,10 @@ async def connected(target: str, key: SecretStr, options: RunOptions) -> AsyncGe
             connect_timeout=options.connect_timeout,
             keepalive=options.keepalive,
             proxy=options.proxy,
+            max_answer=options.max_answer,
             ca_file=options.ca_file,
+            client_cert=options.client_cert,
+            client_key=options.client_key,
         ) as put,
     ):
         yield put

@@ -151,7 +151,8 @@ class Reply:
     """What came back from one attempt, or why nothing did.
 
     *status* is the HTTP status, None where no status line came; *error* is empty exactly when *execution* is given;
-    *retry_after* is in seconds.
+    *retry_after* is in seconds; *stranger* says that there was an answer without a JSON object of the right kind in it:
+    nothing shows that it is this API's.
     """
 
     status: int | None
@@ -159,6 +160,7 @@ class Reply:
     detail: str = ""
     execution: Execution | None = None
     retry_after: float | None = None
+    stranger: bool = False
 
 
 @value

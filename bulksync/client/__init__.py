@@ -2,5 +2,6 @@
 
 from bulksync.client.connection import Put, connect
 from bulksync.client.key import checked_key, read_key
+from bulksync.client.pool import Turn
 
-__all__ = ["Put", "checked_key", "connect", "read_key"]
+__all__ = ["Put", "Turn", "checked_key", "connect", "read_key"]
