@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 
-from bulksync.client import Put, connect
+from bulksync.client import connect
 from bulksync.dispatcher import Tell
+from bulksync.model import Put
 from bulksync.options import RunOptions
 
 SPARE_FILES = 64

@@ -1,6 +1,6 @@
 """The nouns that flow between stations: rows in, replies back, outcomes out."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
@@ -161,6 +161,13 @@ class Reply:
     execution: Execution | None = None
     retry_after: float | None = None
     stranger: bool = False
+
+
+Turn = Callable[[], Awaitable[bool]]
+"""Waits until a request may be written at once; False where the run stops instead."""
+
+Put = Callable[[Row, Turn], Awaitable[Reply | None]]
+"""Puts a row once: a ready connection, then its turn, then the write; None where the run stops before the write."""
 
 
 @value

@@ -297,8 +297,6 @@ class RunOptions(InputOptions, ReportOptions):
     def _fit_together(self) -> "RunOptions":
         if self.api_key_file and self.api_key_command:
             raise ValueError("--api-key-file and --api-key-command exclude each other: give one")
-        if self.client_key and not self.client_cert:
-            raise ValueError("--client-key needs --client-cert")
         if self.sandbox and self.base_url != "prod":
             raise ValueError("--sandbox and --base-url exclude each other: give one")
         if self.only_changed and self.resend:

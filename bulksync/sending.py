@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import anyio
 
-from bulksync.client import Put
 from bulksync.dispatcher import Dispatcher, Tell
 from bulksync.errors import InputError, StoppedError, StorageError
 from bulksync.ledger import Ledger, Store
-from bulksync.model import Reply, Row, Stop
+from bulksync.model import Put, Reply, Row, Stop
 from bulksync.options import RunOptions, show_duration
 from bulksync.pacing import Pacer
 from bulksync.planning import Plan, allowed_set, chunk_digest, chunks

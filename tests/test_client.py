@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from bulksync import __version__
-from bulksync.client import Put, connect, read_key
+from bulksync.client import connect, read_key
 from bulksync.client.connection import MAX_ANSWER, line_of
 from bulksync.client.exchange import Answer
 from bulksync.client.reply import message_of, object_in, read_answer
 from bulksync.client.tls import CERTIFICATE_WANTED
 from bulksync.client.waiting import asked_wait
 from bulksync.errors import UsageError
-from bulksync.model import Execution, Reply, Row, Step
+from bulksync.model import Execution, Put, Reply, Row, Step
 from tests import fault_server as faults
 from tests.fault_server import Authority, Behaviour, answer, authority, raw, serve
 from tests.program import KEY, WORKFLOW, execution

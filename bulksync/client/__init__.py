@@ -1,7 +1,6 @@
 """One attempt, one wire request: puts a row and says what came back, never raising for the row's sake."""
 
-from bulksync.client.connection import Put, connect
+from bulksync.client.connection import connect
 from bulksync.client.key import checked_key, read_key
-from bulksync.client.pool import Turn
 
-__all__ = ["Put", "Turn", "checked_key", "connect", "read_key"]
+__all__ = ["checked_key", "connect", "read_key"]

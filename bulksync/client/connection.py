@@ -3,7 +3,7 @@
 import asyncio
 import math
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, closing
 from pathlib import Path
 from time import monotonic
@@ -19,11 +19,11 @@ from bulksync import __version__
 from bulksync.client.deadlines import Deadlines, Limited
 from bulksync.client.exchange import Answer, exchange, is_reusable
 from bulksync.client.failure import unanswered, unsent
-from bulksync.client.pool import Pool, Turn, Wire
+from bulksync.client.pool import Pool, Wire, drop
 from bulksync.client.redact import may_repeat, redacted
 from bulksync.client.reply import read_answer
 from bulksync.client.tls import tls
-from bulksync.model import Reply, Row
+from bulksync.model import Put, Reply, Row, Turn
 
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer's body that are read where nothing else is asked for."""
@@ -36,9 +36,6 @@ NO_LIMITS = aiohttp.ClientTimeout(ceil_threshold=math.inf)
 
 LOST = (aiohttp.ClientError, HttpProcessingError, OSError)
 """Whatever may end an attempt."""
-
-Put = Callable[[Row, Turn], Awaitable[Reply | None]]
-"""Puts a row once, when its turn has come; None where it did not, as the run stops."""
 
 
 @asynccontextmanager
@@ -105,11 +102,11 @@ async def await_objection(connection: Connection, seconds: float) -> None:
         if (closed := protocol.closed) is not None:
             await asyncio.wait([closed], timeout=seconds)
     except BaseException:
-        connection.close()
+        drop(connection)
         raise
     if not protocol.is_connected():
         error = protocol.exception()
-        connection.close()
+        drop(connection)
         raise error or aiohttp.ServerDisconnectedError
 
 

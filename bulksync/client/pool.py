@@ -10,9 +10,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
 from bulksync.client.tls import alert_of
-
-Turn = Callable[[], Awaitable[bool]]
-"""Waits until a request may be written now; False where the run stops instead."""
+from bulksync.model import Turn
 
 LOST_TURNS = 3
 """Turns for which a request finds no connection before it gives up: each opens a new one in between."""
@@ -58,7 +56,14 @@ class Wire:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        drop(self._connection)
+
+
+def drop(connection: Connection) -> None:
+    """Close a connection now: neither the rest of a request nor the end of TLS is waited for, which takes 30 s."""
+    if connection.protocol is not None:
+        connection.protocol.abort()
+    connection.close()
 
 
 def poll_of(protocol: ResponseHandler) -> select.poll:
@@ -92,6 +97,7 @@ class Pool:
         self._trouble: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._spare: asyncio.Task[None] | None = None
+        self._standing: dict[asyncio.Future[None], Wire] = {}
 
     async def take(self, turn: Turn) -> Wire | None:
         """Return a connection to write to at once, its turn given; None where the run stops.
@@ -124,14 +130,17 @@ class Pool:
             wire.close()
 
     async def aclose(self) -> None:
-        """Close what is idle, and open nothing more."""
+        """Close every connection, and open no more."""
         if self._timer is not None:
             self._timer.cancel()
         if self._spare is not None:
             self._spare.cancel()
             await asyncio.wait([self._spare])
-        while self._idle:
-            self._idle.pop().close()
+        self._idle.clear()
+        for wire in self._standing.values():
+            wire.close()
+        if self._standing:
+            await asyncio.wait(list(self._standing))
 
     async def _ready(self) -> None:
         """Open a connection where there are fewer than requests that wait for their turn."""
@@ -146,10 +155,10 @@ class Pool:
             wire = Wire(await self._open_one())
         finally:
             self._opening -= 1
-        closed = wire.protocol.closed
-        if closed is None:
+        if (closed := wire.protocol.closed) is None:
             self._discard(wire)
             return
+        self._standing[closed] = wire
         closed.add_done_callback(lambda closed: self._lost(wire, closed))
         self._keep(wire)
 
@@ -188,7 +197,8 @@ class Pool:
 
         Without that each request would lose its turn where turns come more seldom than the server closes.
         """
-        closed.exception()
+        closed.exception()  # seen, or asyncio would complain
+        del self._standing[closed]
         if wire not in self._idle:
             return
         self._idle.remove(wire)

@@ -25,6 +25,8 @@ def tls(ca_file: Path | None, client_cert: Path | None = None, client_key: Path 
         context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"--ca-file {ca_file} cannot be used: {error}", "name a file of PEM certificates") from None
+    if client_key is not None and client_cert is None:
+        raise UsageError("--client-key needs a certificate", "name it with --client-cert")
     if client_cert is not None:
         load_identity(context, client_cert, client_key or client_cert)
     return context
