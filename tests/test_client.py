@@ -176,6 +176,93 @@ async def test_a_proxy_that_is_not_there() -> None:
         )
 
 
+async def reply_through(answer_of: bytes, **options: Any) -> tuple[Reply, str]:
+    """Return what is told of a proxy that answers CONNECT so, and its place."""
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer_of)
+        writer.close()
+
+    async with await asyncio.start_server(behave, "127.0.0.1", 0) as proxy:
+        place = f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        async with client("https://api.example", proxy=f"http://me:secret@{place}", **options) as put:
+            return await put(row()), place
+
+
+PROXY_REFUSALS = {
+    302: "302 Found",
+    400: "400 Bad Request",
+    403: "403 Forbidden",
+    404: "404 Not Found",
+    405: "405 Method Not Allowed",
+    501: "501 Not Implemented",
+    505: "505 HTTP Version Not Supported",
+    511: "511 Network Authentication Required",
+    499: "499",
+}
+
+
+@pytest.mark.fault("B9", "a proxy that refuses CONNECT")
+@pytest.mark.parametrize(("status", "name"), PROXY_REFUSALS.items(), ids=str)
+async def test_a_proxy_that_refuses(status: int, name: str) -> None:
+    """A proxy that refuses for good is named, with what it answered and without its password."""
+    head = f"HTTP/1.1 {status} secret\r\nLocation: http://me:secret@x/\r\nContent-Length: 0\r\n\r\n".encode()
+    reply, place = await reply_through(head)
+    assert reply == Reply(status, "proxy_failed", f"the proxy {place} refused the connection: it answered {name}")
+
+
+PROXY_OUTAGES: dict[str, tuple[bytes, str]] = {
+    "500": (b"HTTP/1.1 500 X\r\n\r\n", "the proxy {} answered 500 Internal Server Error"),
+    "502": (b"HTTP/1.1 502 X\r\n\r\n", "the proxy {} answered 502 Bad Gateway"),
+    "503": (b"HTTP/1.1 503 X\r\n\r\n", "the proxy {} answered 503 Service Unavailable"),
+    "504": (b"HTTP/1.1 504 X\r\n\r\n", "the proxy {} answered 504 Gateway Timeout"),
+    "429": (b"HTTP/1.1 429 X\r\n\r\n", "the proxy {} answered 429 Too Many Requests"),
+    "garbage": (b"\x00\x01\r\n\r\n", "the answer of the proxy {} is not HTTP"),
+    "nothing": (b"", "the proxy {} closed the connection"),
+}
+
+
+@pytest.mark.fault("B9", "a proxy that has trouble of its own")
+@pytest.mark.parametrize(("head", "detail"), PROXY_OUTAGES.values(), ids=PROXY_OUTAGES)
+async def test_a_proxy_in_trouble(head: bytes, detail: str) -> None:
+    """A proxy that cannot connect now is an outage: nothing was sent, and it may come back."""
+    reply, place = await reply_through(head)
+    assert reply == Reply(None, "proxy_failed", detail.format(place))
+
+
+async def test_a_proxy_that_asks_who_we_are() -> None:
+    """A proxy that wants a user and a password is a refusal of its own."""
+    reply, _ = await reply_through(b"HTTP/1.1 407 X\r\nContent-Length: 0\r\n\r\n")
+    assert reply == Reply(407, "http_407", "the proxy asks for a user and a password")
+
+
+async def test_a_proxy_without_an_address() -> None:
+    """A proxy whose name has no address is the proxy's fault, and its password is not told."""
+    async with client("http://api.example", proxy="http://me:secret@nowhere.invalid:3128") as put:
+        assert await put(row()) == Reply(None, "proxy_failed", "no address for the proxy nowhere.invalid:3128")
+
+
+async def test_a_proxy_is_told_its_own_user() -> None:
+    """The user and password of a proxy that sends plain requests on go to it, and not to the request line."""
+    async with serve() as proxy:
+        url = proxy.url.replace("//", "//me:s%C3%A9cret@")
+        async with client("http://api.example", proxy=url) as put:
+            assert await put(row()) == ACKNOWLEDGED
+    [request] = proxy.requests
+    assert request.headers["proxy-authorization"] == "Basic bWU6c8OpY3JldA=="
+    assert request.path.startswith("http://api.example/")
+
+
+@pytest.mark.fault("C1", "a proxy that never answers CONNECT")
+async def test_a_silent_proxy() -> None:
+    """The whole opening has one time, the proxy's answer included."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with client("https://api.example", proxy=url, connect_timeout=0.2) as put:
+            assert await put(row()) == Reply(None, "connect_timeout", "no connection in time")
+
+
 # What comes back
 
 LOST = Reply(None, "connection_lost", "connection lost: ServerDisconnectedError")
@@ -449,6 +536,12 @@ REPEATED: dict[str, tuple[Behaviour, str]] = {
     "location": (answer(302, b"", {"Location": f"https://{KEY}/"}), "answered 302, to https://***"),
     "type": (answer(body=b"x", headers={"Content-Type": f"text/{KEY}"}), "not JSON but text/***"),
     "id": (answer(id=KEY), "the answer names execution ***"),
+    "coding": (
+        answer(headers={"Content-Encoding": KEY}),
+        "the answer is compressed with ***, though it was asked not to be",
+    ),
+    "4 MB": (answer(500, b'{"message":"bad key %s","trace":"' % KEY.encode() + b"x" * 5_000_000), "bad key ***"),
+    "4 MB of text": (answer(500, b" " * 4_000_000 + KEY.encode()), ""),
 }
 
 
