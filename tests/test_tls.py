@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from bulksync.client.tls import CERTIFICATE_WANTED, alert_of, alert_text
+from bulksync.client.tls import CERTIFICATE_WANTED, OPTIONS, alert_of, alert_text
 from bulksync.errors import UsageError
 from bulksync.model import Reply
 from tests.fault_server import Authority, acknowledgement, authority, message, openssl
@@ -64,7 +64,7 @@ def test_tls_1_2_says_less(run: Run, trusted: Authority) -> None:
     """TLS 1.2 refuses without a reason, which is told as a guess."""
     with listening(answer, wants_certificate(trusted, ssl.TLSVersion.TLSv1_2)) as server:
         told = Reply(
-            None, "tls_failed", f"{REFUSED}: handshake failure; if it asks for a client certificate: --client-cert"
+            None, "tls_failed", f"{REFUSED}: handshake failure; if it asks for a client certificate: {OPTIONS}"
         )
         assert run(reply_of(server.url, ca_file=trusted.certificate)) == told
 
@@ -117,7 +117,7 @@ def identity(of: Authority, folder: Path) -> tuple[Path, Path]:
         (
             "BAD_CERTIFICATE",
             False,
-            f"{REFUSED}: bad certificate; if it asks for a client certificate: --client-cert",
+            f"{REFUSED}: bad certificate; if it asks for a client certificate: {OPTIONS}",
         ),
         ("BAD_CERTIFICATE", True, "TLS: the server refused the client certificate: bad certificate"),
         ("INTERNAL_ERROR", False, "TLS: the server broke off: internal error"),

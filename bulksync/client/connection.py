@@ -11,7 +11,6 @@ from time import monotonic
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.connector import Connection
-from aiohttp.http import HttpProcessingError
 from pydantic import SecretStr
 from yarl import URL
 
@@ -19,7 +18,7 @@ from bulksync import __version__
 from bulksync.client.deadlines import Deadlines, Limited
 from bulksync.client.exchange import Answer, exchange, is_reusable
 from bulksync.client.failure import unanswered, unsent
-from bulksync.client.pool import Pool, Wire, drop
+from bulksync.client.pool import FAILED, Pool, Wire, drop
 from bulksync.client.redact import may_repeat, redacted
 from bulksync.client.reply import read_answer
 from bulksync.client.tls import tls
@@ -33,9 +32,6 @@ LONGEST_OBJECTION = 1.0
 
 NO_LIMITS = aiohttp.ClientTimeout(ceil_threshold=math.inf)
 """Of aiohttp's own, as ours bound the whole opening."""
-
-LOST = (aiohttp.ClientError, HttpProcessingError, OSError)
-"""Whatever may end an attempt."""
 
 
 @asynccontextmanager
@@ -105,6 +101,8 @@ async def await_objection(connection: Connection, seconds: float) -> None:
         drop(connection)
         raise
     if not protocol.is_connected():
+        if closed is not None and closed.done():
+            closed.exception()  # seen, or asyncio would complain
         error = protocol.exception()
         drop(connection)
         raise error or aiohttp.ServerDisconnectedError
@@ -138,7 +136,7 @@ class Client:
         async with self._pool.slots:
             try:
                 wire = await self._pool.take(turn)
-            except LOST as error:
+            except FAILED as error:
                 return unsent(error, self._gateway, has_cert=self._has_cert)
             return None if wire is None else await self._attempt(wire, row)
 
@@ -151,7 +149,7 @@ class Client:
                 answer = await exchange(wire.protocol, request, self._max_answer)
         except BaseException as error:
             wire.close()
-            if isinstance(error, LOST):
+            if isinstance(error, FAILED):
                 return unanswered(error, is_new=is_new, has_cert=self._has_cert)
             raise
         self._opener.is_heard = True

@@ -8,15 +8,22 @@ from time import monotonic
 from aiohttp import ClientError, ServerDisconnectedError
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
 
 from bulksync.client.tls import alert_of
 from bulksync.model import Turn
+
+FAILED = (ClientError, HttpProcessingError, OSError)
+"""Whatever may end a connection, or its opening."""
 
 LOST_TURNS = 3
 """Turns for which a request finds no connection before it gives up: each opens a new one in between."""
 
 PASSES = 3
 """Passes of the event loop after which it has read what lay in a socket: asyncio needs two, uvloop one."""
+
+LONGEST_CLOSE = 1.0
+"""Seconds that closing may take at the end; it takes one pass of the event loop."""
 
 SPARE_AFTER = 1.0
 """Seconds for which a lost connection must have stood to be replaced unasked, so that a server is not pestered."""
@@ -68,9 +75,10 @@ def drop(connection: Connection) -> None:
 
 def poll_of(protocol: ResponseHandler) -> select.poll:
     """Return what asks a connection's socket whether it can be read; uvloop's sockets have a number and no `recv`."""
-    assert protocol.transport is not None  # noqa: S101  an open connection has one
     poll = select.poll()
-    poll.register(protocol.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    number = protocol.transport.get_extra_info("socket").fileno() if protocol.transport is not None else -1
+    if number >= 0:  # of a connection that was lost meanwhile there is none
+        poll.register(number, select.POLLIN)
     return poll
 
 
@@ -140,7 +148,7 @@ class Pool:
         for wire in self._standing.values():
             wire.close()
         if self._standing:
-            await asyncio.wait(list(self._standing))
+            await asyncio.wait(list(self._standing), timeout=LONGEST_CLOSE)
 
     async def _ready(self) -> None:
         """Open a connection where there are fewer than requests that wait for their turn."""
@@ -214,7 +222,7 @@ class Pool:
         """Open a connection for whoever waits; where that fails the request whose turn comes will see it."""
         try:
             await self._open()
-        except (ClientError, OSError):
+        except FAILED:
             return
 
     def _tidy(self) -> None:

@@ -13,7 +13,8 @@ from bulksync.errors import UsageError
 ABOUT_CERTIFICATES = ("CERTIFICATE", "HANDSHAKE_FAILURE", "UNKNOWN_CA", "ACCESS_DENIED")
 """Parts of the names of alerts that are sent for want of a client certificate, or for a wrong one (RFC 8446 §6.2)."""
 
-CERTIFICATE_WANTED = "the server asks for a client certificate: give --client-cert and --client-key"
+OPTIONS = "give --client-cert and --client-key"
+CERTIFICATE_WANTED = f"the server asks for a client certificate: {OPTIONS}"
 
 
 def tls(ca_file: Path | None, client_cert: Path | None = None, client_key: Path | None = None) -> ssl.SSLContext:
@@ -89,4 +90,4 @@ def alert_text(alert: str, *, has_cert: bool) -> str:
         return f"TLS: the server broke off: {said}"
     if has_cert:
         return f"TLS: the server refused the client certificate: {said}"
-    return f"TLS: the server refused the connection: {said}; if it asks for a client certificate: --client-cert"
+    return f"TLS: the server refused the connection: {said}; if it asks for a client certificate: {OPTIONS}"
