@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -363,7 +364,7 @@ def test_a_connection_that_is_lost_before_the_turn_is_replaced(run: Run) -> None
             turns += 1
             await asyncio.sleep(1.1)  # as long as a connection must stand to be replaced
             server.heard.set()
-            await asyncio.to_thread(server.said.wait)
+            await asyncio.to_thread(server.said.wait, 5)
             await let_loop_read()
             return True
 
@@ -412,3 +413,20 @@ def test_session_tickets_are_no_answer(run: Run, trusted: Authority) -> None:
     with listening(behave, trusted.tls()) as server:
         assert run(main(server)) == ([ACKNOWLEDGED] * 10, 10)
     assert server.connections == 1
+
+
+async def test_a_connection_that_grew_old_in_a_stall_is_not_used() -> None:
+    """Where the loop stood still, so that nothing was closed in time, `--keepalive` holds all the same."""
+    turns = 0
+
+    async def stalled() -> bool:
+        nonlocal turns
+        turns += 1
+        until = time.monotonic() + 0.15
+        while turns == 1 and time.monotonic() < until:
+            pass
+        return True
+
+    async with serve() as server, paced(server.url, keepalive=0.1) as put:
+        assert [await put(row(1), granted), await put(row(2), stalled)] == [ACKNOWLEDGED] * 2
+    assert [request.connection for request in server.requests] == [1, 2]

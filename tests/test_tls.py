@@ -1,7 +1,9 @@
 """Client certificates, and the alerts of servers that want one."""
 
 import asyncio
+import contextlib
 import ssl
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,31 @@ def test_a_certificate_that_is_asked_for(run: Run, trusted: Authority) -> None:
         told = Reply(None, "tls_failed", f"TLS: {CERTIFICATE_WANTED}")
         assert run(reply_of(server.url, ca_file=trusted.certificate)) == told
     assert server.requests == []
+
+
+@pytest.mark.fault("A5", "an alert that comes a round trip later")
+@LOOPS
+def test_a_refusal_from_far_away(run: Run, trusted: Authority) -> None:
+    """Where the alert takes its time the first request waits for it, as the two would cross, and a reset follow."""
+    context = wants_certificate(trusted)
+
+    def refuse(talk: Talk, _: Server) -> None:
+        received, written = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(received, written, server_side=True)
+        for seconds in (0.06, 0.03):  # a server that is far away: hello, then what it says of the client's last word
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.do_handshake()
+            talk.write(written.read())
+            received.write(talk.connection.recv(65536))
+            time.sleep(seconds)
+        with pytest.raises(ssl.SSLError, match="did not return a certificate"):
+            tls.do_handshake()
+        talk.write(written.read())
+
+    with listening(refuse) as server:
+        told = Reply(None, "tls_failed", f"TLS: {CERTIFICATE_WANTED}")
+        url = server.url.replace("http:", "https:")
+        assert run(reply_of(url, ca_file=trusted.certificate)) == told
 
 
 @pytest.mark.fault("A5", "TLS 1.2 says less")
