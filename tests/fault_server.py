@@ -168,8 +168,8 @@ cut_short = raw(lambda request: message(acknowledgement(request)[:-9], length=le
 cut_at_eof = raw(lambda request: b"HTTP/1.1 200 OK\r\n\r\n" + acknowledgement(request)[:-9])
 two_lengths = raw(lambda request: message(acknowledgement(request), headers={"content-length": "2"}))
 bad_status_line = raw(b"HTTP/1.1 OK 200\r\n\r\n")
-many_headers = raw(lambda request: message(acknowledgement(request), headers={f"X-{n}": "x" for n in range(500)}))
-long_header = raw(lambda request: message(acknowledgement(request), headers={"X-Long": "x" * 20_000}))
+many_headers = raw(lambda request: message(acknowledgement(request), headers={f"X-{n}": "x" for n in range(1_500)}))
+long_header = raw(lambda request: message(acknowledgement(request), headers={"X-Long": "x" * 70_000}))
 packed = raw(lambda request: message(gzip.compress(acknowledgement(request)), headers={"Content-Encoding": "gzip"}))
 wrong_id = answer(id="ffffffff-ffff-4fff-8fff-ffffffffffff")
 
