@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 
-from bulksync.client import Trust, connect
+from bulksync.client import connect
 from bulksync.dispatcher import Tell
 from bulksync.model import Put
 from bulksync.options import RunOptions
@@ -42,9 +42,11 @@ async def connected(target: str, key: SecretStr, options: RunOptions) -> AsyncGe
             timeout=options.timeout,
             connect_timeout=options.connect_timeout,
             keepalive=options.keepalive,
-            max_answer=options.max_answer,
             proxy=options.proxy,
-            trust=Trust(options.ca_file, options.client_cert, options.client_key),
+            max_answer=options.max_answer,
+            ca_file=options.ca_file,
+            client_cert=options.client_cert,
+            client_key=options.client_key,
         ) as put,
     ):
         yield put

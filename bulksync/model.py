@@ -152,8 +152,8 @@ class Reply:
     """What came back from one attempt, or why nothing did.
 
     *status* is the HTTP status, None where no status line came; *error* is empty exactly when *execution* is given;
-    *retry_after* is in seconds; *stranger* says that a refusal came without a JSON object in it, so that nothing shows
-    that it is this API's.
+    *retry_after* is in seconds; *stranger* says that there was an answer without a JSON object of the right kind in it:
+    nothing shows that it is this API's.
     """
 
     status: int | None
@@ -165,10 +165,10 @@ class Reply:
 
 
 Turn = Callable[[], Awaitable[bool]]
-"""Waits until a request may be written, at once; False where none may be."""
+"""Waits until a request may be written at once; False where the run stops instead."""
 
 Put = Callable[[Row, Turn], Awaitable[Reply | None]]
-"""Opens a connection, waits for the turn, sends a row and says what came back; None where no turn came."""
+"""Puts a row once: a ready connection, then its turn, then the write; None where the run stops before the write."""
 
 
 @value

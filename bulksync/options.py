@@ -18,8 +18,6 @@ from bulksync.text import name_of
 BASE_URLS = {"prod": "https://prod.featherhq.com", "sandbox": "https://sandbox.featherhq.com"}
 """The API's two addresses by name; source: shared notes on the API page and on Feather's own n8n node."""
 
-SIZES = {"B": 1, "KB": 1_000, "MB": 1_000_000, "KiB": 1024, "MiB": 1024 * 1024}
-
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(?:%\w+)?")
@@ -45,20 +43,22 @@ def show_duration(seconds: object) -> str:
 
 
 def parse_size(value: object) -> object:
-    """Read `4MiB`, `512KiB` or `1MB` as bytes; ValueError otherwise, numbers pass."""
+    """Read `4MiB`, `512KiB`, `10MB` or `1000000` as bytes; ValueError otherwise, numbers pass."""
     if not isinstance(value, str):
         return value
-    if match := re.fullmatch(r"(\d{1,9})(B|KB|MB|KiB|MiB)?", value.strip(), re.ASCII):
-        return int(match[1]) * SIZES[match[2] or "B"]
-    raise ValueError(f"{value!r} is not a size: write 4MiB, 512KiB or 1000000")
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([KMG])(I?)B|B)?", value.strip().upper(), re.ASCII)
+    if match and (match[2] or "." not in match[1]):
+        return int(float(match[1]) * (1024 if match[3] else 1000) ** (" KMG".index(match[2] or " ")))
+    raise ValueError(f"{value!r} is not a size: write 4MiB, 512KiB, 10MB or a number of bytes")
 
 
 def show_size(size: object) -> str:
     """Write bytes the way `parse_size` reads them, in the largest unit that stays whole."""
     if not isinstance(size, int):
         return "none"
-    unit = next((unit for unit in ("MiB", "KiB") if size % SIZES[unit] == 0), "B")
-    return f"{size // SIZES[unit]}{unit}"
+    units = [("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("GB", 10**9), ("MB", 10**6), ("KB", 1000)]
+    unit, factor = next(((unit, factor) for unit, factor in units if size and size % factor == 0), ("", 1))
+    return f"{size // factor}{unit}"
 
 
 def parse_rate(value: object) -> object:
@@ -103,8 +103,10 @@ def parse_statuses(value: object) -> object:
 Duration = Annotated[
     float, BeforeValidator(parse_duration), Field(ge=0), Parameter(show_default=show_duration, metavar="TIME")
 ]
-Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0), Parameter(show_default=show_size, metavar="SIZE")]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
+Size = Annotated[
+    int, BeforeValidator(parse_size), Field(ge=1, le=2**30), Parameter(show_default=show_size, metavar="SIZE")
+]
 Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0), Parameter(show_default=show_rate, metavar="RATE")]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
@@ -205,9 +207,14 @@ class RunOptions(InputOptions, ReportOptions):
         int, Field(ge=1, le=10_000), Parameter(group=PACE, metavar="N", help="Requests at once")
     ] = 32
     timeout: Annotated[
-        PositiveDuration, Parameter(group=PACE, help="For one attempt, from its start to the last byte of the answer")
+        PositiveDuration, Parameter(group=PACE, help="For one attempt, from its write to the last byte of the answer")
     ] = 30.0
-    connect_timeout: Annotated[PositiveDuration, Parameter(group=PACE, help="For connecting, as part of that")] = 5.0
+    max_answer: Annotated[
+        Size, Parameter(group=PACE, help="Largest answer that is read: 4MiB, 512KiB, 10MB or a number of bytes")
+    ] = 4 * 1024 * 1024
+    connect_timeout: Annotated[
+        PositiveDuration, Parameter(group=PACE, help="For opening a connection: DNS, TCP, proxy and TLS together")
+    ] = 5.0
     keepalive: Annotated[Duration, Parameter(group=PACE, help="How long an idle connection may be used again")] = 10.0
     proxy: Annotated[
         str | None, Parameter(group=TARGET, metavar="URL", help="Proxy URL; variables such as https_proxy are not read")
@@ -216,12 +223,11 @@ class RunOptions(InputOptions, ReportOptions):
         Path | None, Parameter(group=TARGET, help="Trust these certificates instead of the system's")
     ] = None
     client_cert: Annotated[
-        Path | None, Parameter(group=TARGET, help="Certificate to show to a server that asks for one, PEM")
+        Path | None, Parameter(group=TARGET, help="Certificate (PEM) to show to a server that asks for one")
     ] = None
     client_key: Annotated[
-        Path | None, Parameter(group=TARGET, help="Its private key [default: in the certificate's file]")
+        Path | None, Parameter(group=TARGET, help="Its private key, not encrypted [default: in --client-cert]")
     ] = None
-    max_answer: Annotated[Size, Parameter(group=PACE, help="Longest answer that is read")] = 4 * 1024 * 1024
 
     max_attempts: Annotated[
         int, Field(ge=1, le=100), Parameter(group=FAILURES, metavar="N", help="Requests for one row in one run")

@@ -158,40 +158,6 @@ async def bombed(_: asyncio.StreamReader, writer: asyncio.StreamWriter, __: Requ
     writer.write(bomb())
 
 
-def headers(count: int) -> Behaviour:
-    """Return the behaviour of a valid answer with so many headers more."""
-    return answer(headers={f"X-{number}": "x" for number in range(count)})
-
-
-def compressed(encoding: str, window: int, cut: int = 0) -> Behaviour:
-    """Return the behaviour of a valid answer whose body is compressed, and its end *cut* off."""
-
-    async def behave(_: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request) -> None:
-        packer = zlib.compressobj(wbits=window)
-        body = packer.compress(acknowledgement(request)) + packer.flush()
-        writer.write(message(body[: len(body) - cut], headers={"Content-Encoding": encoding}))
-
-    return behave
-
-
-def lengths(*said: str) -> Behaviour:
-    """Return the behaviour of a valid answer that says its length so, several times."""
-
-    async def behave(_: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request) -> None:
-        body = acknowledgement(request)
-        lines = [f"Content-Length: {one.format(len(body))}" for one in said]
-        lines.insert(1, "Content-Type: application/json")
-        writer.write("\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode() + body)
-
-    return behave
-
-
-async def lf_alone(_: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request) -> None:
-    """Send a valid answer whose lines end with a line feed alone (RFC 9112 §2.2)."""
-    head, _, body = message(acknowledgement(request)).partition(b"\r\n\r\n")
-    writer.write(head.replace(b"\r\n", b"\n") + b"\n\n" + body)
-
-
 def chunked(data: bytes) -> bytes:
     """Return the head and the first chunk of an answer; the last chunk is missing."""
     return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(data), data)
@@ -202,8 +168,8 @@ cut_short = raw(lambda request: message(acknowledgement(request)[:-9], length=le
 cut_at_eof = raw(lambda request: b"HTTP/1.1 200 OK\r\n\r\n" + acknowledgement(request)[:-9])
 two_lengths = raw(lambda request: message(acknowledgement(request), headers={"content-length": "2"}))
 bad_status_line = raw(b"HTTP/1.1 OK 200\r\n\r\n")
-many_headers = headers(500)
-long_header = raw(lambda request: message(acknowledgement(request), headers={"X-Long": "x" * 20_000}))
+many_headers = raw(lambda request: message(acknowledgement(request), headers={f"X-{n}": "x" for n in range(1_500)}))
+long_header = raw(lambda request: message(acknowledgement(request), headers={"X-Long": "x" * 70_000}))
 packed = raw(lambda request: message(gzip.compress(acknowledgement(request)), headers={"Content-Encoding": "gzip"}))
 wrong_id = answer(id="ffffffff-ffff-4fff-8fff-ffffffffffff")
 

@@ -2,37 +2,32 @@
 
 import asyncio
 import contextlib
-import gzip
 import json
 import socket
 import tracemalloc
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from multidict import CIMultiDict
 from pydantic import SecretStr
 
 from bulksync import __version__
-from bulksync.client import Trust, connect, read_key
-from bulksync.client.connection import line_of
-from bulksync.client.reply import json_object, message_of, read_reply, retry_after
+from bulksync.client import connect, read_key
+from bulksync.client.connection import MAX_ANSWER, line_of
+from bulksync.client.exchange import Answer
+from bulksync.client.reply import message_of, object_in, read_answer
+from bulksync.client.tls import CERTIFICATE_WANTED
+from bulksync.client.waiting import asked_wait
 from bulksync.errors import UsageError
-from bulksync.model import Execution, Reply, Row, Step
+from bulksync.model import Execution, Put, Reply, Row, Step
 from tests import fault_server as faults
 from tests.fault_server import Authority, Behaviour, answer, authority, raw, serve
 from tests.program import KEY, WORKFLOW, execution
 from tests.test_sandbox import PAGE
-
-MAX_ANSWER = 64 * 1024
-
-PutNow = Callable[[Row], Awaitable[Reply]]
 
 ACKNOWLEDGED = Reply(200, "", execution=Execution("COMPLETED", "", "", "", []))
 NAMES = {"id": execution(1), "workflowId": WORKFLOW, "status": "COMPLETED"}
@@ -43,23 +38,33 @@ def row(number: int = 1, body: bytes = b'{"status":"COMPLETED"}') -> Row:
     return Row(number, number + 1, WORKFLOW, execution(number), "COMPLETED", body)
 
 
+PutNow = Callable[[Row], Awaitable[Reply]]
+
+
+async def granted() -> bool:
+    """Give a turn at once."""
+    return True
+
+
 @asynccontextmanager
-async def client(url: str, *, timeout: float = 5.0, key: str = KEY, **options: Any) -> AsyncIterator[PutNow]:  # noqa: ASYNC109  it is passed on
-    """Yield what puts a row whose turn comes at once, with short times."""
-    given = {"max_in_flight": 4, "connect_timeout": 5.0, "keepalive": 10.0, "max_answer": MAX_ANSWER} | options
+async def paced(url: str, *, timeout: float = 5.0, key: str = KEY, **options: Any) -> AsyncIterator[Put]:  # noqa: ASYNC109  it is passed on
+    """Yield what puts a row in its turn, with short times."""
+    given = {"max_in_flight": 4, "connect_timeout": 5.0, "keepalive": 10.0} | options
     async with connect(url, SecretStr(key), timeout=timeout, **given) as put:
+        yield put
+
+
+@asynccontextmanager
+async def client(url: str, **options: Any) -> AsyncIterator[PutNow]:
+    """Yield what puts a row at once, with short times."""
+    async with paced(url, **options) as put:
 
         async def put_now(sent: Row) -> Reply:
-            reply = await put(sent, at_once)
+            reply = await put(sent, granted)
             assert reply is not None
             return reply
 
         yield put_now
-
-
-async def at_once() -> bool:
-    """Give a turn."""
-    return True
 
 
 async def reply_to(behaviour: Behaviour, sent: Row | None = None, **options: Any) -> Reply:
@@ -68,6 +73,16 @@ async def reply_to(behaviour: Behaviour, sent: Row | None = None, **options: Any
         reply = await put(sent or row())
         assert len(server.requests) == 1
     return reply
+
+
+def read_reply(status: int, headers: Mapping[str, str], body: bytes, sent: Row) -> Reply:
+    """Return what a whole answer means."""
+    return read_answer(Answer(status, headers, body), sent, MAX_ANSWER)[1]
+
+
+def retry_after(headers: Mapping[str, str], body: bytes) -> float | None:
+    """Return how long an answer asks to wait."""
+    return asked_wait(headers, object_in(body))
 
 
 # What a request is
@@ -141,7 +156,9 @@ async def test_a_proxy_does_not_see_the_key() -> None:
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
         port = proxy.sockets[0].getsockname()[1]
         async with client("https://api.example", proxy=f"http://me:secret@127.0.0.1:{port}") as put:
-            assert await put(row()) == Reply(None, "proxy_failed", "the proxy answered 502")
+            assert await put(row()) == Reply(
+                None, "proxy_failed", f"the proxy 127.0.0.1:{port} answered 502 Bad Gateway"
+            )
     [request] = asked
     assert request.startswith("CONNECT api.example:443 HTTP/1.1\r\n")
     names = {line.partition(":")[0].lower() for line in request.strip().splitlines()[1:]}
@@ -154,7 +171,96 @@ async def test_a_proxy_that_is_not_there() -> None:
     async with serve() as gone:
         pass
     async with client("http://api.example", proxy=gone.url) as put:
-        assert await put(row()) == Reply(None, "proxy_failed", "no connection to the proxy: Connection refused")
+        assert await put(row()) == Reply(
+            None, "proxy_failed", f"no connection to the proxy {gone.url.removeprefix('http://')}: Connection refused"
+        )
+
+
+async def reply_through(answer_of: bytes, **options: Any) -> tuple[Reply, str]:
+    """Return what is told of a proxy that answers CONNECT so, and its place."""
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer_of)
+        writer.close()
+
+    async with await asyncio.start_server(behave, "127.0.0.1", 0) as proxy:
+        place = f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        async with client("https://api.example", proxy=f"http://me:secret@{place}", **options) as put:
+            return await put(row()), place
+
+
+PROXY_REFUSALS = {
+    302: "302 Found",
+    400: "400 Bad Request",
+    403: "403 Forbidden",
+    404: "404 Not Found",
+    405: "405 Method Not Allowed",
+    501: "501 Not Implemented",
+    505: "505 HTTP Version Not Supported",
+    511: "511 Network Authentication Required",
+    499: "499",
+}
+
+
+@pytest.mark.fault("B9", "a proxy that refuses CONNECT")
+@pytest.mark.parametrize(("status", "name"), PROXY_REFUSALS.items(), ids=str)
+async def test_a_proxy_that_refuses(status: int, name: str) -> None:
+    """A proxy that refuses for good is named, with what it answered and without its password."""
+    head = f"HTTP/1.1 {status} secret\r\nLocation: http://me:secret@x/\r\nContent-Length: 0\r\n\r\n".encode()
+    reply, place = await reply_through(head)
+    assert reply == Reply(status, "proxy_failed", f"the proxy {place} refused the connection: it answered {name}")
+
+
+PROXY_OUTAGES: dict[str, tuple[bytes, str]] = {
+    "500": (b"HTTP/1.1 500 X\r\n\r\n", "the proxy {} answered 500 Internal Server Error"),
+    "502": (b"HTTP/1.1 502 X\r\n\r\n", "the proxy {} answered 502 Bad Gateway"),
+    "503": (b"HTTP/1.1 503 X\r\n\r\n", "the proxy {} answered 503 Service Unavailable"),
+    "504": (b"HTTP/1.1 504 X\r\n\r\n", "the proxy {} answered 504 Gateway Timeout"),
+    "429": (b"HTTP/1.1 429 X\r\n\r\n", "the proxy {} answered 429 Too Many Requests"),
+    "garbage": (b"\x00\x01\r\n\r\n", "the answer of the proxy {} is not HTTP"),
+    "nothing": (b"", "the proxy {} closed the connection"),
+}
+
+
+@pytest.mark.fault("B9", "a proxy that has trouble of its own")
+@pytest.mark.parametrize(("head", "detail"), PROXY_OUTAGES.values(), ids=PROXY_OUTAGES)
+async def test_a_proxy_in_trouble(head: bytes, detail: str) -> None:
+    """A proxy that cannot connect now is an outage: nothing was sent, and it may come back."""
+    reply, place = await reply_through(head)
+    assert reply == Reply(None, "proxy_failed", detail.format(place))
+
+
+async def test_a_proxy_that_asks_who_we_are() -> None:
+    """A proxy that wants a user and a password is a refusal of its own."""
+    reply, _ = await reply_through(b"HTTP/1.1 407 X\r\nContent-Length: 0\r\n\r\n")
+    assert reply == Reply(407, "http_407", "the proxy asks for a user and a password")
+
+
+async def test_a_proxy_without_an_address() -> None:
+    """A proxy whose name has no address is the proxy's fault, and its password is not told."""
+    async with client("http://api.example", proxy="http://me:secret@nowhere.invalid:3128") as put:
+        assert await put(row()) == Reply(None, "proxy_failed", "no address for the proxy nowhere.invalid:3128")
+
+
+async def test_a_proxy_is_told_its_own_user() -> None:
+    """The user and password of a proxy that sends plain requests on go to it, and not to the request line."""
+    async with serve() as proxy:
+        url = proxy.url.replace("//", "//me:s%C3%A9cret@")
+        async with client("http://api.example", proxy=url) as put:
+            assert await put(row()) == ACKNOWLEDGED
+    [request] = proxy.requests
+    assert request.headers["proxy-authorization"] == "Basic bWU6c8OpY3JldA=="
+    assert request.path.startswith("http://api.example/")
+
+
+@pytest.mark.fault("C1", "a proxy that never answers CONNECT")
+async def test_a_silent_proxy() -> None:
+    """The whole opening has one time, the proxy's answer included."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with client("https://api.example", proxy=url, connect_timeout=0.2) as put:
+            assert await put(row()) == Reply(None, "connect_timeout", "no connection in time")
 
 
 # What comes back
@@ -163,22 +269,15 @@ LOST = Reply(None, "connection_lost", "connection lost: ServerDisconnectedError"
 RESET = Reply(None, "connection_lost", "connection lost: ClientOSError")
 LATE = Reply(None, "request_timeout", "no complete answer in time")
 CUT = Reply(None, "response_truncated", "the answer ended early")
-NO_HTTP = Reply(None, "protocol_error", "the answer is not HTTP")
-
-
-def packed_with(encoding: str) -> Reply:
-    """Return what an answer means whose encoding nobody can read."""
-    return Reply(200, "response_invalid", f"the answer is compressed with {encoding!r}, which was not asked for")
-
-
-TOO_LARGE = Reply(200, "response_too_large", "the answer is over 65,536 bytes; --max-answer allows more")
-NO_JSON = Reply(200, "response_invalid", "not JSON but application/json")
+NO_HTTP = Reply(None, "protocol_error", "the answer is not HTTP", stranger=True)
+TOO_LARGE = Reply(200, "response_too_large", "the answer is over 4,194,304 bytes, see --max-answer", stranger=True)
+NO_JSON = Reply(200, "response_invalid", "not JSON but application/json", stranger=True)
 HTML = {"Content-Type": "text/html"}
 
 
-def missing(what: str) -> Reply:
-    """Return what a JSON answer is worth that is no acknowledgement."""
-    return Reply(200, "response_invalid", what)
+def strange(detail: str) -> Reply:
+    """Return what a 200 is worth that is no acknowledgement."""
+    return Reply(200, "response_invalid", detail, stranger=True)
 
 
 BEHAVIOURS: dict[str, tuple[Behaviour, Reply]] = {
@@ -191,25 +290,18 @@ BEHAVIOURS: dict[str, tuple[Behaviour, Reply]] = {
         raw(lambda request: b"HTTP/1.1 200 OK\r\n\r\n" + faults.acknowledgement(request)),
         ACKNOWLEDGED,
     ),
-    "closed unread": (faults.close_unread, RESET),
     "closed": (faults.close, LOST),
     "reset": (faults.reset, RESET),
     "chunks cut": (faults.cut_chunked, CUT),
     "content cut": (faults.cut_short, CUT),
-    "no length, and cut": (faults.cut_at_eof, Reply(200, "response_invalid", "not JSON but nothing")),
-    "no length, and empty": (raw(b"HTTP/1.1 200 OK\r\n\r\n"), Reply(200, "response_invalid", "not JSON but nothing")),
+    "no length, and cut": (faults.cut_at_eof, strange("not JSON but nothing")),
+    "no length, and empty": (raw(b"HTTP/1.1 200 OK\r\n\r\n"), strange("not JSON but nothing")),
     "garbage": (raw(faults.GARBAGE), NO_HTTP),
     "TLS": (raw(faults.TLS_ALERT), NO_HTTP),
     "bad status line": (faults.bad_status_line, NO_HTTP),
-    "two lengths": (faults.two_lengths, NO_HTTP),
-    "500 headers": (faults.many_headers, ACKNOWLEDGED),
-    "1,100 headers": (faults.headers(1_100), NO_HTTP),
-    "a header of 20 kB": (faults.long_header, ACKNOWLEDGED),
-    "a header of 60 kB": (answer(headers={"X-Long": "x" * 60_000}), ACKNOWLEDGED),
-    "a header of 70 kB": (answer(headers={"X-Long": "x" * 70_000}), NO_HTTP),
     "101": (raw(faults.UPGRADE), Reply(101, "http_101", stranger=True)),
     "status 999": (answer(999, b""), Reply(999, "http_999", stranger=True)),
-    "204": (answer(204, b""), Reply(204, "response_invalid", "not JSON but application/json")),
+    "204": (answer(204, b""), Reply(204, "response_invalid", "not JSON but application/json", stranger=True)),
     "wrong id": (
         faults.wrong_id,
         Reply(200, "response_mismatch", "the answer names execution ffffffff-ffff-4fff-8fff-ffffffffffff"),
@@ -218,46 +310,40 @@ BEHAVIOURS: dict[str, tuple[Behaviour, Reply]] = {
         answer(workflowId=execution(9)),
         Reply(200, "response_mismatch", f"the answer names execution {execution(1)}"),
     ),
-    "HTML": (answer(body=b"<title>Sign in</title>", headers=HTML), missing("not JSON but text/html")),
-    "null": (answer(body=b"null"), missing("the answer: Input should be an object")),
-    "{}": (answer(body=b"{}"), missing("id: Field required")),
-    "an array": (answer(body=b"[]"), missing("the answer: Input should be an object")),
-    "no ids but status": (answer(body=b'{"status": "COMPLETED"}'), missing("id: Field required")),
+    "HTML": (answer(body=b"<title>Sign in</title>", headers=HTML), strange("not JSON but text/html")),
+    "null": (answer(body=b"null"), strange("the answer: Input should be an object")),
+    "{}": (answer(body=b"{}"), strange("id: Field required")),
+    "an array": (answer(body=b"[]"), strange("the answer: Input should be an object")),
+    "no ids but status": (answer(body=b'{"status": "COMPLETED"}'), strange("id: Field required")),
     "nesting without end": (answer(body=b'{"id":' + b"[" * 60_000), NO_JSON),
-    "200,000 brackets": (answer(body=b"[" * 200_000), TOO_LARGE),
+    "5,000,000 brackets": (answer(body=b"[" * 5_000_000), TOO_LARGE),
     "an integer of 5,000 digits": (answer(body=b'{"id":' + b"1" * 5_000 + b"}"), NO_JSON),
     "no UTF-8": (answer(body=b'{"id":"\xff\xfe"}'), NO_JSON),
     "a lone surrogate": (answer(body=b'{"id":"\\ud800"}'), NO_JSON),
-    "packed unasked": (faults.packed, ACKNOWLEDGED),
-    "packed, zlib": (faults.compressed("deflate", zlib.MAX_WBITS), ACKNOWLEDGED),
-    "packed, raw": (faults.compressed("deflate", -zlib.MAX_WBITS), ACKNOWLEDGED),
-    "packed, x-gzip": (faults.compressed("X-GZip", zlib.MAX_WBITS | 16), ACKNOWLEDGED),
-    "packed, cut": (faults.compressed("gzip", zlib.MAX_WBITS | 16, cut=20), NO_JSON),
-    "packed, not so": (answer(headers={"Content-Encoding": "gzip"}), packed_with("gzip")),
-    "packed otherwise": (answer(headers={"Content-Encoding": "br"}), packed_with("br")),
-    "identity": (answer(headers={"Content-Encoding": "identity"}), ACKNOWLEDGED),
-    "400, packed": (
-        answer(400, gzip.compress(b'{"message":"no"}'), {"Content-Encoding": "gzip"}),
-        Reply(400, "http_400", "no"),
-    ),
-    "a length said twice": (faults.lengths("{0}", "{0}"), ACKNOWLEDGED),
-    "a length said thrice": (faults.lengths("{0}", " {0} ", "{0}, {0}"), ACKNOWLEDGED),
-    "a list of lengths": (faults.lengths("{0}, {0}"), ACKNOWLEDGED),
-    "a list of other lengths": (faults.lengths("{0}, 7"), NO_HTTP),
-    "LF alone": (faults.lf_alone, ACKNOWLEDGED),
     "301": (
         answer(301, b"", {"Location": "https://elsewhere.example/x?y"}),
-        Reply(301, "redirect_refused", "answered 301, to https://elsewhere.example"),
+        Reply(301, "redirect_refused", "answered 301, to https://elsewhere.example", stranger=True),
     ),
-    "304": (answer(304, b""), Reply(304, "redirect_refused", "answered 304, to another path of the same server")),
+    "304": (
+        answer(304, b""),
+        Reply(304, "redirect_refused", "answered 304, to another path of the same server", stranger=True),
+    ),
     "401": (
         answer(401, b'{"message":"invalid API key","code":"UNAUTHORIZED"}'),
         Reply(401, "http_401", "UNAUTHORIZED: invalid API key"),
     ),
-    "401, large": (answer(401, b"x" * 70_000), Reply(401, "http_401", "x" * 199 + "…", stranger=True)),
+    "401, large": (answer(401, b"x" * 5_000_000), Reply(401, "http_401", "x" * 199 + "…", stranger=True)),
+    "401, large, of the API": (
+        answer(401, b'{"message":"no","trace":"' + b"x" * 5_000_000 + b'"}'),
+        Reply(401, "http_401", "no"),
+    ),
+    "401, cut": (
+        raw(faults.message(b'{"message":"no","trace":"', status=401, length=500)),
+        Reply(401, "http_401", '{"message":"no","trace":"', stranger=True),
+    ),
     "302, large": (
-        answer(302, b"x" * 70_000),
-        Reply(302, "redirect_refused", "answered 302, to another path of the same server"),
+        answer(302, b"x" * 5_000_000),
+        Reply(302, "redirect_refused", "answered 302, to another path of the same server", stranger=True),
     ),
     "429": (
         answer(429, b'{"message":"slow down"}', {"Retry-After": "7"}),
@@ -265,9 +351,10 @@ BEHAVIOURS: dict[str, tuple[Behaviour, Reply]] = {
     ),
     "503": (answer(503, b"", {"Retry-After": "0"}), Reply(503, "http_503", retry_after=0.0, stranger=True)),
     "500 that says when": (answer(500, b"", {"Retry-After": "7"}), Reply(500, "http_500", stranger=True)),
-    "403 in JSON": (answer(403, b'{"message":"no"}'), Reply(403, "http_403", "no")),
-    "403, a page": (answer(403, b"<h1>Blocked</h1>"), Reply(403, "http_403", "<h1>Blocked</h1>", stranger=True)),
-    "404, a list": (answer(404, b'["no"]'), Reply(404, "http_404", '["no"]', stranger=True)),
+    "the certificate that nginx wants": (
+        answer(400, b"<title>400 No required SSL certificate was sent</title>", HTML),
+        Reply(400, "http_400", CERTIFICATE_WANTED, stranger=True),
+    ),
 }
 
 
@@ -301,7 +388,7 @@ async def test_a_connection_with_half_a_body_is_not_reused() -> None:
 @pytest.mark.fault(29, "512 MiB, a gzip bomb, 500 headers")
 @pytest.mark.parametrize(
     "behaviour",
-    [faults.endless, raw(faults.message(length=10**15) + bytes(10**6)), None],
+    [faults.endless, raw(faults.message(length=10**15) + bytes(5 * 10**6)), None],
     ids=["endless", "10**15 bytes", "gzip bomb"],
 )
 async def test_memory_is_flat_whatever_comes(behaviour: Behaviour | None) -> None:
@@ -313,7 +400,7 @@ async def test_memory_is_flat_whatever_comes(behaviour: Behaviour | None) -> Non
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 8 * faults.MEBIBYTE
+    assert peak < 20 * faults.MEBIBYTE
 
 
 async def test_nobody_listens() -> None:
@@ -411,7 +498,8 @@ async def test_a_redirect_is_never_followed(status: int) -> None:
     """Neither the key nor the row reaches the place that a redirect names."""
     async with serve() as elsewhere:
         there = answer(status, b"", {"Location": f"{elsewhere.url}/api"})
-        assert await reply_to(there) == Reply(status, "redirect_refused", f"answered {status}, to {elsewhere.url}")
+        refused = Reply(status, "redirect_refused", f"answered {status}, to {elsewhere.url}", stranger=True)
+        assert await reply_to(there) == refused
     assert elsewhere.connections == 0
 
 
@@ -448,6 +536,12 @@ REPEATED: dict[str, tuple[Behaviour, str]] = {
     "location": (answer(302, b"", {"Location": f"https://{KEY}/"}), "answered 302, to https://***"),
     "type": (answer(body=b"x", headers={"Content-Type": f"text/{KEY}"}), "not JSON but text/***"),
     "id": (answer(id=KEY), "the answer names execution ***"),
+    "coding": (
+        answer(headers={"Content-Encoding": KEY}),
+        "the answer is compressed with ***, though it was asked not to be",
+    ),
+    "4 MB": (answer(500, b'{"message":"bad key %s","trace":"' % KEY.encode() + b"x" * 5_000_000), "bad key ***"),
+    "4 MB of text": (answer(500, b" " * 4_000_000 + KEY.encode()), ""),
 }
 
 
@@ -477,7 +571,8 @@ WAITS: list[tuple[str, float | None]] = [
     ("+5", None),
     ("1.5", 1.5),
     ("60.0", 60.0),
-    ("1.5.2", None),
+    ("1.", None),
+    (".5", None),
     ("5, 10", None),
     ("\u0665", None),
     ("", None),
@@ -494,34 +589,7 @@ WAITS: list[tuple[str, float | None]] = [
 @pytest.mark.parametrize(("value", "seconds"), WAITS, ids=[repr(value) for value, _ in WAITS])
 def test_retry_after(value: str, seconds: float | None) -> None:
     """A number of seconds or a date is understood, the date by the server's own clock; all else is not."""
-    assert retry_after({"Retry-After": value, "Date": DATE}, {}) == seconds
-
-
-NOW = int(parsedate_to_datetime(DATE).timestamp())
-
-RESETS: list[tuple[dict[str, str], float | None]] = [
-    ({"X-RateLimit-Reset": "30"}, 30.0),
-    ({"X-Rate-Limit-Reset": "2.5"}, 2.5),
-    ({"RateLimit-Reset": "7"}, 7.0),
-    ({"X-RateLimit-Reset": str(NOW + 30)}, 30.0),
-    ({"X-RateLimit-Reset": str((NOW + 30) * 1000)}, 30.0),
-    ({"X-RateLimit-Reset": str(NOW - 30)}, 0.0),
-    ({"RateLimit": '"default";r=0;t=12'}, 12.0),
-    ({"RateLimit": '"burst";r=0;t=3, "day";r=9;t=600'}, 3.0),
-    ({"RateLimit": "garbage"}, None),
-    ({"X-RateLimit-Reset": "soon"}, None),
-    ({"X-RateLimit-Reset": "-5"}, None),
-    ({"X-RateLimit-Reset": "99999999999999"}, None),
-    ({"Retry-After": "4", "X-RateLimit-Reset": "30"}, 4.0),
-    ({"Retry-After": "soon", "X-RateLimit-Reset": "30"}, 30.0),
-]
-
-
-@pytest.mark.fault("B7", "a quota's reset in place of Retry-After")
-@pytest.mark.parametrize(("headers", "seconds"), RESETS)
-def test_when_a_quota_begins_anew(headers: dict[str, str], seconds: float | None) -> None:
-    """Without a usable Retry-After the reset of the quota counts, in seconds or as a Unix time."""
-    assert retry_after(CIMultiDict(headers | {"Date": DATE}), {}) == seconds
+    assert retry_after({"Retry-After": value, "Date": DATE}, b"") == seconds
 
 
 BODY_WAITS: list[tuple[bytes, float | None]] = [
@@ -542,9 +610,8 @@ BODY_WAITS: list[tuple[bytes, float | None]] = [
 @pytest.mark.parametrize(("body", "seconds"), BODY_WAITS)
 def test_retry_after_in_the_body(body: bytes, seconds: float | None) -> None:
     """Without a usable header the number of seconds in the body counts."""
-    page = json_object(body) or {}
-    assert retry_after({}, page) == retry_after({"Retry-After": "soon"}, page) == seconds
-    assert retry_after({"Retry-After": "9"}, page) == 9.0
+    assert retry_after({}, body) == retry_after({"Retry-After": "soon"}, body) == seconds
+    assert retry_after({"Retry-After": "9"}, body) == 9.0
 
 
 DATES = st.datetimes().map(lambda date: date.strftime("%a, %d %b %Y %H:%M:%S GMT"))
@@ -553,7 +620,7 @@ DATES = st.datetimes().map(lambda date: date.strftime("%a, %d %b %Y %H:%M:%S GMT
 @given(value=st.text() | DATES | st.from_regex(r"[0-9A-Za-z,: +-]+"), date=st.text() | DATES, body=st.binary())
 def test_retry_after_never_fails(value: str, date: str, body: bytes) -> None:
     """Whatever a server writes there, it is a time that is not negative, or nothing."""
-    seconds = retry_after({"Retry-After": value, "RateLimit-Reset": value, "Date": date}, json_object(body) or {})
+    seconds = retry_after({"Retry-After": value, "Date": date}, body)
     assert seconds is None or seconds >= 0
 
 
@@ -581,7 +648,7 @@ MESSAGES: list[tuple[bytes, str]] = [
 @pytest.mark.parametrize(("body", "detail"), MESSAGES)
 def test_the_message_of_a_refusal(body: bytes, detail: str) -> None:
     """Each known shape of an error body gives its message, and any other its text, on one clean line."""
-    assert message_of(json_object(body), body) == detail
+    assert message_of(body, object_in(body)) == detail
 
 
 @given(body=st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode))
@@ -803,7 +870,7 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 async def test_a_certificate_that_is_trusted(trusted: Authority) -> None:
     """With `--ca-file` a server whose certificate that authority signed is believed."""
-    async with serve(tls=trusted.tls()) as server, client(server.url, trust=Trust(trusted.certificate)) as put:
+    async with serve(tls=trusted.tls()) as server, client(server.url, ca_file=trusted.certificate) as put:
         assert await put(row()) == ACKNOWLEDGED
 
 
@@ -825,7 +892,7 @@ async def test_a_certificate_that_is_not(
 ) -> None:
     """A certificate of an unknown authority, of another host or of yesterday ends it before anything is sent."""
     certificate = trusted.certificate if is_trusted else None
-    async with serve(tls=trusted.tls(name, days)) as server, client(server.url, trust=Trust(certificate)) as put:
+    async with serve(tls=trusted.tls(name, days)) as server, client(server.url, ca_file=certificate) as put:
         reply = await put(row())
     assert (reply.status, reply.error) == (None, "tls_verify_failed")
     assert reply.detail.startswith(UNVERIFIED + reason)
@@ -869,7 +936,7 @@ async def test_an_authority_that_cannot_be_read(tmp_path: Path, content: bytes |
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UsageError) as raised:
-        async with client("https://api.example", trust=Trust(path)):
+        async with client("https://api.example", ca_file=path):
             pass
     assert raised.value.what.startswith(f"--ca-file {path} cannot be used: ")
     assert raised.value.next_step == "name a file of PEM certificates"

@@ -1,15 +1,24 @@
-"""Tests of `bulksync.client.deadlines`, in virtual time."""
+"""Tests of `bulksync.client.deadlines`: in virtual time, and after a real stall."""
 
 import asyncio
 import contextlib
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from typing import Any
 
 import pytest
+import uvloop
 
 from bulksync.client.deadlines import Deadlines, Limited
+from bulksync.model import Reply
 from tests import virtual
+from tests.fault_server import acknowledgement, message
+from tests.test_client import ACKNOWLEDGED, paced, row
+from tests.thread_server import Server, Talk, listening
 
 Trial = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -124,3 +133,70 @@ def test_what_fails_otherwise_fails_so() -> None:
             return task.cancelling()
 
     assert virtual.run(main) == 0
+
+
+# After a stall
+
+
+@pytest.mark.fault("A2", "an event loop that stood still")
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("size", [0, 300_000], ids=["one read", "several reads"])
+def test_an_answer_that_had_arrived_is_read(run: Callable[[Coroutine[Any, Any, Any]], Any], size: int) -> None:
+    """Where the loop stood still beyond the deadline, an answer that lies in the socket counts."""
+
+    def behave(talk: Talk, server: Server) -> None:
+        request = talk.read()
+        server.heard.wait()
+        talk.write(message(acknowledgement(request, summary="x" * size)))
+        server.said.set()
+        talk.linger()
+
+    async def main(server: Server) -> Reply | None:
+        loop = asyncio.get_running_loop()
+
+        def stand_still() -> None:
+            server.prompt()
+            until = loop.time() + 0.3
+            while time.monotonic() < until:
+                pass
+
+        async def turn() -> bool:
+            loop.call_soon(stand_still)  # right behind the write
+            return True
+
+        async with paced(server.url, timeout=0.2) as put:
+            return await put(row(1), turn)
+
+    with listening(behave) as server:
+        assert run(main(server)) == ACKNOWLEDGED
+
+
+PROGRAM = """
+import asyncio, sys, uvloop
+from tests.test_client import client, row
+async def main():
+    async with client(sys.argv[2], timeout=0.5) as put:
+        print(repr(await put(row(1))))
+{"asyncio": asyncio.run, "uvloop": uvloop.run}[sys.argv[1]](main())
+"""
+
+
+@pytest.mark.fault("A2", "SIGSTOP and SIGCONT")
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_an_answer_that_came_while_the_process_was_stopped(loop: str) -> None:
+    """A process that was stopped beyond the deadline reads its answer when it goes on."""
+    process: subprocess.Popen[str]
+
+    def behave(talk: Talk, server: Server) -> None:
+        request = talk.read()
+        process.send_signal(signal.SIGSTOP)
+        talk.write(message(acknowledgement(request)))
+        time.sleep(0.7)  # what is shown is that time passes
+        process.send_signal(signal.SIGCONT)
+        talk.linger()
+
+    with listening(behave) as server:
+        command = [sys.executable, "-c", PROGRAM, loop, server.url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            said, _ = process.communicate(timeout=60)
+    assert said == f"{ACKNOWLEDGED!r}\n"

@@ -65,7 +65,7 @@ def test_answers_are_parsed_in_c() -> None:
 def test_nothing_is_imported_that_is_not_asked_for() -> None:
     """Whatever the program imports is its own, Python's, or in the list of requirements (or one of their own)."""
     ours = {"bulksync", *(requirement.name.replace("-", "_") for requirement in NEEDED)}
-    through = {"yarl": "aiohttp", "multidict": "aiohttp", "pydantic_core": "pydantic", "typing_extensions": "pydantic"}
+    through = {"yarl": "aiohttp", "pydantic_core": "pydantic", "typing_extensions": "pydantic"}
     found = {name.partition(".")[0] for path in PACKAGE.rglob("*.py") for name in imported(path)}
     strangers = found - ours - sys.stdlib_module_names
     assert strangers == set(through)

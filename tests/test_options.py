@@ -17,10 +17,12 @@ from bulksync.options import (
     parse_duration,
     parse_failures,
     parse_rate,
+    parse_size,
     parse_statuses,
     read_configuration,
     show_duration,
     show_rate,
+    show_size,
     target_for,
     target_of,
 )
@@ -388,3 +390,31 @@ def test_the_sample_configuration_shows_the_defaults(tmp_path: Path) -> None:
     assert chosen == RunOptions()
     for name in examples:
         RunOptions.model_validate({name.replace("-", "_"): values[name]})
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "shown"),
+    [
+        ("4MiB", 4 * 1024**2, "4MiB"),
+        ("512KiB", 512 * 1024, "512KiB"),
+        ("1000000", 1_000_000, "1MB"),
+        ("10MB", 10_000_000, "10MB"),
+        ("1GiB", 1024**3, "1GiB"),
+        ("1.5 MiB", 3 * 512 * 1024, "1536KiB"),
+        ("64kb", 64_000, "64KB"),
+        (" 1001 B", 1_001, "1001"),
+    ],
+)
+def test_a_size(text: str, size: int, shown: str) -> None:
+    """A size is bytes, or has a unit of 1000 or 1024; it is shown in a way that is read again."""
+    assert (parse_size(text), show_size(size), parse_size(shown)) == (size, shown, size)
+    assert RunOptions.model_validate({"max_answer": text}).max_answer == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "MiB", "-1", "1.5", "4M", "4 mebibytes", "1e6", "0", "2GiB", "\u0664MiB", "1,000"]
+)
+def test_what_is_no_size(text: str) -> None:
+    """Whatever else is given as a size is refused."""
+    with pytest.raises(ValidationError):
+        RunOptions.model_validate({"max_answer": text})

@@ -2,6 +2,5 @@
 
 from bulksync.client.connection import connect
 from bulksync.client.key import checked_key, read_key
-from bulksync.client.trust import Trust
 
-__all__ = ["Trust", "checked_key", "connect", "read_key"]
+__all__ = ["checked_key", "connect", "read_key"]

@@ -1,10 +1,16 @@
-"""How long an attempt may take: one timer for all attempts, as each has the same time."""
+"""How long an attempt may take: one timer for all attempts, as each has the same time.
+
+A deadline ends nothing whose end had already arrived: after a stall (SIGSTOP, a suspended machine, a blocked event
+loop) timers are due together with what lies in the sockets, and uvloop runs timers first.
+"""
 
 import asyncio
+import math
 from types import TracebackType
 
-GRACE = 1.0
-"""Seconds in which the loop reads all that has arrived while it stood still, bodies of megabytes too."""
+PASSES = 256
+"""Passes of the event loop between a deadline and its effect: each reads up to 256 KiB from a socket, and a body that
+is read with pauses takes three for that; 256 of them read 20 MiB, more than a socket holds, and cost 3 ms if idle."""
 
 
 class Deadlines:
@@ -18,7 +24,7 @@ class Deadlines:
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._due: dict[Limited, float] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
 
     def close(self) -> None:
         """Let go of the timer."""
@@ -29,36 +35,38 @@ class Deadlines:
         """Let an attempt's time begin."""
         self._due[attempt] = due = self._loop.time() + self._seconds
         if self._timer is None:
-            self._timer = self._loop.call_at(due, self._expire)
+            self._timer = self._loop.call_at(due, self._ring)
 
     def end(self, attempt: "Limited") -> None:
         """Forget an attempt."""
         del self._due[attempt]
 
-    def _expire(self) -> None:
-        """End what is due, and come back when the next is.
+    def _ring(self) -> None:
+        """Let the loop read what has arrived for those that are due now."""
+        self._let_read(self._loop.time(), PASSES)
 
-        Where this comes late, the loop stood still: answers may lie in their sockets, which it reads only behind this.
-        So everybody who is due gets as long again, once, at most `GRACE`.
-        """
+    def _let_read(self, until: float, passes: int) -> None:
+        """Come back in so many *passes* for those that were due, as long as there are any."""
+        oldest = next(iter(self._due.values()), math.inf)
+        if passes and oldest <= until:
+            self._timer = self._loop.call_soon(self._let_read, until, passes - 1)
+        else:
+            self._expire(until)
+
+    def _expire(self, until: float) -> None:
+        """End what was due *until* then, and come back when the next is."""
         self._timer = None
-        now = self._loop.time()
         for attempt, due in self._due.items():
-            if due > now:
-                continue
-            if attempt.has_grace or due == now:
-                attempt.expire()
-            else:
-                self._due[attempt] = now + min(now - due, GRACE)
-            attempt.has_grace = True
-        if later := [due for due in self._due.values() if due > now]:
-            self._timer = self._loop.call_at(min(later), self._expire)
+            if due > until:
+                self._timer = self._loop.call_at(due, self._ring)
+                return
+            attempt.expire()
 
 
 class Limited:
     """A limit on what its `with` block takes; TimeoutError where that is more. Works as `asyncio.timeout` does."""
 
-    __slots__ = ("_before", "_deadlines", "_is_expired", "_task", "has_grace")
+    __slots__ = ("_before", "_deadlines", "_is_expired", "_task")
 
     def __init__(self, deadlines: Deadlines) -> None:
         task = asyncio.current_task()
@@ -67,7 +75,6 @@ class Limited:
         self._deadlines = deadlines
         self._before = task.cancelling()
         self._is_expired = False
-        self.has_grace = False
 
     def expire(self) -> None:
         """Cancel the block, once."""

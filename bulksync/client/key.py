@@ -1,27 +1,25 @@
 """The API key: from the environment, a private file or a command, and from there only into the request's header."""
 
-import os
 import re
 import shlex
-import stat
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from bulksync.client.private import CREDENTIALS, read_secret
 from bulksync.errors import UsageError
 
 VARIABLE = "FEATHER_API_KEY"
-
-CREDENTIALS = "CREDENTIALS_DIRECTORY"
-"""Names the folder of a systemd service's `LoadCredential=` files (systemd.exec(5))."""
 
 
 def read_key(environment: Mapping[str, str], file: Path | None, command: str | None) -> SecretStr:
     """Return the key from *file*, else from *command*, else from the environment; UsageError where there is none."""
     if file is not None:
-        return checked_key(key_in(file, environment.get(CREDENTIALS)), f"the key in {file}")
+        return checked_key(
+            read_secret(file, "--api-key-file", environment.get(CREDENTIALS), 8192), f"the key in {file}"
+        )
     if command is not None:
         return checked_key(key_from(command), "the key that --api-key-command printed")
     if (text := environment.get(VARIABLE)) is None:
@@ -29,24 +27,6 @@ def read_key(environment: Mapping[str, str], file: Path | None, command: str | N
             "there is no API key", f"export {VARIABLE}=…, or name a private file with --api-key-file, or use --sandbox"
         )
     return checked_key(text, f"the key in {VARIABLE}")
-
-
-def key_in(file: Path, credentials: str | None = None) -> str:
-    """Read a key file; UsageError where others may read it too."""
-    others = 0o077
-    if credentials and file.parent.resolve() == Path(credentials).resolve():
-        # systemd lets the service's user read the file by an access list, and stat(2) shows the list's mask, r--, where
-        # the group's permissions stand (acl(5)): 0440, though no group may read it.
-        others = 0o037
-    try:
-        with file.open(encoding="ascii", errors="replace") as stream:
-            if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & others:
-                raise UsageError(
-                    f"others may read or write {file}, so it is not used", f"chmod 600 {shlex.quote(str(file))}"
-                )
-            return stream.read(8192)
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}", "check --api-key-file") from None
 
 
 def key_from(command: str) -> str:

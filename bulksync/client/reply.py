@@ -1,51 +1,94 @@
 """What an answer means as it stands: acknowledged, or why not, and how long the server asks to wait."""
 
+import codecs
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from aiohttp import hdrs
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from bulksync.client.exchange import Answer
 from bulksync.client.page import BODY, WorkflowExecution
-from bulksync.model import Execution, Reply, Row, Step
+from bulksync.client.tls import CERTIFICATE_WANTED
+from bulksync.client.unpacking import NotUnpackedError, unpacked
+from bulksync.client.waiting import asked_wait
+from bulksync.model import AnswerError, Execution, Reply, Row, Step
 from bulksync.text import clean
 
 MAX_DETAIL = 200
 """Characters of the detail column; the contract's number."""
 
+NGINX_WANTS = b"No required SSL certificate was sent"
+"""What nginx answers over HTTP, with status 400, where others end the handshake."""
+
 MAX_ORDER = 2**53
 """From here on a step's order is no number that every reader of JSON reads alike (RFC 8259 §6)."""
 
 
-def read_reply(status: int, headers: Mapping[str, str], body: bytes, row: Row) -> Reply:
-    """Say what an answer means: acknowledged is only a 2xx with a JSON object that names this execution."""
-    if 300 <= status < 400:
-        return Reply(status, "redirect_refused", f"answered {status}, to {origin_of(headers.get(hdrs.LOCATION, ''))}")
+def read_answer(answer: Answer, row: Row, limit: int) -> tuple[bytes, Reply]:
+    """Say what an answer means, and return its body unpacked; *limit* is the largest that is read, in bytes."""
+    try:
+        body = unpacked(answer.body, answer.headers.get(hdrs.CONTENT_ENCODING, ""), limit)
+    except NotUnpackedError as error:
+        body, flaw = b"", str(error)
+    else:
+        flaw = ""
+    is_cut, body = len(body) > limit, body[:limit].removeprefix(codecs.BOM_UTF8)
+    status = answer.status
     if not 200 <= status < 300:
-        said = json_object(body)
-        wait = retry_after(headers, said or {}) if status in (429, 503) else None
-        return Reply(status, f"http_{status}", message_of(said, body), retry_after=wait, stranger=said is None)
+        return body, read_refusal(status, answer.headers, body, is_cut=is_cut)
+    if is_cut:
+        return body, strange(status, "response_too_large", f"the answer is over {limit:,} bytes, see --max-answer")
+    if flaw or answer.is_early:
+        return body, strange(status, "response_invalid", flaw or "the answer came before the whole request had left")
+    return body, read_acknowledgement(status, answer.headers, body, row)
+
+
+def strange(status: int, error: AnswerError, detail: str) -> Reply:
+    """Return the reply to a 2xx that says nothing of this API."""
+    return Reply(status, error, clean(detail, MAX_DETAIL), stranger=True)
+
+
+def read_acknowledgement(status: int, headers: Mapping[str, str], body: bytes, row: Row) -> Reply:
+    """Say what a 2xx means: acknowledged is only a JSON object that names this execution."""
     try:
         page = BODY.validate_json(body)
     except ValidationError as error:
-        return Reply(status, "response_invalid", not_acknowledged(error, headers))
+        return strange(status, "response_invalid", not_acknowledged(error, headers))
     if (page["workflow_id"].lower(), page["id"].lower()) != row.key:
         return Reply(status, "response_mismatch", clean(f"the answer names execution {page['id']}", MAX_DETAIL))
     return Reply(status, "", execution=execution_of(page))
+
+
+def read_refusal(status: int, headers: Mapping[str, str], body: bytes, *, is_cut: bool = False) -> Reply:
+    """Say what any other answer means; only a JSON object shows that it is this API's."""
+    page = object_in(body, is_cut=is_cut)
+    if 300 <= status < 400:
+        detail = f"answered {status}, to {origin_of(headers.get(hdrs.LOCATION, ''))}"
+        return Reply(status, "redirect_refused", detail, stranger=page is None)
+    wait = asked_wait(headers, page) if status in (429, 503) else None
+    return Reply(status, f"http_{status}", message_of(body, page), retry_after=wait, stranger=page is None)
+
+
+def object_in(body: bytes, *, is_cut: bool = False) -> dict[str, Any] | None:
+    """Return the JSON object that a body is, or as far as it goes where it *is_cut*; None where it is none."""
+    try:
+        page = from_json(body, allow_partial=is_cut)
+    except ValueError:
+        return None
+    return page if isinstance(page, dict) else None
 
 
 def not_acknowledged(error: ValidationError, headers: Mapping[str, str]) -> str:
     """Describe why a 2xx is no acknowledgement, without a word of its body."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     if first["type"] == "json_invalid":
-        return clean(f"not JSON but {headers.get(hdrs.CONTENT_TYPE, 'nothing')}", MAX_DETAIL)
+        return f"not JSON but {headers.get(hdrs.CONTENT_TYPE, 'nothing')}"
     where = ".".join(str(part) for part in first["loc"])
-    return clean(f"{where or 'the answer'}: {first['msg']}", MAX_DETAIL)
+    return f"{where or 'the answer'}: {first['msg']}"
 
 
 def execution_of(page: WorkflowExecution) -> Execution:
@@ -87,81 +130,16 @@ def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def json_object(body: bytes) -> dict[str, Any] | None:
-    """Read a body that should be a JSON object; None where it is none."""
-    try:
-        page = from_json(body)
-    except ValueError:
-        return None
-    return page if isinstance(page, dict) else None
-
-
-def message_of(page: dict[str, Any] | None, body: bytes) -> str:
-    """Find the message in an error body: in any of the API's known shapes, or else its text."""
-    text = body[: MAX_DETAIL * 20].decode("utf-8", "replace")
-    if page is not None:
-        code = page.get("code") or page.get("error")
-        message = page.get("message") or page.get("detail") or code or text
-        text = message if isinstance(message, str) else as_json(message)
-        text = f"{code}: {text}" if code and isinstance(code, str) and code != text else text
+def message_of(body: bytes, page: dict[str, Any] | None) -> str:
+    """Find the message in an error body: in any of the API's known shapes (*page*), or else its text."""
+    text = body[: MAX_DETAIL * 80].decode("utf-8", "replace")
+    if page is None:
+        return CERTIFICATE_WANTED if NGINX_WANTS in body else clean(text, MAX_DETAIL)
+    code = page.get("code") or page.get("error")
+    message = page.get("message") or page.get("detail") or code or text
+    text = message if isinstance(message, str) else as_json(message)
+    text = f"{code}: {text}" if code and isinstance(code, str) and code != text else text
     return clean(text, MAX_DETAIL)
-
-
-RESETS = ("X-RateLimit-Reset", "X-Rate-Limit-Reset", "RateLimit-Reset")
-"""When a quota begins anew, as servers say it without a standard: in so many seconds, or at a Unix time."""
-
-EPOCH = 5e8
-"""From here on the number of seconds is a Unix time, and a thousand times as much is one in milliseconds."""
-
-
-def retry_after(headers: Mapping[str, str], page: Mapping[str, Any]) -> float | None:
-    """Return for how many seconds the server asks to wait; None where nothing usable is said.
-
-    Its Retry-After (RFC 9110 §10.2.3), fractions too; else when its quota begins anew (draft-ietf-httpapi-ratelimit
-    §3, or one of `RESETS`); else the body's word. What is a date is read against the server's own Date, so that our
-    clock does not matter.
-    """
-    value = headers.get(hdrs.RETRY_AFTER, "").strip()
-    now = http_date(headers.get(hdrs.DATE, "")) or datetime.now(UTC)
-    if (seconds := number_of(value, digits=9)) is not None:
-        return seconds
-    if (until := http_date(value)) is not None:
-        return max(0.0, (until - now).total_seconds())
-    if match := re.search(r"(?:^|;)\s*t=([0-9]{1,9})\s*(?:;|,|$)", headers.get("RateLimit", "")):
-        return float(match[1])
-    resets = (number_of(headers.get(name, "").strip(), digits=13) for name in RESETS)
-    if (reset := next((number for number in resets if number is not None), None)) is not None:
-        return until_reset(reset, now.timestamp())
-    return body_retry_after(page)
-
-
-def number_of(text: str, digits: int) -> float | None:
-    """Read a number of seconds, of so many *digits* at most and perhaps a fraction; None where it is none."""
-    return float(text) if re.fullmatch(rf"[0-9]{{1,{digits}}}(\.[0-9]{{1,9}})?", text) else None
-
-
-def until_reset(reset: float, now: float) -> float:
-    """Return in how many seconds a quota begins anew, which may be said as a Unix time."""
-    if reset < EPOCH:
-        return reset
-    return max(0.0, (reset if reset < EPOCH * 100 else reset / 1000) - now)
-
-
-def http_date(value: str) -> datetime | None:
-    """Read an HTTP-date (RFC 9110 §5.6.7); None where it is none."""
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
-
-
-def body_retry_after(page: Mapping[str, Any]) -> float | None:
-    """Return `retry_after` of an error body, in seconds; None where there is none."""
-    value = page.get("retry_after")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        return None
-    return float(value)
 
 
 def origin_of(location: str) -> str:
