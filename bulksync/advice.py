@@ -37,8 +37,8 @@ def advice(summary: Mapping[str, Any]) -> str:
 def of_rate(summary: Mapping[str, Any]) -> str:
     """Say how long it would take at a higher rate; not where the server found this one too high."""
     rate = float(str(parse_rate(summary["rate"])))
-    if summary["throttled"]:
-        return f"; {summary['throttled']:,} answers were 429, so a higher --rate would not help"
+    if (refused := refusals(summary)) or summary["pauses"]:
+        return f"; {refused or counted(summary['pauses'], 'pause')}, so a higher --rate would not help"
     if math.isinf(rate):
         return ""
     elapsed, share = summary["elapsedSeconds"], summary["timeWent"]["rate"]
@@ -46,6 +46,14 @@ def of_rate(summary: Mapping[str, Any]) -> str:
     needed = math.ceil(rate * FASTER * milliseconds(summary) / 1000)
     more = f", with --max-in-flight {needed}," if needed > summary["maxInFlight"] else ""
     return f"; at {show_rate(rate * FASTER)}{more} this takes {spell(faster)} instead of {spell(elapsed)}"
+
+
+def refusals(summary: Mapping[str, Any]) -> str:
+    """Say how many answers may have been refused for their rate; empty where none were."""
+    found = {"429": summary["throttled"], "503": summary.get("unavailable", 0)}
+    return " and ".join(
+        f"{counted(count, 'answer was', 'answers were')} {status}" for status, count in found.items() if count
+    )
 
 
 def of_server(summary: Mapping[str, Any]) -> str:
@@ -61,8 +69,8 @@ def of_server(summary: Mapping[str, Any]) -> str:
 def of_holds(summary: Mapping[str, Any]) -> str:
     """Say what held everyone."""
     held = f": {counted(summary['pauses'], 'pause')} of {spell(summary['pausedSeconds'])} in all"
-    if summary["throttled"]:
-        return f"{held}; {summary['throttled']:,} answers were 429, lower --rate"
+    if refused := refusals(summary):
+        return f"{held}; {refused}, lower --rate"
     return f"{held}; the server was away or asked to wait, run it at another time"
 
 

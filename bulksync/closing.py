@@ -142,6 +142,7 @@ def measured(tally: Tally, rate: float) -> dict[str, Any]:
         "requests": tally.requests,
         "retries": tally.retries,
         "throttled": tally.throttled,
+        "unavailable": tally.unavailable,
         "pauses": tally.holds,
         "pausedSeconds": round(tally.time_went["hold"], 3),
         "rate": show_rate(rate),

@@ -7,7 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -418,7 +418,14 @@ def target_of(base_url: str, *, allow_http: bool) -> str:
         raise UsageError(
             f"--base-url {url} would send the API key in clear text", "write https://, or add --allow-http"
         )
-    return url
+    return f"{parts.scheme}://{authority_of(parts)}{parts.path}".rstrip("/")
+
+
+def authority_of(parts: SplitResult) -> str:
+    """Return host and port of a URL as everybody would write them: in lower case, without what is the default."""
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    is_default = parts.port in (None, {"http": 80, "https": 443}[parts.scheme])
+    return f"{host}" if is_default else f"{host}:{parts.port}"
 
 
 def target_for(options: RunOptions) -> str:

@@ -51,6 +51,7 @@ class Tally:
     requests: int = 0
     retries: int = 0
     throttled: int = 0
+    unavailable: int = 0
     holds: int = 0
     time_went: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0.0))
     first_sent: float | None = None
@@ -62,6 +63,7 @@ class Tally:
         self.requests += 1
         self.retries += is_retry
         self.throttled += reply.status == 429
+        self.unavailable += reply.status == 503
         self.first_sent = sent if self.first_sent is None else self.first_sent
         self.last_answer = sent + duration
         answer = "throttled" if reply.status == 429 else "other" if reply.error else "acknowledged"

@@ -476,6 +476,7 @@ def no_state_is_turned_back(histories: list[History]) -> Iterator[str]:
         held = last_applied(between, key, again.started)
         if held in between.requests and last_applied(again, key, math.inf) is not held:
             yield f"{key[1]} was turned back"
+    yield from what_is_acknowledged_is_what_the_server_holds(again)
 
 
 # What the caller is told

@@ -32,6 +32,11 @@ def shares(**causes: float) -> dict[str, float]:
         ),
         ({"throttled": 1_234}, "97 % rate-bound; 1,234 answers were 429, so a higher --rate would not help"),
         (
+            {"throttled": 1, "unavailable": 7},
+            "97 % rate-bound; 1 answer was 429 and 7 answers were 503, so a higher --rate would not help",
+        ),
+        ({"pauses": 2}, "97 % rate-bound; 2 pauses, so a higher --rate would not help"),
+        (
             {"timeWent": shares(server=0.92, rate=0.08), "achievedRate": 301.5, "rate": "1000/s"},
             "92 % server-bound: 64 in flight at p50 200 ms cannot exceed 320/s; raise --max-in-flight",
         ),

@@ -743,9 +743,8 @@ def test_rows_elsewhere_begin_their_executions(store: Store) -> None:
 
 def test_rows_of_other_workflows_are_elsewhere(store: Store) -> None:
     """A row of each workflow is among them, wherever it stands, while there are not too many."""
-    rows = [
-        replace(row(number), workflow_id="other") if number in (77, 78) else row(number) for number in range(1, 200)
-    ]
+    rows: list[Row | InvalidRow] = [row(number) for number in range(1, 200)]
+    rows[76:78] = [replace(row(number), workflow_id="other") for number in (77, 78)]
     assert 77 in store.elsewhere(begin(store, rows), 20)
 
 

@@ -217,7 +217,9 @@ def test_errors_hide_what_was_given() -> None:
         ("http://localhost:8099", "http://localhost:8099"),
         ("http://127.0.0.1:8099", "http://127.0.0.1:8099"),
         ("http://127.9.9.9", "http://127.9.9.9"),
-        ("http://[::1]:80", "http://[::1]:80"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("HTTPS://API.Example.COM:443/Base", "https://api.example.com/Base"),
+        ("HTTP://LocalHost:8099/", "http://localhost:8099"),
     ],
 )
 def test_target_of(base_url: str, target: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -255,8 +256,8 @@ def test_what_reads_the_same_is_the_same(options: dict[str, str], store: Store, 
     done(store, plan(store, rows), ALL_UPDATED)
     source = replace(locate(rows, delimiter=options.get("delimiter")), encoding=options.get("encoding"))
     chosen = RunOptions.model_validate(options)
-    how = {"target": TARGET, "key": API_KEY, "now": 0.0, "stopping": lambda: False}
-    again = plan_run(store, source, chosen, files=files_for(rows, chosen), **how)
+    files = files_for(rows, chosen)
+    again = plan_run(store, source, chosen, target=TARGET, key=API_KEY, files=files, now=0.0, stopping=lambda: False)
     assert (again.run.id, again.is_finished) == (1, True)
 
 
@@ -296,13 +297,13 @@ def test_what_a_later_run_has_updated_is_not_sent(
 
 
 @pytest.mark.fault("D5", "--resend and --restart, repeated")
-@pytest.mark.parametrize("how", ["resend", "restart"])
-def test_a_new_run_is_asked_for_once(how: str, store: Store, rows: Path) -> None:
+@pytest.mark.parametrize("how", [{"resend": True}, {"restart": True}], ids=str)
+def test_a_new_run_is_asked_for_once(how: dict[str, Any], store: Store, rows: Path) -> None:
     """What --resend or --restart has begun goes on with the same call until it is done; then the call begins anew."""
     done(store, plan(store, rows), ALL_UPDATED)
     seen = []
     for outcomes in ({1: Outcome.UPDATED}, {2: Outcome.UPDATED}, {3: Outcome.UPDATED}, {1: Outcome.UPDATED}):
-        begun = plan(store, rows, **{how: True})
+        begun = plan(store, rows, **how)
         seen.append((begun.run.id, begun.due))
         done(store, begun, outcomes, 10)
     assert seen == [(2, 3), (2, 2), (2, 1), (3, 3)]
@@ -329,8 +330,8 @@ def test_what_is_acknowledged_already_is_counted(store: Store, rows: Path) -> No
 def test_access_belongs_to_target_and_key(store: Store, rows: Path) -> None:
     """What a key has reached says nothing of another key, nor of another target."""
     store.prove(TARGET, KEY)
-    other = {"target": "https://other.invalid"}
-    assert [plan(store, rows).is_known, plan(store, rows, **other).is_known] == [True, False]
+    elsewhere = plan(store, rows, target="https://other.invalid")
+    assert [plan(store, rows).is_known, elsewhere.is_known] == [True, False]
     assert [store.is_proven(TARGET, KEY), store.is_proven(TARGET, f"{KEY}x")] == [True, False]
 
 

@@ -14,9 +14,9 @@ A bad answer alone does not say. So it is kept, as *unexplained*, until another 
 Access is doubted from the start unless (target, key) has worked before. While it is doubted, or the server is away, one
 request at a time asks, each time another row: see `rank`. What a doubt comes to:
 
-- Doubted, then acknowledged: the refusals before are the rows' own; but a row that was refused without a JSON object is
-  asked once more, as a firewall or a deploy may have passed. Refused `ENOUGH` times: the run stops, and the refused rows
-  are to be sent again.
+- Doubted, then acknowledged: the refusals before are the rows' own; but a row that was refused without a JSON object
+  is asked once more, as a firewall or a deploy may have passed. Refused `ENOUGH` times: the run stops, and the refused
+  rows are to be sent again.
 - Away, then acknowledged: the executions that failed are *found out*. They go behind the others, and their failures say
   nothing about the server until they succeed; so they use up their attempts, while the server is asked about by others.
 - Nothing left to ask: what is doubted stops the run, all else is the rows' own.

@@ -154,7 +154,7 @@ class Turns:
         """Give places until cancelled, to rows whose turn is near."""
         while True:
             self._asked.clear()
-            while (wait := self._pacer.wait_for(AHEAD)) > 0:
+            while (wait := self._pacer.wait_for(AHEAD)) > 0:  # noqa: ASYNC110  a hold may be extended meanwhile
                 await asyncio.sleep(wait + TICK)
             while self._asking and self._has_room():
                 waiting = self._next()

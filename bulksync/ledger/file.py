@@ -19,6 +19,8 @@ with the first descriptor that the process closes (fcntl(2), "Record locking")."
 HOLDING = threading.Lock()
 
 
+NOTHING_KNOWN = "another --ledger knows nothing of what was sent, so that every row is sent again"
+
 CHECKED_WHOLE = 32 * 1024 * 1024
 """Bytes of a ledger that is checked as a whole when it is opened: a tenth of a second."""
 
@@ -117,7 +119,7 @@ def way_in(path: Path) -> str:
         return "choose a writable folder with --ledger"
     return (
         f"run as its owner, or let them do: chown {os.environ.get('USER', '$USER')} {shlex.quote(str(path))};"
-        " another --ledger knows nothing of what was sent, so that every row is sent again"
+        f" {NOTHING_KNOWN}"
     )
 
 
@@ -166,7 +168,7 @@ def check(db: sqlite3.Connection, path: Path | None) -> None:
     if not min(sql.UPGRADES) <= version <= sql.VERSION:
         raise StorageError(
             f"the ledger {path} has format {version}, this bulksync has {sql.VERSION}; it was left as it is",
-            "install the newer bulksync; another --ledger knows nothing of what was sent, so that every row is sent again",
+            f"install the newer bulksync; {NOTHING_KNOWN}",
         )
     for what in checked(db):
         if (found := scalar(db, f"PRAGMA quick_check({what})")) != "ok":
@@ -205,7 +207,7 @@ def damaged(path: Path | None, why: object) -> StorageError:
     """Return the error for a file that is not whole."""
     return StorageError(
         f"the ledger {path} is damaged ({why}); it was left as it is",
-        "restore it from a copy; another --ledger knows nothing of what was sent, so that every row is sent again",
+        f"restore it from a copy; {NOTHING_KNOWN}",
     )
 
 

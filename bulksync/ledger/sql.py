@@ -234,6 +234,11 @@ WHERE run = ?1 AND (is_open OR (row > first AND (attempts OR doubtful)))
 """
 """The executions of which nobody knows what the server holds: a row that may have been applied was not acknowledged,
 or it was, but an attempt at it before that can still be applied, behind a later row."""
+TOUCHED_SINCE = """
+SELECT workflow, execution FROM run JOIN line ON line.run = run.id
+WHERE run.id > ?1 AND target = (SELECT target FROM run WHERE id = ?1)
+    AND (outcome IN ('updated', 'unchanged') OR doubtful)
+"""
 DOUBT = f"""
 DELETE FROM acknowledged
 WHERE target = (SELECT target FROM run WHERE id = ?1) AND (workflow, execution) IN ({UNSURE})
@@ -242,9 +247,10 @@ ACKNOWLEDGE = f"""
 INSERT OR REPLACE INTO acknowledged (target, workflow, execution, digest)
 SELECT target, workflow, execution, line.digest
 FROM line JOIN run ON run.id = run LEFT JOIN ({UNSURE}) ON workflow = w AND execution = e
-WHERE run = ?1 AND line.digest IS NOT NULL AND w IS NULL
+WHERE run = ?1 AND line.digest IS NOT NULL AND w IS NULL AND (workflow, execution) NOT IN ({TOUCHED_SINCE})
 ORDER BY workflow, execution, row
 """  # noqa: S608  a constant
+"""Not of executions that a later run has updated, or may have: its digest is the newer one."""
 LEAVE_UNSENT = """
 UPDATE line SET
     error = iif(outcome IS NULL OR outcome = 'unsent', ?, error),
