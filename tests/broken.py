@@ -151,7 +151,7 @@ def taking(kind: type[Turns]) -> type[Dispatcher]:
             super().__init__(*args, **kwargs)
             old = self.turns
             rate = self._options.rate
-            self.turns = kind(old._pacer, rate, old._width, old._rank, old._room, old._tally, old._now)
+            self.turns = kind(old._pacer, rate, old._width, old._breadth, old._rank, old._room, old._tally, old._now)
 
     return Taking
 
@@ -210,6 +210,7 @@ def watching(kind: type[Health]) -> type[Dispatcher]:
             old, is_known = self.health, not self.health.standing.is_doubted
             self.health = kind(old._options, old._pacer, old._tally, old._tell, old._clock, is_known=is_known)
             self.turns._width, self.turns._rank = self.health.width, self.health.rank
+            self.turns._breadth = self.health.breadth
 
     return Watching
 

@@ -103,10 +103,10 @@ def test_a_report_that_is_not_there(csv_folder: Path) -> None:
 
 
 def test_history(csv_folder: Path) -> None:
-    """`history` shows each run of a ledger in a line, oldest first."""
+    """`history` shows each run of a ledger in a line, oldest first, and says beside them how large the ledger is."""
     bulksync("run", "rows.csv", "--sandbox", "--restart", "-o", "report.csv", folder=csv_folder)
     done = bulksync("history", "report.csv.ledger", folder=csv_folder)
     first, second = done.stdout.splitlines()
-    assert (done.code, done.stderr) == (0, "")
+    assert (done.code, done.stderr) == (0, "bulksync: report.csv.ledger: 2 runs kept, 0.0 MB\n")
     assert first.endswith("exit 3  4 rows: updated 3, invalid 1  rows.csv to sandbox")
     assert second.endswith("exit 7  4 rows: unsent 3, invalid 1  rows.csv to sandbox")

@@ -24,6 +24,9 @@ ROW = {
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "sending": {"rows": 12_345, "target": "https://api.example.com", "rate": "10/s", "about": "20m34s", "run": "r1"},
+    "acknowledged already": {"known": 5, "rows": 6, "command": "bulksync run rows.csv --only-changed"},
+    "superseded": {"rows": 2},
+    "continuing": {"name": "r1", "begun": "--resend"},
     "unknown statuses": {"statuses": {"DONE": 2}},
     "ended": {"outcomes": "updated 5"},
     "few files": {"asked": 100, "allowed": 16, "files": 48},

@@ -339,7 +339,7 @@ async def test_a_report_of_somebody_else(more: tuple[str, ...], folder: Path) ->
             assert (done.code, told(folder)) == (0, {("updated", ""): ROWS})
         else:
             assert (done.code, sandbox.log, (folder / REPORT).read_text()) == (2, [], "somebody's\n")
-            assert next_of(done.stderr) == "name another with --output, or add --overwrite"
+            assert next_of(done.stderr).startswith("move it away, or add --overwrite; with another --output ")
 
 
 async def test_a_report_that_is_a_link(folder: Path) -> None:

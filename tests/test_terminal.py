@@ -27,7 +27,7 @@ MOVE = re.compile(rb"\x1b\[\d*[A-H]|\x1b\[\??\d*[JKhl]")
 SENDING = "bulksync: sending N rows to sandbox at N/s, about N"
 BAR = "N %  N of N rows  ━  N to go"
 WORK = "N/s of N/s  N in flight  updated N"
-WAITING = "waiting N more, until N: the server answers N"
+WAITING = "waiting N more, until N: the server answers N, giving up at N"
 
 
 @pytest.fixture

@@ -88,7 +88,8 @@ class Dispatcher:
         self.tally = Tally(width=options.max_in_flight)
         self.stopped: Stop | None = None
         self.health = Health(options, pacer, self.tally, tell, clock, is_known=is_known)
-        self.turns = Turns(pacer, options.rate, self.health.width, self.health.rank, room, self.tally, clock.now)
+        health = self.health
+        self.turns = Turns(pacer, options.rate, health.width, health.breadth, health.rank, room, self.tally, clock.now)
 
     async def run(self) -> None:
         """Bring every row of the feed to its outcome, or as many as there are until `stop`."""
@@ -172,6 +173,7 @@ class Dispatcher:
             is_failing = tries.tried > 1 and self.health.standing.is_found_out(row.key)
             if (place := await self.turns.place(row, tries.tried, is_failing=is_failing)) is None:
                 return False
+            tries.begin(self._clock.wall(), self._clock.now(), in_flight=False)
             try:
                 reply = await self._put(row, partial(self._turn, tries, place))
             finally:
@@ -190,8 +192,6 @@ class Dispatcher:
     def _learn(self, tries: Tries, reply: Reply) -> None:
         """Take from a reply what it says of its row, and of access and server."""
         before, now = self.health.standing, self._clock.now()
-        if not tries.in_flight:
-            tries.begin(self._clock.wall(), now, in_flight=False)
         verdict = self.health.judge(reply)
         tries.take(reply, verdict, now)
         if verdict.sent:
@@ -300,7 +300,7 @@ class Dispatcher:
         standing = self.health.standing
         if standing.is_away and not before.is_away:
             self._forgive(standing)
-        if before.is_calm and not standing.is_calm:
+        if not standing.is_calm and (before.is_calm or not before.unexplained):
             self.turns.recall()
         if not standing.is_calm and standing.may_be_the_rows and not self._has_asked_around:
             self._has_asked_around = self.health.is_asking_around = True

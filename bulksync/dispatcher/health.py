@@ -80,6 +80,11 @@ class Health:
             return 0
         return self._options.max_in_flight if self._has_answered and self.standing.is_calm else 1
 
+    def breadth(self, in_flight: int) -> int:
+        """Return how many rows may have connections: all once one request is on its way, and nothing went wrong."""
+        is_promising = in_flight and not self._has_answered and not self.standing.unexplained
+        return self._options.max_in_flight if is_promising and not self.is_asking_around else self.width()
+
     def rank(self) -> Rank | None:
         """Return what decides who is asked next; None where that is file order."""
         return None if self.standing.is_calm else self._rank

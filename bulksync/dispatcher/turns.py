@@ -45,9 +45,9 @@ class Place:
 
 
 class Turns:
-    """Hands out places, as many as *width* allows, and turns; the only caller of the pacer.
+    """Hands out places and turns, for at most *width* requests in flight; the only caller of the pacer.
 
-    Retries go before the rows behind them; where *rank* returns an order, that decides who gets the next place.
+    *breadth* says how many rows may have a place, given how many are in flight. Retries go before the rows behind them; where *rank* returns an order, that decides who gets the next place.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Turns:
         pacer: Pacer,
         rate: float,
         width: Callable[[], int],
+        breadth: Callable[[int], int],
         rank: Callable[[], Rank | None],
         room: Callable[[], Awaitable[None]],
         tally: Tally,
@@ -64,6 +65,7 @@ class Turns:
         self._ahead = 1 + int(rate * AHEAD) if math.isfinite(rate) else math.inf
         self._late = LATE if math.isfinite(rate) else math.inf
         self._width = width
+        self._breadth = breadth
         self._rank = rank
         self._room = room
         self._tally = tally
@@ -164,7 +166,7 @@ class Turns:
 
     def _has_room(self) -> bool:
         taken = len(self._places)
-        is_free = taken < self._width() and taken - self.in_flight < self._ahead
+        is_free = taken < self._breadth(self.in_flight) and taken - self.in_flight < self._ahead
         return is_free and self._pacer.wait_for(AHEAD) <= 0
 
     def _placed(self, number: int) -> Place:
@@ -217,5 +219,4 @@ class Turns:
             place.is_in_flight = True
             self.in_flight += 1
             turn.set_result(now)
-        if len(self._places) - self.in_flight < self._ahead:
-            self._asked.set()
+        self._asked.set()  # as there is room for others' places now

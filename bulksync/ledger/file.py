@@ -115,7 +115,7 @@ def create_private(path: Path) -> None:
 
 def way_in(path: Path) -> str:
     """Return what to do about a ledger that may not be written, without losing what it knows."""
-    if not path.exists():
+    if not os.path.exists(path):
         return "choose a writable folder with --ledger"
     return (
         f"run as its owner, or let them do: chown {os.environ.get('USER', '$USER')} {shlex.quote(str(path))};"
@@ -126,11 +126,13 @@ def way_in(path: Path) -> str:
 def check_header(path: Path) -> None:
     """Raise StorageError for a file that is surely no ledger, before SQLite could change a byte of it.
 
-    A ledger keeps a write-ahead log from its first byte on (bytes 18 and 19 of the header, sqlite.org/fileformat.html).
+    A ledger keeps a write-ahead log from its first table on (bytes 18 and 19 of the header, sqlite.org/fileformat.html);
+    without one (bytes 103 and 104) it is what an earlier start left that found no space.
     """
     with path.open("rb") as file:
-        header = file.read(20)
-    if header and header[18:] != b"\x02\x02":
+        header = file.read(105)
+    is_blank = header.startswith(b"SQLite format 3\0") and header[103:] == b"\0\0"
+    if header and header[18:20] != b"\x02\x02" and not is_blank:
         raise not_a_ledger(path)
 
 
