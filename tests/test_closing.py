@@ -160,7 +160,8 @@ def test_what_an_invocation_measured() -> None:
         reply = Reply(429 if number == 2 else 200, "")
         tally.count(reply, sent=100.0 + number, duration=1.0, is_retry=number == 2)
     assert measured(tally, 10.0) == {
-        "requests": 3, "retries": 1, "throttled": 1, "unavailable": 0, "pauses": 0, "pausedSeconds": 1.0, "rate": "10/s",
+        "requests": 3, "retries": 1, "throttled": 1, "unavailable": 0, "pauses": 0, "pausedSeconds": 1.0,
+        "rate": "10/s",
         "maxInFlight": 32,
         "achievedRate": 0.67, "latencyMs": {"p50": 1000, "p95": 1000, "p99": 1000},
         "timeWent": {"rate": 0.75, "hold": 0.25, "server": 0.0, "retry": 0.0}, "elapsedSeconds": 3.0,

@@ -196,8 +196,10 @@ async def test_a_stop_is_told_by_the_summary() -> None:
     assert told(found) == [(1, Outcome.FAILED, "http_401"), (2, Outcome.UNSENT, "aborted_access")]
     assert (results.exit_code, results.summary["nextStep"]) == (
         5,
-        "check the API key and the URL (for TLS also --ca-file and the clock), then run it again: sync(rows, …); where "
-        "the refused rows are themselves wrong, such as deleted executions, add --accept-refusals",
+        (
+            "check the API key and the URL (for TLS also --ca-file and the clock), then run it again: sync(rows, …);"
+            " where the refused rows are themselves wrong, such as deleted executions, add --accept-refusals"
+        ),
     )
 
 

@@ -43,6 +43,14 @@ SAMPLES: dict[str, dict[str, Any]] = {
 
 LINES = {
     "sending": "bulksync: sending 12,345 rows to https://api.example.com at 10/s, about 20m34s",
+    "acknowledged already": (
+        "bulksync: 5 of 6 rows are acknowledged already with the same payload; to leave them out: bulksync run rows.csv"
+        " --only-changed"
+    ),
+    "superseded": (
+        "bulksync: rows left out, as a later run has updated their executions since (--resend sends them): 2"
+    ),
+    "continuing": "bulksync: continuing run r1, begun with --resend; once it is done, --resend begins another",
     "unknown statuses": "bulksync: statuses that the API's pages do not name, sent all the same: {'DONE': 2}",
     "ended": "bulksync: updated 5",
     "few files": "bulksync: 16 at once, not the 100 asked for: ulimit -n is 48",

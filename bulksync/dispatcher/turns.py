@@ -47,7 +47,8 @@ class Place:
 class Turns:
     """Hands out places and turns, for at most *width* requests in flight; the only caller of the pacer.
 
-    *breadth* says how many rows may have a place, given how many are in flight. Retries go before the rows behind them; where *rank* returns an order, that decides who gets the next place.
+    *breadth* says how many rows may have a place, given how many are in flight. Retries go before the rows behind them;
+    where *rank* returns an order, that decides who gets the next place.
     """
 
     def __init__(

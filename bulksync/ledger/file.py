@@ -126,8 +126,8 @@ def way_in(path: Path) -> str:
 def check_header(path: Path) -> None:
     """Raise StorageError for a file that is surely no ledger, before SQLite could change a byte of it.
 
-    A ledger keeps a write-ahead log from its first table on (bytes 18 and 19 of the header, sqlite.org/fileformat.html);
-    without one (bytes 103 and 104) it is what an earlier start left that found no space.
+    A ledger keeps a write-ahead log from its first table on (bytes 18 and 19 of the header,
+    sqlite.org/fileformat.html); without one (bytes 103 and 104) it is what a start left that found no space.
     """
     with path.open("rb") as file:
         header = file.read(105)

@@ -24,8 +24,9 @@ NIGHT = """
 WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ?2)
 INSERT INTO line (run, row, line, workflow, execution, requested, due, outcome, http, attempts, returned, disposition,
     first_sent, finished, duration, digest)
-SELECT ?1, n, n + 1, '11111111-1111-4111-8111-111111111111', printf('00000000-0000-4000-8000-%012x', n + ?3), 'COMPLETED',
-    0, 'updated', 200, 1, 'COMPLETED', 'NO_ANSWER', '2026-11-27T02:15:00.000Z', '2026-11-27T02:15:00.100Z', 100,
+SELECT ?1, n, n + 1, '11111111-1111-4111-8111-111111111111', printf('00000000-0000-4000-8000-%012x', n + ?3),
+    'COMPLETED', 0, 'updated', 200, 1, 'COMPLETED', 'NO_ANSWER',
+    '2026-11-27T02:15:00.000Z', '2026-11-27T02:15:00.100Z', 100,
     printf('%032x', n * ?1)
 FROM number
 """
