@@ -344,6 +344,7 @@ def test_summary(folder: Path) -> None:
         "requests": 5,
         "retries": 0,
         "throttled": 0,
+        "unavailable": 0,
         "pauses": 0,
         "pausedSeconds": 0.0,
         "rate": "unlimited",
