@@ -189,7 +189,8 @@ def spread(given_rows: Sequence[Row], most: int) -> list[Row]:
     for one in given_rows:
         first.setdefault(one.key, one)
     found = list(first.values())
-    return [found[-1 - number * len(found) // most] for number in range(min(most, len(found)))]
+    count = min(most, len(found))
+    return [found[-1 - number * len(found) // count] for number in range(count)]
 
 
 def played(given_rows: Sequence[Row], answer: Answer, **how: Any) -> Played:

@@ -79,12 +79,12 @@ class Order:
     def jump(self, rows: Iterable[Row]) -> list[Row]:
         """Let rows in that stand farther on in the input, and return those whose execution is free."""
         new = [row for row in rows if row.row > self._read_to and row.row not in self._ahead]
-        free = [row for row in new if row.key not in self._behind and row.key not in self._blocked]
-        for row in free:
+        free = {row.key: row for row in new if row.key not in self._behind and row.key not in self._blocked}
+        for key, row in free.items():
             self._ahead.add(row.row)
-            self._behind[row.key] = []
+            self._behind[key] = []
             self.inside += 1
-        return free
+        return list(free.values())
 
     def release(self, row: Row, *, is_settled: bool) -> None:
         """Let a row out; the next one of its execution may go only if this one is settled, else none may."""
