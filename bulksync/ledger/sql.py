@@ -142,19 +142,22 @@ UPDATE line SET due = 0 WHERE run = ?1 AND row IN (
         WHERE run = ?1 AND outcome IN ('updated', 'unchanged') GROUP BY 1, 2) ON workflow = w AND execution = e
     WHERE run = ?1 AND outcome = 'rejected' AND row < last)
 """
-SUPERSEDE = """
+TOUCHED_SINCE = """
+FROM run JOIN line ON line.run = run.id
+WHERE run.id > ?1 AND target = (SELECT target FROM run WHERE id = ?1)
+    AND (outcome IN ('updated', 'unchanged') OR doubtful)
+"""
+"""The lines of later runs against the same target that updated their execution, or may have."""
+SUPERSEDE = f"""
 WITH later AS (
-    SELECT workflow AS w, execution AS e, max(run.id) AS by, max(row) AS last FROM run JOIN line ON line.run = run.id
-    WHERE run.id > ?1 AND target = (SELECT target FROM run WHERE id = ?1)
-        AND (outcome IN ('updated', 'unchanged') OR doubtful)
-    GROUP BY 1, 2)
+    SELECT workflow AS w, execution AS e, max(run.id) AS by, max(row) AS last {TOUCHED_SINCE} GROUP BY 1, 2)
 UPDATE line SET due = 0, outcome = coalesce(outcome, 'unsent'), error = 'superseded',
     detail = 'run ' || name || ' has updated this execution since, in row ' || last || '; --resend sends this one too'
 FROM (
     SELECT row AS mine, name, last FROM line CROSS JOIN later ON workflow = w AND execution = e JOIN run ON run.id = by
     WHERE line.run = ?1 AND due)
 WHERE run = ?1 AND row = mine
-"""
+"""  # noqa: S608  a constant
 """What a run has still to do may not turn back what a later run has done, or may have done."""
 ACKNOWLEDGED = """
 SELECT count(*) FROM acknowledged JOIN run ON run.id = ? AND run.target = acknowledged.target
@@ -234,11 +237,6 @@ WHERE run = ?1 AND (is_open OR (row > first AND (attempts OR doubtful)))
 """
 """The executions of which nobody knows what the server holds: a row that may have been applied was not acknowledged,
 or it was, but an attempt at it before that can still be applied, behind a later row."""
-TOUCHED_SINCE = """
-SELECT workflow, execution FROM run JOIN line ON line.run = run.id
-WHERE run.id > ?1 AND target = (SELECT target FROM run WHERE id = ?1)
-    AND (outcome IN ('updated', 'unchanged') OR doubtful)
-"""
 DOUBT = f"""
 DELETE FROM acknowledged
 WHERE target = (SELECT target FROM run WHERE id = ?1) AND (workflow, execution) IN ({UNSURE})
@@ -247,7 +245,8 @@ ACKNOWLEDGE = f"""
 INSERT OR REPLACE INTO acknowledged (target, workflow, execution, digest)
 SELECT target, workflow, execution, line.digest
 FROM line JOIN run ON run.id = run LEFT JOIN ({UNSURE}) ON workflow = w AND execution = e
-WHERE run = ?1 AND line.digest IS NOT NULL AND w IS NULL AND (workflow, execution) NOT IN ({TOUCHED_SINCE})
+WHERE run = ?1 AND line.digest IS NOT NULL AND w IS NULL AND (workflow, execution) NOT IN (
+    SELECT workflow, execution {TOUCHED_SINCE})
 ORDER BY workflow, execution, row
 """  # noqa: S608  a constant
 """Not of executions that a later run has updated, or may have: its digest is the newer one."""
