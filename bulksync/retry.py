@@ -36,6 +36,7 @@ class Verdict:
 
 ACKNOWLEDGED = Verdict(Outcome.UPDATED)
 NOT_SENT = Verdict(Outcome.UNSENT, retry=True, sent=False, away=True, waits=True)
+NO_ADDRESS = Verdict(Outcome.UNSENT, sent=False, stop="aborted_outage")
 UNTRUSTED = Verdict(Outcome.UNSENT, sent=False, stop="aborted_access")
 TOO_MANY = Verdict(Outcome.FAILED, retry=True, waits=True)
 NOT_AVAILABLE = Verdict(Outcome.FAILED, retry=True, away=True, waits=True)
@@ -78,11 +79,14 @@ BY_STATUS = {
 def judge(reply: Reply, *, is_proven: bool = False) -> Verdict:
     """Say what a reply means; every status and every error has an answer.
 
-    Where access *is_proven* a failed TLS handshake is an outage, as it has worked before; a certificate that cannot be
-    trusted stays final. A proxy that refuses by its policy gives a status, one that is away does not.
+    Where access *is_proven* a name without an address and a failed TLS handshake are outages, as both have worked
+    before; a certificate that cannot be trusted stays final. A proxy that refuses by its policy gives a status, one that
+    is away does not.
     """
     if reply.error == "tls_failed" and is_proven:
         return NOT_SENT
+    if reply.error == "dns_failed" and not is_proven:
+        return NO_ADDRESS
     if reply.error == "proxy_failed" and reply.status is not None:
         return UNTRUSTED
     if (verdict := BY_ERROR.get(reply.error)) is not None:

@@ -3,9 +3,10 @@
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -118,17 +119,20 @@ async def play(
     chance: Callable[[], float] | None = None,
     is_known: bool = False,
     wasted: Callable[[int], bool] = lambda _: False,
+    unconnected: Mapping[int, Reply] = MappingProxyType({}),
     before: Callable[[Dispatcher], None] = lambda _: None,
     **options: Any,
 ) -> Played:
     """Send rows to a scripted server; *during* happens meanwhile.
 
-    The turns of rows whose number is *wasted* are not used the first time; *before* the start a test may interfere.
+    The turns of rows whose number is *wasted* are not used the first time, *unconnected* ones get no connection then;
+    *before* the start a test may interfere.
     """
     played = Played()
     chosen = RunOptions(**{"rate": 1000} | options)
     attempts: Counter[int] = Counter()
     waiting = list(given_rows)
+    without = dict(unconnected)
 
     async def feed() -> list[Row] | None:
         await anyio.lowlevel.checkpoint()
@@ -141,6 +145,8 @@ async def play(
         return spread([one for one in given_rows if not attempts[one.row]], most)
 
     async def put(sent_row: Row, turn: Turn) -> Reply | None:
+        if (failure := without.pop(sent_row.row, None)) is not None:
+            return failure
         for _ in range(1 + wasted(sent_row.row)):
             if not await turn():
                 return None
@@ -442,6 +448,13 @@ def test_one_request_tells_that_nobody_should_be_asked(reply: Reply, code: int, 
     assert len(done.sent) == 1
     assert (done.stop and done.stop.exit_code) == code
     assert done.sent_outcomes == {1: (outcome, reply.error)}
+
+
+@pytest.mark.parametrize("error", ["dns_failed", "tls_failed"])
+def test_who_is_not_alone_has_seen_it_work(error: str) -> None:
+    """While the first request is on its way, a second connection that fails is an outage, as the first one did not."""
+    done = played(rows(range(100)), answers(ACKNOWLEDGEMENT), unconnected={2: Reply(None, error)})
+    assert (done.stop, done.counts) == (None, {"updated": 100})
 
 
 @pytest.mark.parametrize(

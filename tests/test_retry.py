@@ -24,6 +24,7 @@ UNKNOWN_RETRY = Verdict(Outcome.UNKNOWN, retry=True, doubtful=True, away=True)
 UNKNOWN_STOP = Verdict(Outcome.UNKNOWN, doubtful=True, stop="aborted_outage")
 UNSENT_RETRY = Verdict(Outcome.UNSENT, retry=True, sent=False, away=True, waits=True)
 UNSENT_STOP = Verdict(Outcome.UNSENT, sent=False, stop="aborted_access")
+UNSENT_OUTAGE = Verdict(Outcome.UNSENT, sent=False, stop="aborted_outage")
 
 RANGES: list[tuple[range, Verdict]] = [
     (range(100, 200), UNKNOWN_RETRY),  # an interim status as the last word is no answer
@@ -52,7 +53,7 @@ RANGES: list[tuple[range, Verdict]] = [
 
 ERRORS: dict[str, Verdict] = {
     "": UPDATED,
-    "dns_failed": UNSENT_RETRY,
+    "dns_failed": UNSENT_OUTAGE,
     "connect_failed": UNSENT_RETRY,
     "connect_timeout": UNSENT_RETRY,
     "proxy_failed": UNSENT_RETRY,
@@ -103,10 +104,14 @@ def test_a_proxy_that_refuses_is_no_outage(status: int | None, verdict: Verdict)
 @pytest.mark.fault("B8", "a handshake that fails in a good run")
 @pytest.mark.parametrize(
     ("error", "at_first", "later"),
-    [("tls_failed", UNSENT_STOP, UNSENT_RETRY), ("tls_verify_failed", UNSENT_STOP, UNSENT_STOP)],
+    [
+        ("dns_failed", UNSENT_OUTAGE, UNSENT_RETRY),
+        ("tls_failed", UNSENT_STOP, UNSENT_RETRY),
+        ("tls_verify_failed", UNSENT_STOP, UNSENT_STOP),
+    ],
 )
-def test_a_handshake_that_has_worked_before(error: str, at_first: Verdict, later: Verdict) -> None:
-    """Once access is proven a failed handshake is an outage; a certificate that cannot be trusted stays final."""
+def test_what_has_worked_before(error: str, at_first: Verdict, later: Verdict) -> None:
+    """Once proven, no address and a failed handshake are outages; a certificate that cannot be trusted stays final."""
     assert (judge(Reply(None, error)), judge(Reply(None, error), is_proven=True)) == (at_first, later)
 
 

@@ -192,7 +192,7 @@ class Dispatcher:
     def _learn(self, tries: Tries, reply: Reply) -> None:
         """Take from a reply what it says of its row, and of access and server."""
         before, now = self.health.standing, self._clock.now()
-        verdict = self.health.judge(reply)
+        verdict = self.health.judge(reply, is_alone=not self.turns.in_flight)
         tries.take(reply, verdict, now)
         if verdict.sent:
             self.tally.count(reply, sent=tries.sent, duration=tries.duration, is_retry=tries.attempts > 1)

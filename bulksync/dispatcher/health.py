@@ -126,9 +126,9 @@ class Health:
 
     # What a reply says
 
-    def judge(self, reply: Reply) -> Verdict:
-        """Say what a reply means for its row."""
-        return judge(reply, is_proven=self.standing.has_succeeded or not self.standing.is_doubted)
+    def judge(self, reply: Reply, *, is_alone: bool = True) -> Verdict:
+        """Say what a reply means for its row; who is not alone has seen another request on its way before."""
+        return judge(reply, is_proven=self.is_proven or not self.standing.is_doubted or not is_alone)
 
     def saw(self, tries: Tries, reply: Reply, verdict: Verdict) -> Stop | None:
         """Take from a reply what concerns every row; return why the run must stop, if it must."""
@@ -139,8 +139,6 @@ class Health:
             return None
         if verdict.stop is not None:
             return Stop(EXIT_CODES[verdict.stop], verdict.stop, f"{reply.error}: {reply.detail}")
-        if reply.error == "dns_failed" and not self.is_proven:
-            return Stop(6, "aborted_outage", f"{reply.error}: {reply.detail}")
         self._waiting_since = tries.started if self._waiting_since is None else self._waiting_since
         self._last_bad = f"{reply.error}, {reply.detail}" if reply.detail else reply.error
         kind = kind_of(reply, verdict, self.standing, tries.pages)
