@@ -80,8 +80,8 @@ def judge(reply: Reply, *, is_proven: bool = False) -> Verdict:
     """Say what a reply means; every status and every error has an answer.
 
     Where access *is_proven* a name without an address and a failed TLS handshake are outages, as both have worked
-    before; a certificate that cannot be trusted stays final. A proxy that refuses by its policy gives a status, one that
-    is away does not.
+    before; a certificate that cannot be trusted stays final. A proxy that refuses by its policy gives a status, one
+    that is away does not.
     """
     if reply.error == "tls_failed" and is_proven:
         return NOT_SENT

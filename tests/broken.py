@@ -25,11 +25,15 @@ from tests.simulation import (
     DirectLedger,
     History,
     Parts,
+    chained,
+    crowded,
+    ill,
     simulate,
-    simulate_crowded,
-    simulate_ill,
     simulate_nights,
+    simulate_one,
     simulate_return,
+    swapped,
+    with_another_key,
 )
 
 # Order
@@ -601,7 +605,9 @@ class Mistake:
 
 BROKEN = {
     "no order": Mistake(Parts(dispatcher=ordered_by(NoOrder)), rules.i07_one_request_of_an_execution_at_a_time),
-    "no order, by what is left": Mistake(Parts(dispatcher=ordered_by(NoOrder)), rules.i03_the_last_row_wins),
+    "no order, by what is left": Mistake(
+        Parts(dispatcher=ordered_by(NoOrder)), rules.i03_the_last_row_wins, play=simulate_one(chained)
+    ),
     "successor released after an unsettled row": Mistake(
         Parts(dispatcher=ordered_by(ReleasesUnsettled)), rules.nothing_overtakes_an_unsettled_row
     ),
@@ -609,10 +615,10 @@ BROKEN = {
         Parts(dispatcher=ordered_by(NewestFirst)), rules.i04_updates_are_applied_in_file_order
     ),
     "place taken after reading": Mistake(
-        Parts(dispatcher=ordered_by(ReadsAhead)), rules.i09_the_window_is_kept, play=simulate_crowded
+        Parts(dispatcher=ordered_by(ReadsAhead)), rules.i09_the_window_is_kept, play=simulate_one(crowded)
     ),
     "window ten times too large": Mistake(
-        Parts(dispatcher=NoWindow), rules.i09_the_window_is_kept, play=simulate_crowded
+        Parts(dispatcher=NoWindow), rules.i09_the_window_is_kept, play=simulate_one(crowded)
     ),
     "retries without a turn": Mistake(Parts(dispatcher=taking(FreeRetries)), rules.a_hold_is_for_everyone),
     "stop ignored by rows in backoff": Mistake(
@@ -627,12 +633,14 @@ BROKEN = {
         Parts(dispatcher=watching(BelievesRefusals)), rules.a_row_is_rejected_for_its_own_sake
     ),
     "refusals asked for without end": Mistake(Parts(dispatcher=watching(AsksOn)), rules.a_wrong_key_costs_ten_requests),
-    "access remembered for any key": Mistake(Parts(store=KnowsAnyKey), rules.a_row_is_rejected_for_its_own_sake),
+    "access remembered for any key": Mistake(
+        Parts(store=KnowsAnyKey), rules.a_row_is_rejected_for_its_own_sake, play=simulate_one(with_another_key)
+    ),
     "probes in file order": Mistake(
-        Parts(dispatcher=taking(FirstComeFirst)), rules.who_is_well_is_not_kept_by_who_is_ill, play=simulate_ill
+        Parts(dispatcher=taking(FirstComeFirst)), rules.who_is_well_is_not_kept_by_who_is_ill, play=simulate_one(ill)
     ),
     "nobody asked elsewhere": Mistake(
-        Parts(dispatcher=AsksNobodyElse), rules.who_is_well_is_not_kept_by_who_is_ill, play=simulate_ill
+        Parts(dispatcher=AsksNobodyElse), rules.who_is_well_is_not_kept_by_who_is_ill, play=simulate_one(ill)
     ),
     "latest run only": Mistake(Parts(store=KnowsTheLatestRun), rules.no_state_is_turned_back, play=simulate_return),
     "last answers not explained": Mistake(Parts(dispatcher=GivesUpAtOnce), rules.a_row_is_rejected_for_its_own_sake),
@@ -642,7 +650,7 @@ BROKEN = {
     ),
     "connection not looked at": Mistake(Parts(client=TakesWhatComes), rules.i02_updated_means_acknowledged),
     "turn before the connection": Mistake(Parts(client=TurnFirst), rules.i06_no_second_holds_more_than_the_rate),
-    "rows ahead not marked": Mistake(Parts(store=NeverMarksAhead), rules.unsent_means_unsent, play=simulate_ill),
+    "rows ahead not marked": Mistake(Parts(store=NeverMarksAhead), rules.unsent_means_unsent, play=simulate_one(ill)),
     "recorded before the reply": Mistake(Parts(dispatcher=RecordsBeforeTheReply), rules.i02_updated_means_acknowledged),
     "doubt not remembered": Mistake(Parts(dispatcher=ForgetsDoubt), rules.doubt_is_remembered),
     "doubt about everything": Mistake(Parts(dispatcher=DoubtsEverything), rules.certainty_is_not_given_up),
@@ -650,7 +658,7 @@ BROKEN = {
     "drain drops answers": Mistake(Parts(dispatcher=DropsAnswersOfTheDrain), rules.i05_attempts_are_requests),
     "retries not counted": Mistake(Parts(dispatcher=CountsRowsForAttempts), rules.i05_attempts_are_requests),
     "another row's acknowledgement believed": Mistake(
-        Parts(dispatcher=BelievesAnybody), rules.i02_updated_means_acknowledged
+        Parts(dispatcher=BelievesAnybody), rules.i02_updated_means_acknowledged, play=simulate_one(swapped)
     ),
     "loss taken for rejection": Mistake(Parts(dispatcher=TakesLossForRejection), rules.i02_updated_means_acknowledged),
     "attempts without limit": Mistake(Parts(dispatcher=NeverGivesUp), rules.attempts_are_limited),
@@ -682,7 +690,7 @@ BROKEN = {
     "no risk told": Mistake(Parts(store=TellsNoRisk), rules.order_risks_are_told),
     "results left out of a batch": Mistake(Parts(store=LosesTheFirst), rules.i05_attempts_are_requests),
     "later rows sent before the earlier is kept": Mistake(
-        Parts(ledger=TrustsItsMemory), rules.i04_updates_are_applied_in_file_order
+        Parts(ledger=TrustsItsMemory), rules.i04_updates_are_applied_in_file_order, play=simulate_one(chained)
     ),
     "last batch lost": Mistake(Parts(ledger=LosesTheLastBatch), rules.i10_a_finished_run_sends_nothing),
 }
