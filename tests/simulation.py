@@ -211,7 +211,7 @@ def scenario(seed: int) -> Scenario:
     share = luck.choice([0.0, 0.1, 0.2, 0.4]) / len(chosen)
     faults = dict.fromkeys(chosen, share) if share else {}
     if luck.random() < 0.5:
-        faults |= dict.fromkeys(luck.sample(sorted(STOPPERS), 2), luck.choice([0.01, 0.04]))
+        faults |= dict.fromkeys(luck.sample(sorted(STOPPERS), 2), luck.choice([0.02, 0.06]))
     away = luck.uniform(0, 3)
     outage = (away, away + luck.choice([0, 0, 0, 2, 40, 1200]), luck.choice(OUTAGES))
     late = luck.choice([0.0, 0.0, 0.0, 0.05])
@@ -312,7 +312,7 @@ def crowded(seed: int) -> Scenario:
 def chained(seed: int) -> Scenario:
     """Draw rows of two executions in turn, sent as fast as they are answered, and kills."""
     luck = random.Random(f"chained {seed}")  # noqa: S311  no secret
-    kills = tuple((Ending(killed_at=luck.uniform(0.2, 1.5)), {}) for _ in range(5))
+    kills: Any = tuple((Ending(killed_at=luck.uniform(0.2, 1.5)), {}) for _ in range(5))
     order = tuple(number % 2 for number in range(200))
     return quiet(seed, 0, executions=order, rate=1000.0, latency=0.002, max_in_flight=16, step=200, disturbed=kills)
 
