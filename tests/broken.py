@@ -27,6 +27,7 @@ from tests.simulation import (
     Parts,
     chained,
     crowded,
+    cut_short,
     ill,
     simulate,
     simulate_nights,
@@ -654,7 +655,9 @@ BROKEN = {
     "recorded before the reply": Mistake(Parts(dispatcher=RecordsBeforeTheReply), rules.i02_updated_means_acknowledged),
     "doubt not remembered": Mistake(Parts(dispatcher=ForgetsDoubt), rules.doubt_is_remembered),
     "doubt about everything": Mistake(Parts(dispatcher=DoubtsEverything), rules.certainty_is_not_given_up),
-    "cancelled is unsent": Mistake(Parts(dispatcher=CancelledIsUnsent), rules.unsent_means_unsent),
+    "cancelled is unsent": Mistake(
+        Parts(dispatcher=CancelledIsUnsent), rules.unsent_means_unsent, play=simulate_one(cut_short)
+    ),
     "drain drops answers": Mistake(Parts(dispatcher=DropsAnswersOfTheDrain), rules.i05_attempts_are_requests),
     "retries not counted": Mistake(Parts(dispatcher=CountsRowsForAttempts), rules.i05_attempts_are_requests),
     "another row's acknowledgement believed": Mistake(

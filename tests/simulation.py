@@ -322,6 +322,12 @@ def swapped(seed: int) -> Scenario:
     return quiet(seed, 60, faults={"another row's answer": 0.05}, rate=300.0)
 
 
+def cut_short(seed: int) -> Scenario:
+    """Draw a run that is stopped, and stopped harder before what is in flight is answered."""
+    stop: Any = ((Ending(stopped_at=1.5, insisted_after=0.01), {}),)
+    return quiet(seed, 60, rate=40.0, latency=1.0, max_in_flight=16, disturbed=stop)
+
+
 def with_another_key(seed: int) -> Scenario:
     """Draw a run that is left half done, and repeated with a key that is refused."""
     return quiet(seed, 40, rate=300.0, disturbed=((Ending(), {"limit": 33}), (Ending(), {})), wrong_key=1)
@@ -705,7 +711,7 @@ class Simulation:
     async def _watch(self, dispatcher: Dispatcher) -> None:
         """Look at the window now and then."""
         while True:
-            await anyio.sleep(0.003)
+            await anyio.sleep(0.02)
             order = dispatcher._order
             allowed = max(4 * self._scenario.max_in_flight, 64) + len(order._ahead)
             self._now.is_overfull |= order.inside > allowed

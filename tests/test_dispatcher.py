@@ -963,11 +963,10 @@ KINDS = {
 
 
 @pytest.mark.fault(9, "connection refused for a while")
-@pytest.mark.parametrize(
-    ("kind", "size"), [("refused", 40_000), ("gateway", 40_000), ("hangs", 40_000), ("busy", 12_000)]
-)
-def test_an_outage_of_ten_minutes_costs_no_row(kind: str, size: int) -> None:
+@pytest.mark.parametrize("kind", ["refused", "gateway", "hangs", "busy"])
+def test_an_outage_of_ten_minutes_costs_no_row(kind: str) -> None:
     """At 100/s no row fails, and fewer than 150 requests go into the outage."""
+    size = 12_000
     done = played(rows(range(size)), KINDS[kind], rate=100, chunk=1_000)
     into = sum(AWAY_FROM <= request.started < AWAY_UNTIL for request in done.requests)
     assert (done.counts, done.stop) == ({"updated": size}, None)
