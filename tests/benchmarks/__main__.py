@@ -143,34 +143,6 @@ def fidelity(folder: Path) -> str:
     return section("Rate fidelity", header, lines)
 
 
-PACED = """
-import sys, time
-if sys.argv[1] == "asyncio":
-    sys.modules["uvloop"] = None
-from bulksync.cli import on_loop
-from bulksync.dispatcher import Dispatcher
-from bulksync.model import Execution, Reply, Row
-from bulksync.options import RunOptions
-from bulksync.pacing import Pacer
-REPLY = Reply(200, "", execution=Execution("CREATED", "", "", "", ()))
-ROWS = [Row(n, n, "w", str(n), None, b"{}") for n in range(1, 8001)]
-async def put(row): return REPLY
-async def room(): pass
-async def kept(key): pass
-async def main():
-    chunks = iter([ROWS[n:n + 1000] for n in range(0, 8000, 1000)])
-    async def feed(): return next(chunks, None)
-    pacer = Pacer(1000.0, time.monotonic)
-    dispatcher = Dispatcher(RunOptions(rate=1000.0), feed, put=put, pacer=pacer, record=lambda result: None, room=room,
-                            kept=kept, tell=lambda *event, **fields: None)
-    wall, cpu = time.monotonic(), time.process_time()
-    await dispatcher.run()
-    print((time.process_time() - cpu) / (time.monotonic() - wall))
-on_loop(main)
-"""
-"""Limiter and dispatcher alone, at 1,000/s against an answer that costs nothing; prints the share of a core."""
-
-
 def alone(url: str, folder: Path) -> float:
     """Return by how many microseconds a row takes us longer than the bare loop, one in flight, start-up left out."""
     spent = []
@@ -187,7 +159,8 @@ def overhead(url: str, folder: Path) -> str:
     """Measure what pacing costs, what a row waits for us, and the steps before and after sending."""
     lines = []
     for loop in ("uvloop", "asyncio"):
-        done = subprocess.run([sys.executable, "-c", PACED, loop], env=environment(), capture_output=True, check=True)
+        paced = [sys.executable, "-m", "tests.benchmarks.paced", loop]
+        done = subprocess.run(paced, env=environment(), cwd=ROOT, capture_output=True, check=True)
         lines.append(f"limiter and dispatcher at 1,000/s, {loop} | {float(done.stdout):.1%} of a core")
     added = statistics.median(alone(url, folder) for _ in range(5))
     lines.append(f"added to a row's latency by bulksync, one in flight, against the bare loop | {added:.0f} µs")
@@ -222,12 +195,16 @@ def main() -> None:
         folder = Path(name)
         write_rows(folder / "rows.csv", 100_000)
         with server(folder) as (url, sink):
-            parts = ["# Benchmarks", "", machine(sink), compare_with_peers(url, folder), peer_commands()]
-            parts += [overhead(url, folder), growth(url, folder)]
-        parts.append(fidelity(folder))
-    text = "\n".join(parts)
-    RESULTS.write_text(text)
-    sys.stdout.write(text)
+            parts = ["# Benchmarks", "", machine(sink), shown(compare_with_peers(url, folder)), peer_commands()]
+            parts += [shown(overhead(url, folder)), shown(growth(url, folder))]
+        parts.append(shown(fidelity(folder)))
+    RESULTS.write_text("\n".join(parts))
+
+
+def shown(table: str) -> str:
+    """Print a table as soon as it is measured, and return it."""
+    print(table, flush=True)
+    return table
 
 
 if __name__ == "__main__":
