@@ -455,7 +455,7 @@ async def test_executions_run_side_by_side(tmp_path: Path) -> None:
 async def test_waiting_for_nothing_is_said_once(status: int, tmp_path: Path) -> None:
     """A server that asks for no wait at all, again and again, makes one line and not one for each answer."""
     write(tmp_path, good(100))
-    refusing = from_arrival(20, when(lambda request: request.number < 60, answer(status, Retry_After="0")))
+    refusing = from_arrival(20, when(lambda request: request.number < 44, answer(status, Retry_After="0")))
     async with recording(refusing) as api:
         ended = await run(api, tmp_path, "--max-attempts", 20, "--log-format", "json")
     events = Counter(json.loads(line)["event"] for line in ended.said.splitlines())
