@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bulksync import __version__
-from bulksync.options import RunOptions
-from tests.program import CANARY, WORKFLOW, Done, bulksync, execution, rows_of, started, write_rows
+from bulksync.options.models import RunOptions
+from tests.support.program import CANARY, WORKFLOW, Done, bulksync, execution, rows_of, started, write_rows
 
 REPORT = "rows.csv.report.csv"
 

@@ -7,7 +7,7 @@ import pytest
 
 from bulksync import errors
 from bulksync.errors import BulksyncError, InputError, StorageError, UsageError, leaves, ungrouped
-from tests.test_layers import FILES
+from tests.support.imports import FILES
 
 KINDS = {"UsageError", "InputError", "StorageError", "LockedError"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bulksync.model import Outcome
-from tests.program import bulksync, environment, execution, write_rows
+from tests.support.program import bulksync, environment, execution, write_rows
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

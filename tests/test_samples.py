@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bulksync.options import RunOptions
-from bulksync.sandbox import Sandbox, Settings, serve
-from tests.peers import program
-from tests.program import KEY, Done, rows_of, write_rows
-from tests.test_closing import STOPS
-from tests.test_metrics import ending
+from bulksync.options.models import RunOptions
+from bulksync.sandbox.server import Sandbox, Settings, serve
+from tests.support.endings import STOPS, ending
+from tests.support.program import KEY, Done, rows_of, write_rows
+from tests.support.servers import program
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 CRONTAB = (SAMPLES / "crontab").read_text()

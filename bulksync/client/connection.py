@@ -16,11 +16,11 @@ from yarl import URL
 
 from bulksync import __version__
 from bulksync.client.deadlines import Deadlines, Limited
-from bulksync.client.exchange import Answer, exchange, is_reusable
 from bulksync.client.failure import unanswered, unsent
+from bulksync.client.http1 import Answer, exchange, is_reusable
 from bulksync.client.pool import FAILED, Pool, Wire, drop
 from bulksync.client.redact import may_repeat, redacted
-from bulksync.client.reply import read_answer
+from bulksync.client.response import read_answer
 from bulksync.client.tls import tls
 from bulksync.model import Put, Reply, Row, Turn
 

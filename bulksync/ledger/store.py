@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from bulksync.ledger import sql
-from bulksync.ledger.file import explained, identity, open_file, scalar
+from bulksync.ledger.database import explained, identity, open_file, scalar
 from bulksync.model import InvalidRow, Outcome, Result, Row, payload_digest
 
 GIVEN_BACK = 20_000

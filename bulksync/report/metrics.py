@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from bulksync import __version__
 from bulksync.model import Outcome
-from bulksync.report.file import written
+from bulksync.report.atomic import written
 
 SUCCESS = "bulksync_last_success_timestamp_seconds"
 

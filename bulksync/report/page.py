@@ -9,8 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from bulksync.report.atomic import written
 from bulksync.report.charts import BOTTOM, LEFT, Chart, Slices, clock, histogram, number, over_time, percentile
-from bulksync.report.file import written
 from bulksync.report.grouping import Group
 from bulksync.text import clean, counted, spell
 
