@@ -170,8 +170,8 @@ class Reply:
 Turn = Callable[[], Awaitable[bool]]
 """Waits until a request may be written at once; False where the run stops instead."""
 
-Put = Callable[[Row, Turn], Awaitable[Reply | None]]
-"""Puts a row once: a ready connection, then its turn, then the write; None where the run stops before the write."""
+Request = Callable[[Row, Turn], Awaitable[Reply | None]]
+"""Makes one request for a row: a ready connection, its turn, the write; None where the run stops before the write."""
 
 
 @value

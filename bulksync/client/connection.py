@@ -22,7 +22,7 @@ from bulksync.client.pool import FAILED, Pool, Wire, drop
 from bulksync.client.redact import may_repeat, redacted
 from bulksync.client.response import read_answer
 from bulksync.client.tls import tls
-from bulksync.model import Put, Reply, Row, Turn
+from bulksync.model import Reply, Row, Turn
 
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer's body that are read where nothing else is asked for."""
@@ -48,8 +48,8 @@ async def connect(
     ca_file: Path | None = None,
     client_cert: Path | None = None,
     client_key: Path | None = None,
-) -> AsyncIterator[Put]:
-    """Open connections to *target* as they are needed and yield what puts one row.
+) -> AsyncIterator["Client"]:
+    """Open connections to *target* as they are needed and yield a client.
 
     *timeout* counts from the write to the last byte of the answer, *connect_timeout* for the whole of an opening; a
     connection is not used after it idled for *keepalive*: all in seconds. *max_answer* bounds a body, in bytes, as it
@@ -63,8 +63,7 @@ async def connect(
         with closing(Deadlines(connect_timeout)) as opening, closing(Deadlines(timeout)) as answering:
             opener = Opener(connector, request, opening)
             async with aclosing(Pool(opener.open, limit=max_in_flight, keepalive=keepalive)) as pool:
-                client = Client(opener, pool, answering, request, secret, max_answer, has_cert=client_cert is not None)
-                yield client.put
+                yield Client(opener, pool, answering, request, secret, max_answer, has_cert=client_cert is not None)
 
 
 class Opener:
@@ -109,7 +108,7 @@ async def await_objection(connection: Connection, seconds: float) -> None:
 
 
 class Client:
-    """Puts rows on the connections of *pool*."""
+    """Makes requests on the connections of *pool*: one method for each that the API has."""
 
     def __init__(
         self,
@@ -135,7 +134,7 @@ class Client:
         """Put one row in its *turn*: None where the run stops before, no request where there is no connection."""
         async with self._pool.slots:
             try:
-                wire = await self._pool.take(turn)
+                wire = await self._pool.acquire(turn)
             except FAILED as error:
                 return unsent(error, self._gateway, has_cert=self._has_cert)
             return None if wire is None else await self._attempt(wire, row)
@@ -154,7 +153,7 @@ class Client:
             raise
         self._opener.is_heard = True
         if is_reusable(wire.protocol, answer, self._max_answer):
-            self._pool.give_back(wire)
+            self._pool.release(wire)
         else:
             wire.close()
         return reply_of(answer, row, self._secret, self._max_answer)

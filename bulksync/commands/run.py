@@ -30,7 +30,7 @@ from bulksync.report.grouping import grouped
 from bulksync.report.render import input_of, measure, render
 from bulksync.report.summary import close_finished, close_run
 from bulksync.sender.plan import Plan, check_output, estimate, locate_input, plan_run, unknown_statuses
-from bulksync.sender.send import Brake, Sent, braked, send
+from bulksync.sender.send import Brake, Sent, send, stop_on_signals
 from bulksync.sender.tally import Tally
 from bulksync.text import spell
 
@@ -68,7 +68,7 @@ async def run(job: Job, tell: Tell) -> Ending:
     async with (
         watched(f"opening the ledger {job.files.ledger}", job.terminal, tell) as doing,
         open_ledger(job.files.ledger, job.options.lock_wait) as ledger,
-        braked() as brake,
+        stop_on_signals() as brake,
     ):
         return await travel(job, ledger, brake, doing, tell)
 
@@ -140,9 +140,9 @@ async def sent_to_api(
     if unknown := unknown_statuses(plan.run.reading["statuses"]):
         tell("unknown statuses", statuses=listed(unknown))
     try:
-        async with connected(job.target, job.key, options) as put:
+        async with connected(job.target, job.key, options) as client:
             watch = watcher(plan.due, options, doing, job.terminal, tell)
-            sent = await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell)
+            sent = await send(ledger, plan, source, options, client.put, brake=brake, watch=watch, tell=tell)
         if sent.tally.outcomes[Outcome.UPDATED]:
             await ledger.call(ledger.store.prove, job.target, job.key.get_secret_value())
         return sent

@@ -185,7 +185,7 @@ class Sync:
                 await asyncio.wait({asyncio.wrap_future(self._run)})
             except asyncio.CancelledError as error:
                 interrupted = error
-                self._have(self._brake.slam)
+                self._have(self._brake.cancel)
             except GeneratorExit as error:
                 # Python before 3.13, where the loop ends right behind a `break`: nothing can be awaited any more.
                 interrupted = error
@@ -239,7 +239,7 @@ class Sync:
 
     def _leave(self) -> None:
         if not self.summary:
-            self._brake.pull(LEFT)
+            self._brake.drain(LEFT)
         self._backlog.close()
         self._all_taken.set()
 

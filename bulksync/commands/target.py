@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 
-from bulksync.client.connection import connect
-from bulksync.model import Put, Tell
+from bulksync.client.connection import Client, connect
+from bulksync.model import Tell
 from bulksync.options.models import RunOptions
 
 SPARE_FILES = 64
@@ -30,8 +30,8 @@ def at_once(asked: int, open_files: int) -> int:
 
 
 @asynccontextmanager
-async def connected(target: str, key: SecretStr, options: RunOptions) -> AsyncGenerator[Put, None]:
-    """Yield what puts one row: to the API at *target*, or to a sandbox of this run's own."""
+async def connected(target: str, key: SecretStr, options: RunOptions) -> AsyncGenerator[Client, None]:
+    """Yield a client: of the API at *target*, or of a sandbox of this run's own."""
     async with (
         sandbox_or(target, options) as url,
         connect(
@@ -46,9 +46,9 @@ async def connected(target: str, key: SecretStr, options: RunOptions) -> AsyncGe
             ca_file=options.ca_file,
             client_cert=options.client_cert,
             client_key=options.client_key,
-        ) as put,
+        ) as client,
     ):
-        yield put
+        yield client
 
 
 @asynccontextmanager

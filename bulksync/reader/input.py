@@ -8,6 +8,7 @@ from bulksync.model import InvalidRow, Row
 from bulksync.reader.decoding import HashedFile, Text, explained
 from bulksync.reader.delimited import Delimited
 from bulksync.reader.jsonl import JsonLines
+from bulksync.reader.parser import Parser
 from bulksync.reader.record import Layout, Record
 from bulksync.reader.source import Source
 
@@ -23,7 +24,7 @@ class Input:
     def __init__(self, source: Source, file: HashedFile) -> None:
         self._file = file
         self._text = text = Text(source, file)  # kept: its buffer would close the file when nobody holds it any more
-        self._content = JsonLines(text) if source.format == "jsonl" else Delimited(text, source.delimiter)
+        self._content = parser_for(source, text)
         self._is_read = False
         self.digest = ""
 
@@ -80,6 +81,11 @@ class Input:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def parser_for(source: Source, text: Text) -> Parser:
+    """Return the parser of the source's format, its header read; raises InputError where that is not what it seems."""
+    return JsonLines(text) if source.format == "jsonl" else Delimited(text, source.delimiter)
 
 
 def open_input(source: Source) -> Input:

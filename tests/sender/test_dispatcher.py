@@ -21,6 +21,7 @@ from bulksync.sender.clock import Clock
 from bulksync.sender.dispatcher import Dispatcher
 from tests.support import virtual
 from tests.support.rates import fullest
+from tests.support.stations import GivenRows, Recorded
 
 Answer = Callable[[Row, int], Awaitable[Reply]]
 """What the server does with a row and the number of the attempt at it, from 1."""
@@ -131,17 +132,9 @@ async def play(
     played = Played()
     chosen = RunOptions(**{"rate": 1000} | options)
     attempts: Counter[int] = Counter()
-    waiting = list(given_rows)
     without = dict(unconnected)
 
-    async def feed() -> list[Row] | None:
-        await anyio.lowlevel.checkpoint()
-        part = waiting[:chunk]
-        del waiting[:chunk]
-        return part or None
-
-    async def elsewhere(most: int) -> list[Row]:
-        await anyio.lowlevel.checkpoint()
+    def elsewhere(most: int) -> list[Row]:
         return spread([one for one in given_rows if not attempts[one.row]], most)
 
     async def put(sent_row: Row, turn: Turn) -> Reply | None:
@@ -160,21 +153,17 @@ async def play(
             request.ended = virtual.now()
         return request.reply
 
-    async def at_once() -> None:
-        pass
-
+    ledger = Recorded(room)
+    played.results = ledger.results
     dispatcher = Dispatcher(
         chosen,
-        feed,
-        elsewhere,
-        put=put,
-        pacer=Pacer(chosen.rate, anyio.current_time),
-        record=played.results.append,
-        room=room or at_once,
-        kept=lambda _: at_once(),
+        GivenRows(given_rows, chunk, elsewhere),
+        put,
+        ledger,
+        Pacer(chosen.rate, anyio.current_time),
+        lambda event, **fields: played.said.append((event, fields)),
+        Clock(virtual.now, virtual.now, chance or random.Random(1).random),  # noqa: S311  no secret
         is_known=is_known,
-        tell=lambda event, **fields: played.said.append((event, fields)),
-        clock=Clock(virtual.now, virtual.now, chance or random.Random(1).random),  # noqa: S311  no secret
     )
     played.dispatcher = dispatcher
     before(dispatcher)

@@ -726,10 +726,10 @@ class Simulation:
             return
         await anyio.sleep(ending.stopped_at)
         self._now.signalled_at = virtual.now()
-        brake.pull_for(SIGTERM)
+        brake.drain_on_signal(SIGTERM)
         if ending.insisted_after is not None:
             await anyio.sleep(ending.insisted_after)
-            brake.slam()
+            brake.cancel()
 
     def _tell(self, event: str, **_: object) -> None:
         if event == "stopping" and self._now.stopped_at is None:

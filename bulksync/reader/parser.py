@@ -1,0 +1,32 @@
+"""What every input format offers: its rows to be sent, and the same rows as they stand there."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from bulksync.model import InvalidRow, Row
+from bulksync.reader.record import Layout, Record
+
+
+class Parser(Protocol):
+    """A text in one format, good for one pass; a new format is one more class that has all of this."""
+
+    layout: Layout
+    header: str
+
+    @property
+    def echoed(self) -> tuple[str, ...]:
+        """The columns that are not sent."""
+        ...
+
+    @property
+    def metadata_columns(self) -> tuple[str, ...]:
+        """How the input spells `metadata` and its entries."""
+        ...
+
+    def rows(self, allowed: frozenset[str] | None) -> Iterator[Row | InvalidRow]:
+        """Every row in order, valid or not."""
+        ...
+
+    def records(self, names: Sequence[str]) -> Iterator[Record]:
+        """Every row as it stands, numbered as in `rows`, with its cells under these *names*."""
+        ...
