@@ -26,13 +26,14 @@ from bulksync.commands import help as manual
 from bulksync.console.log import blanked, keep_secret, say_to_stderr, teller, write_to_stderr
 from bulksync.errors import BulksyncError, StorageError, UsageError, leaves, ungrouped
 from bulksync.options.config import read_configuration, wrong_options
-from bulksync.options.files import STDIN, STDOUT, check_files
-from bulksync.options.models import MESSAGES, InputOptions, RenderOptions, RunOptions, SandboxOptions
+from bulksync.options.files import STDIN, STDOUT, check_files, files_for
+from bulksync.options.models import MESSAGES, FetchOptions, InputOptions, RenderOptions, RunOptions, SandboxOptions
 from bulksync.options.target import target_for
 from bulksync.options.values import show_rate
 from bulksync.text import name_of, quoted
 
 if TYPE_CHECKING:
+    from bulksync.commands.verb import Verb
     from bulksync.console.closing import Ending
     from bulksync.console.terminal import Terminal
     from bulksync.options.files import Files
@@ -67,7 +68,6 @@ def run(
     verbose: Annotated[int, VERBOSE] = 0,
 ) -> int:
     """Validate all rows, send each as one paced PUT, and write a report; run it again to send what is left."""
-    from bulksync.options.files import files_for
 
     def to_the_end() -> int:
         check_files(input, options)
@@ -78,9 +78,10 @@ def run(
     return answered(to_the_end, options.log_format)
 
 
-def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> int:
-    """Do what `bulksync run` is asked for; BulksyncError where it comes to no report."""
+def run_job(path: Path, options: RunOptions, files: "Files", verbose: int, verb: "Verb | None" = None) -> int:
+    """Do what `bulksync run` is asked for, or another *verb*; BulksyncError where it comes to no report."""
     from bulksync.commands import run as pipeline
+    from bulksync.commands.update import UPDATE
 
     need_format(path, options)
     terminal = terminal_of_stderr()
@@ -92,6 +93,7 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         key=SecretStr("sandbox") if options.sandbox else api_key(options),
         command=repeated_command(sys.argv[1:]),
         terminal=terminal if shows_live(options) else None,
+        verb=verb or UPDATE,
     )
     if options.dry_run:
         say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
@@ -125,6 +127,26 @@ def show_ending(ending: "Ending", files: "Files", terminal: "Terminal | None") -
     for line in first_lines(ending):
         say_to_stderr(line)
     terminal.print(closing_table(ending_parts(ending, files)))
+
+
+@app.command(help_epilogue=manual.HOW_TO_FETCH)
+def fetch(
+    input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
+    /,
+    *,
+    options: Annotated[FetchOptions, ALL] = FetchOptions(),  # noqa: B008  frozen
+    verbose: Annotated[int, VERBOSE] = 0,
+) -> int:
+    """Read each execution of the input by one paced GET, and write a state file: running that file puts them back."""
+    from bulksync.commands.fetch import FETCH, needed
+
+    def to_the_end() -> int:
+        check_files(input, options)
+        files = files_for(input, options, "state.jsonl")
+        with failures_measured(None if options.dry_run else options.metrics_file):
+            return run_job(input, needed(options, files), files, verbose, FETCH)
+
+    return answered(to_the_end, options.log_format)
 
 
 @app.command(sort_key=2, help_epilogue=manual.HOW_TO_CHECK)

@@ -44,6 +44,21 @@ Exit codes:
   others         look first; the last line said what to do
 """
 
+HOW_TO_FETCH = """\
+Examples:
+  bulksync fetch rows.csv
+      Into rows.csv.state.jsonl: status, metadata and dispositions, as they are now
+  bulksync run rows.csv.state.jsonl
+      Puts status and metadata back as they were
+  bulksync report rows.csv.state.jsonl.ledger --diff
+      Whose disposition moved since an earlier fetch
+
+The same command again reads only what is left; --resend reads everything again.
+Whether the API merges metadata or replaces it is not documented: undoing puts
+back the status and the old entries, and entries added since may stay. A change
+that others make between fetch and undo is overwritten.
+"""
+
 HOW_TO_CHECK = """\
 Examples:
   bulksync check rows.csv --rate 100/s

@@ -6,15 +6,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bulksync.commands.fetch import FETCH
+from bulksync.commands.update import UPDATE
 from bulksync.errors import InputError, StorageError, UsageError
 from bulksync.ledger.store import Run, Store
 from bulksync.options.files import STDOUT, tell_apart
 from bulksync.options.models import RenderOptions
 from bulksync.reader.source import Source, locate
-from bulksync.report.render import input_of, measure, render
+from bulksync.report.render import input_of, measure
 from bulksync.report.summary import moved, report_of
 from bulksync.report.table import write_moves
 from bulksync.sender.plan import check_output
+
+VERBS = {verb.name: verb for verb in (UPDATE, FETCH)}
+"""What runs in a ledger may be."""
 
 
 def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
@@ -29,7 +34,9 @@ def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
         output = options.output or report_of(store, run) or Path(f"{run.input}.report.csv")
         tell_apart(options.input or ledger.parent / run.path, output, ledger, options)
         check_output(store, output, overwrite=options.overwrite)
-        note = render(store, run, source_again(run, options.input or ledger.parent / run.path), output, options)
+        note = VERBS[run.reading.get("verb", UPDATE.name)].write(
+            store, run, source_again(run, options.input or ledger.parent / run.path), output, options
+        )
         measure(run, options, now=datetime.fromisoformat(run.ended or run.started).timestamp())
         return run, output, note
 

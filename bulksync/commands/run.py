@@ -15,6 +15,8 @@ from anyio import to_thread
 from pydantic import SecretStr
 
 from bulksync.commands.target import connected, fitted
+from bulksync.commands.update import UPDATE
+from bulksync.commands.verb import Verb
 from bulksync.console.closing import Ending
 from bulksync.console.lines import listed
 from bulksync.console.progress import Doing, since
@@ -27,7 +29,7 @@ from bulksync.options.models import RunOptions
 from bulksync.options.values import show_rate
 from bulksync.reader.source import Source, spool
 from bulksync.report.grouping import grouped
-from bulksync.report.render import input_of, measure, render
+from bulksync.report.render import input_of, measure
 from bulksync.report.summary import close_finished, close_run
 from bulksync.sender.plan import Plan, check_output, estimate, locate_input, plan_run, unknown_statuses
 from bulksync.sender.send import Brake, Sent, send, stop_on_signals
@@ -58,6 +60,7 @@ class Job:
     key: SecretStr
     command: str
     name: str | None = None
+    verb: Verb = UPDATE
     terminal: "Terminal | None" = None
 
 
@@ -119,6 +122,8 @@ async def planned(job: Job, ledger: Ledger, source: Source, brake: Brake) -> Pla
         files=job.files,
         now=time.time(),
         stopping=lambda: brake.stop is not None,
+        verb=job.verb.name,
+        reads=job.verb.reads,
     )
 
 
@@ -132,18 +137,20 @@ async def sent_to_api(
     if plan.acknowledged:
         leave_out = f"{job.command} --only-changed"
         tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=leave_out)
+    if passed_over := plan.run.reading.get("passed_over"):
+        tell("passed over", executions=passed_over)
     if plan.superseded:
         tell("superseded", rows=plan.superseded)
     if begun := plan.continued and plan.run.reading.get("begun"):
         tell("continuing", name=plan.run.name, begun=begun)
-    tell("sending", rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about)
-    if unknown := unknown_statuses(plan.run.reading["statuses"]):
+    tell(job.verb.saying, rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about)
+    if not job.verb.reads and (unknown := unknown_statuses(plan.run.reading["statuses"])):
         tell("unknown statuses", statuses=listed(unknown))
     try:
-        async with connected(job.target, job.key, options) as client:
+        async with connected(job.target, job.key, options) as client, job.verb.open(client, job.files, plan) as way:
             watch = watcher(plan.due, options, doing, job.terminal, tell)
-            sent = await send(ledger, plan, source, options, client.put, brake=brake, watch=watch, tell=tell)
-        if sent.tally.outcomes[Outcome.UPDATED]:
+            sent = await send(ledger, plan, source, options, way, brake=brake, watch=watch, tell=tell)
+        if sent.tally.outcomes[Outcome.UPDATED] or sent.tally.outcomes[Outcome.FETCHED]:
             await ledger.call(ledger.store.prove, job.target, job.key.get_secret_value())
         return sent
     except Exception as error:
@@ -165,7 +172,7 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
     await ledger.call(store.prune, job.options.keep_runs)
     shown = await to_thread.run_sync(input_of, ended, source)
     try:
-        note = await ledger.call(render, store, ended, shown, job.files.output, job.options)
+        note = await ledger.call(job.verb.write, store, ended, shown, job.files.output, job.options)
         await ledger.call(measure, ended, job.options, now=time.time())
     except StorageError as error:
         alone = f"bulksync report {shlex.quote(str(store.path))} writes the report alone, or " if store.path else ""

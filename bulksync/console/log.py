@@ -14,9 +14,14 @@ from bulksync.text import without_passwords
 
 EVENTS: dict[str, tuple[int, str]] = {
     "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
+    "fetching": (logging.INFO, "fetching {rows:,} executions from {target} at {rate}, about {about}"),
     "acknowledged already": (
         logging.WARNING,
         "{known:,} of {rows:,} rows are acknowledged already with the same payload; to leave them out: {command}",
+    ),
+    "passed over": (
+        logging.WARNING,
+        "executions that the state file could not read, and that are passed over: {executions:,}",
     ),
     "superseded": (
         logging.WARNING,

@@ -109,10 +109,10 @@ class Store:
         with explained(self.path):
             return run_of(self._db.execute(sql.RUN, (run,)).fetchone())
 
-    def latest(self, target: str, digest: str) -> Run | None:
-        """Return the latest run of an input with these bytes against *target*."""
+    def latest(self, target: str, digest: str, verb: str = "run") -> Run | None:
+        """Return the latest run, of this kind, of an input with these bytes against *target*."""
         with explained(self.path):
-            found = self._db.execute(sql.LATEST, (target, digest)).fetchone()
+            found = self._db.execute(sql.LATEST, (target, digest, verb)).fetchone()
             return run_of(found) if found else None
 
     def reports(self) -> set[str | None]:
@@ -136,6 +136,10 @@ class Store:
         """Add a chunk of lines to a new run, in the caller's transaction; *digest* shows later whether it changed."""
         self._db.execute(sql.ADD_CHUNK, (run, rows[0].row, digest))
         self._db.executemany(sql.ADD_LINE, [planned(run, row) for row in rows])
+
+    def keep_first(self, run: int) -> None:
+        """Plan no row, in the caller's transaction, but the first of each execution."""
+        self._db.execute(sql.KEEP_FIRST, (run,))
 
     def count_acknowledged(self, run: int, rows: Iterable[Row | InvalidRow]) -> int:
         """Return how many rows have the last acknowledged payload of their execution."""

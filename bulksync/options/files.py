@@ -55,7 +55,7 @@ def check_name(path: Path, what: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where a run's files stand; *spool* holds what came by stdin.
+    """Where a run's files stand; *spool* holds what came by stdin, *states* what was read of executions.
 
     Without *output* there is no report, without *ledger* a temporary one.
     """
@@ -63,16 +63,17 @@ class Files:
     output: Path | None
     ledger: Path | None
     spool: Path
+    states: Path
 
 
-def files_for(input_path: Path, options: RunOptions) -> Files:
-    """Decide where the report and the ledger stand; UsageError where one file would take another's place."""
-    beside = Path("stdin.report.csv") if input_path == STDIN else beside_it(input_path, "report.csv")
+def files_for(input_path: Path, options: RunOptions, what: str = "report.csv") -> Files:
+    """Decide where *what* a run writes and its ledger stand; UsageError where one file would take another's place."""
+    beside = Path(f"stdin.{what}") if input_path == STDIN else beside_it(input_path, what)
     output = options.output or beside
     anchor = beside if output == STDOUT else output
     ledger = options.ledger or beside_it(anchor, "ledger")
     tell_apart(None if input_path == STDIN else input_path, output, ledger, options)
-    return Files(output, ledger, beside_it(ledger, "stdin"))
+    return Files(output, ledger, beside_it(ledger, "stdin"), beside_it(anchor, "states"))
 
 
 def tell_apart(input_path: Path | None, output: Path, ledger: Path, options: ReportOptions) -> None:

@@ -212,6 +212,28 @@ class RunOptions(InputOptions, ReportOptions):
         return self
 
 
+LEFT_OUT = Parameter(parse=False)
+"""Marks an option that a command does not have."""
+
+
+class FetchOptions(RunOptions):
+    """Everything that `bulksync fetch` may be told: what a run may, but for what only updates need."""
+
+    output: Annotated[
+        Path | None,
+        Parameter(
+            group=OUTPUT,
+            name=["--output", "-o"],
+            allow_leading_hyphen=True,
+            help="State file, .jsonl or .csv; - is stdout [default: INPUT.state.jsonl]",
+        ),
+    ] = None
+    retry_file: Annotated[Path | None, LEFT_OUT] = None
+    echo_metadata: Annotated[bool, LEFT_OUT] = False
+    guard_formulas: Annotated[bool, LEFT_OUT] = False
+    only_changed: Annotated[bool, LEFT_OUT] = False
+
+
 class RenderOptions(ReportOptions):
     """What `bulksync report` may be told."""
 
@@ -247,5 +269,10 @@ class SandboxOptions(BaseModel):
     latency_max: Annotated[Duration, Parameter(help="Longest time to an answer")] = 0.0
     faults: Annotated[str, Parameter(help="What goes wrong, and how often: server_error=0.05,hang=0.01")] = ""
     unknown_rate: Annotated[float, Field(ge=0, le=1), Parameter(help="Share of executions that get 404")] = 0.0
+    only_seen: Annotated[Flag, Parameter(help="Answer 404 to a GET of an execution that no PUT has reached")] = False
+    replaces_metadata: Annotated[
+        Flag, Parameter(help="Let a PUT replace the metadata; the API does that or merges it, nobody says which")
+    ] = False
+    drift: Annotated[Duration, Parameter(help="How often dispositions change by themselves; 0s is never")] = 0.0
     seed: Annotated[int, Parameter(help="The same seed, the same answers and faults")] = 0
     log_file: Annotated[Path | None, Parameter(help="Append every request and its answer as JSON lines")] = None

@@ -10,7 +10,7 @@ from bulksync.reader.decoding import Text
 from bulksync.reader.header import Columns, read_header
 from bulksync.reader.jsontext import parse
 from bulksync.reader.lines import Lines, TooLarge, flawed
-from bulksync.reader.record import NESTING_LIMIT, ROW_LIMIT, Flaw, Layout, Record, repaired
+from bulksync.reader.record import NESTING_LIMIT, ROW_LIMIT, STATE_NAMES, Flaw, Layout, Record, repaired
 from bulksync.reader.validation import judge, refuse
 from bulksync.text import clean
 
@@ -36,6 +36,7 @@ class Delimited:
         self.layout = Layout(self._columns.names, found.delimiter if found else delimiter or ",", text.bom)
         self.echoed = tuple(self._columns.echoed)
         self.metadata_columns = tuple(self._columns.metadata)
+        self.passed_over = 0
 
     def rows(self, allowed: frozenset[str] | None) -> Iterator[Row | InvalidRow]:
         """Every row in order, valid or not."""
@@ -53,6 +54,14 @@ class Delimited:
         places = [(self._columns.echoed | self._columns.metadata)[name] for name in names]
         for row, line, raw, cells, _ in self._found():
             yield Record(row, line, raw, [repaired(cells[at]) if at < len(cells) else "" for at in places])
+
+    def _is_unread_state(self, cells: list[str]) -> bool:
+        """Whether a line of a state file holds nothing to put back, as its execution could not be read."""
+        columns = self._columns
+        if not all(name in columns.echoed for name in STATE_NAMES):
+            return False
+        sent = (columns.known.get("status"), *columns.metadata.values())
+        return not any(_cell(cells, at) for at in sent if at is not None)
 
     def _found(self) -> Iterator[Found]:
         lines, row = self._lines, 0
@@ -72,6 +81,9 @@ class Delimited:
                 cells, flaw = self._guessed(lines.taken), _too_large(lines, large)
             raw = lines.taken[0] if len(lines.taken) == 1 else "".join(lines.taken)
             if len(cells) < 2 and not flaw and not raw.strip(" \r\n"):
+                continue
+            if not flaw and self._is_unread_state(cells):
+                self.passed_over += 1
                 continue
             row += 1
             line = before + 1

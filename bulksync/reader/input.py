@@ -34,6 +34,11 @@ class Input:
         return self._content.layout
 
     @property
+    def passed_over(self) -> int:
+        """How many lines of a state file, so far, hold nothing to put back."""
+        return self._content.passed_over
+
+    @property
     def header(self) -> str:
         """The header as it stands in the file, line ends and a `sep=` line included; empty for JSONL."""
         return self._content.header

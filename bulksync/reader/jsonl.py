@@ -9,7 +9,7 @@ from bulksync.reader.decoding import Text
 from bulksync.reader.header import known_name
 from bulksync.reader.jsontext import dumps, parse
 from bulksync.reader.lines import Lines, TooLarge, flawed
-from bulksync.reader.record import NESTING_LIMIT, Flaw, Layout, Record, repaired
+from bulksync.reader.record import NESTING_LIMIT, STATE_NAMES, Flaw, Layout, Record, repaired
 from bulksync.reader.validation import judge, refuse
 from bulksync.text import clean
 
@@ -28,6 +28,7 @@ class JsonLines:
         self._names: dict[str, str | None] = {}
         self.layout = Layout((), ",", text.bom)
         self.header = ""
+        self.passed_over = 0
 
     @property
     def echoed(self) -> tuple[str, ...]:
@@ -66,11 +67,14 @@ class JsonLines:
                 raw, flaw = "", Flaw("row_too_large", "the line is longer than 1 MiB")
             if not flaw and not raw.strip(" \t\r\n"):
                 continue
-            row += 1
-            if row == 1:
+            if row == 0:
                 self._refuse_other_shapes(raw)
             flaw = flaw or flawed(raw, lines.number, self._text.encoding)
             value = flaw or parse(raw, NESTING_LIMIT + 1)  # the line itself is one level more than its metadata
+            if is_unread_state(value):
+                self.passed_over += 1
+                continue
+            row += 1
             if isinstance(value, dict):
                 yield row, lines.number, raw, value, self._note_names(value, lines.number)
             else:
@@ -106,6 +110,13 @@ class JsonLines:
                 "put names that change from row to row into metadata, or leave them out",
             )
         self._names[name] = known_name(name)
+
+
+def is_unread_state(value: object) -> bool:
+    """Whether a line of a state file holds nothing to put back, as its execution could not be read."""
+    if not isinstance(value, dict) or not all(name in value for name in STATE_NAMES):
+        return False
+    return not value.get("status") and value.get("metadata") is None
 
 
 def _metadata(value: object) -> dict[str, Any] | Flaw | None:

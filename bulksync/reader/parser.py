@@ -8,10 +8,14 @@ from bulksync.reader.record import Layout, Record
 
 
 class Parser(Protocol):
-    """A text in one format, good for one pass; a new format is one more class that has all of this."""
+    """A text in one format, good for one pass; a new format is one more class that has all of this.
+
+    *passed_over* counts the lines so far that are no rows: executions of a state file that could not be read.
+    """
 
     layout: Layout
     header: str
+    passed_over: int
 
     @property
     def echoed(self) -> tuple[str, ...]:

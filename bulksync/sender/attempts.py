@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from bulksync.model import Outcome, Reply, Result, Row, Stop, payload_digest
+from bulksync.model import Outcome, Reply, Request, Result, Row, Stop, payload_digest
 from bulksync.sender.retry import Verdict
 
 
@@ -17,6 +17,7 @@ class Attempts:
     """
 
     row: Row
+    request: Request
     tries: int = 0
     requests: int = 0
     counted: list[float] = field(default_factory=list)
@@ -46,6 +47,15 @@ class Attempts:
             "attempt": self.tries,
         }
 
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether the last reply is what was asked for."""
+        return self.verdict is not None and self.verdict.is_success
+
+    @property
+    def _may_be_applied(self) -> bool:
+        return self.in_flight and not self.request.is_safe
+
     def begin(self, sent: float, started: float, *, in_flight: bool) -> None:
         """Take note that an attempt begins; only once it is *in flight* can it have reached the server."""
         self.sent, self.started, self.in_flight = sent, started, in_flight
@@ -68,7 +78,7 @@ class Attempts:
 
     def result(self, stop: Stop | None = None) -> Result:
         """Return what became of the row: by its last reply, or by the *stop* where there is none."""
-        if self.in_flight:
+        if self._may_be_applied:
             return self._as(Outcome.UNKNOWN, "interrupted", "stopped while its request was in flight")
         if self.reply is None or self.verdict is None:
             return self._as(Outcome.UNSENT, stop.error if stop else "interrupted", stop.detail if stop else "")
@@ -81,7 +91,9 @@ class Attempts:
 
     def fault(self, error: Exception) -> Result:
         """Return what became of the row where our own code failed."""
-        return self._as(Outcome.UNKNOWN if self.in_flight else Outcome.FAILED, "internal_error", type(error).__name__)
+        return self._as(
+            Outcome.UNKNOWN if self._may_be_applied else Outcome.FAILED, "internal_error", type(error).__name__
+        )
 
     def _as(self, outcome: Outcome, error: str, detail: str) -> Result:
         row, reply = self.row, self.reply
@@ -97,6 +109,6 @@ class Attempts:
             first_sent=self.first_sent,
             finished=self.finished,
             duration=self.duration if self.requests else None,
-            doubtful=self.doubtful or self.in_flight,
+            doubtful=self.doubtful or self._may_be_applied,
             digest=payload_digest(row.body) if outcome is Outcome.UPDATED else "",
         )

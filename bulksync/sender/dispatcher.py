@@ -7,8 +7,9 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup
 
+from bulksync.errors import StorageError
 from bulksync.ledger.writer import Ledger
-from bulksync.model import SETTLED, Key, Outcome, Reply, Request, Result, Row, Stop, Tell
+from bulksync.model import SETTLED, Key, Reply, Result, Row, Stop, Tell, Way
 from bulksync.options.models import RunOptions
 from bulksync.quota.pacer import Pacer
 from bulksync.sender.attempts import Attempts
@@ -20,6 +21,7 @@ from bulksync.sender.retry import Verdict, backoff, over_budget
 from bulksync.sender.standing import Standing
 from bulksync.sender.tally import Tally
 from bulksync.sender.turns import Place, Turns
+from bulksync.text import clean
 
 WORKERS = 2
 """Rows that are carried at once for each request in flight: one on its way, and one that waits for its turn.
@@ -44,7 +46,7 @@ SYSTEM = Clock()
 
 
 class Dispatcher:
-    """Brings the rows of a *feed* to their outcome in the *ledger*, by one *request* for each.
+    """Brings the rows of a *feed* to their outcome in the *ledger*, by the requests on each row's *way*.
 
     *is_known* says that key and address have worked before.
     """
@@ -53,7 +55,7 @@ class Dispatcher:
         self,
         options: RunOptions,
         feed: Feed,
-        request: Request,
+        way: Way,
         ledger: Ledger,
         pacer: Pacer,
         tell: Tell,
@@ -63,7 +65,7 @@ class Dispatcher:
     ) -> None:
         self._options = options
         self._feed = feed
-        self._request = request
+        self._way = way
         self._ledger = ledger
         self._tell = tell
         self._clock = clock
@@ -142,16 +144,23 @@ class Dispatcher:
 
     async def _bring(self, row: Row) -> Attempts:
         """Bring a row to its outcome, and let the next one of its execution go if it may."""
-        attempts = self._carried[row.row] = Attempts(row)
+        first, *others = self._way(row)
+        attempts = Attempts(row, first)
         try:
             result = await self._carry(attempts)
+            for request in others:
+                if not attempts.is_acknowledged:
+                    break
+                attempts = Attempts(row, request, has_made_room=attempts.has_made_room)
+                result = await self._carry(attempts)
         finally:
-            del self._carried[row.row]
+            self._carried.pop(row.row, None)
         self._settle(row, result, by_answer=attempts.reply is not None)
         return attempts
 
     async def _carry(self, attempts: Attempts) -> Result:
         """Make attempts until an answer is final, the attempts are used up, or the run stops."""
+        self._carried[attempts.row.row] = attempts
         try:
             await self._ledger.kept(attempts.row.key)
             while await self._attempt(attempts) and not await self._is_final(attempts):
@@ -159,6 +168,8 @@ class Dispatcher:
         except anyio.get_cancelled_exc_class():
             self._settle(attempts.row, attempts.result(self.stopped), by_answer=False)
             raise
+        except StorageError as error:
+            self.stop(Stop(8, "aborted_storage", clean(error.what)))
         except Exception as error:  # noqa: BLE001  a fault of ours in one row must not take the others down
             return self._record_fault(attempts, error)
         return attempts.result(self.stopped)
@@ -172,7 +183,7 @@ class Dispatcher:
                 return False
             attempts.begin(self._clock.wall(), self._clock.now(), in_flight=False)
             try:
-                reply = await self._request(row, partial(self._turn, attempts, place))
+                reply = await attempts.request.send(row, partial(self._turn, attempts, place))
             finally:
                 self.turns.release(place)
         self._learn(attempts, reply)
@@ -189,7 +200,7 @@ class Dispatcher:
     def _learn(self, attempts: Attempts, reply: Reply) -> None:
         """Take from a reply what it says of its row, and of access and server."""
         before, now = self.health.standing, self._clock.now()
-        verdict = self.health.judge(reply, is_alone=not self.turns.in_flight)
+        verdict = self.health.judge(attempts.request, reply, is_alone=not self.turns.in_flight)
         attempts.record_reply(reply, verdict, now)
         if verdict.sent:
             self.tally.count(reply, sent=attempts.sent, duration=attempts.duration, is_retry=attempts.requests > 1)
@@ -228,7 +239,7 @@ class Dispatcher:
         """Whether the last answer is the row's own and the last; waits where that is not known yet."""
         verdict = attempts.verdict
         assert verdict is not None  # noqa: S101  an attempt was made
-        if verdict.outcome is Outcome.UPDATED or self.stopped is not None:
+        if verdict.is_success or self.stopped is not None:
             attempts.is_disbelieved = self._is_disbelieved()
             return True
         if verdict.retry and not attempts.is_spent:

@@ -3,13 +3,13 @@
 import math
 from datetime import UTC, datetime
 
-from bulksync.model import Outcome, Reply, Row, RunError, Stop, Tell
+from bulksync.model import Outcome, Reply, Request, Row, RunError, Stop, Tell
 from bulksync.options.models import RunOptions
 from bulksync.options.values import show_duration
 from bulksync.quota.pacer import Pacer
 from bulksync.sender.attempts import Attempts
 from bulksync.sender.clock import Clock
-from bulksync.sender.retry import Verdict, backoff, hold, holds_everyone, is_too_fast, judge
+from bulksync.sender.retry import Verdict, backoff, hold, holds_everyone, is_too_fast, judge, judge_for
 from bulksync.sender.standing import (
     REFUSALS,
     SUSPICIOUS,
@@ -125,13 +125,14 @@ class Health:
 
     # What a reply says
 
-    def judge(self, reply: Reply, *, is_alone: bool = True) -> Verdict:
-        """Say what a reply means for its row; who is not alone has seen another request on its way before."""
-        return judge(reply, is_proven=self.is_proven or not self.standing.is_doubted or not is_alone)
+    def judge(self, request: Request, reply: Reply, *, is_alone: bool = True) -> Verdict:
+        """Say what the reply to a *request* means for its row; who is not alone has seen another one on its way."""
+        is_proven = self.is_proven or not self.standing.is_doubted or not is_alone
+        return judge_for(request, judge(reply, is_proven=is_proven))
 
     def observe(self, attempts: Attempts, reply: Reply, verdict: Verdict) -> Stop | None:
         """Take from a reply what concerns every row; return why the run must stop, if it must."""
-        if verdict.outcome is Outcome.UPDATED:
+        if verdict.is_success:
             self._accepts, self._has_answered, self._holds_in_a_row, self.reason = False, True, 0, ""
             self._has_served = True
             self.standing = note_success(self.standing, attempts.row.key, attempts.started)

@@ -98,18 +98,21 @@ def plan_run(
     files: Files,
     now: float,
     stopping: Callable[[], bool],
+    verb: str = "run",
+    reads: bool = False,
 ) -> Plan:
     """Continue the latest run of these bytes against *target*, or validate the whole input as a new one.
 
     Blocks; InputError where the input cannot be read or changes meanwhile. *stopping* ends it between chunks.
+    A *verb* continues only its own runs; one that *reads* asks once for each execution.
     """
     digest = fingerprint(source.path)
     how, look = how_read(source, options), looks_for(options, files)
     is_known = store.is_proven(target, key.get_secret_value())
-    latest = store.latest(target, digest)
+    latest = store.latest(target, digest, verb)
     if latest and is_wanted(store, latest, options) and reads_the_same(store, latest, source, options, how, stopping):
         return continue_run(store, latest, source, options, look, stopping, is_known=is_known)
-    look["begun"] = begun_by(options)
+    look |= {"begun": begun_by(options), "verb": verb, "reads": reads}
     with store.transaction():
         run = store.begin(
             name=run_name(now),
@@ -122,6 +125,8 @@ def plan_run(
         found = validate(store, run, source, options.allow_status, stopping, only_changed=options.only_changed)
         if found.digest != digest:
             raise InputError(f"{source.name} changed while it was read", "wait until it is complete, then run again")
+        if reads:
+            store.keep_first(run)
         if options.only_changed:
             is_refused = refuses(found.invalid, found.fatal, options.on_invalid)
             (store.take_all_back if is_refused else store.take_back)(run)
@@ -132,7 +137,7 @@ def plan_run(
         found.invalid,
         found.fatal,
         is_known=is_known,
-        acknowledged=0 if options.only_changed else found.acknowledged,
+        acknowledged=0 if options.only_changed or reads else found.acknowledged,
     )
 
 
@@ -229,6 +234,7 @@ class Found:
     metadata_columns: tuple[str, ...]
     statuses: dict[str, int]
     acknowledged: int
+    passed_over: int = 0
 
 
 def validate(
@@ -272,6 +278,7 @@ def validate(
             metadata_columns=content.metadata_columns,
             statuses=dict(statuses.most_common()),
             acknowledged=acknowledged,
+            passed_over=content.passed_over,
         )
 
 
@@ -301,4 +308,5 @@ def looks_for(options: RunOptions, files: Files) -> dict[str, Any]:
         "report": None if files.output in (None, STDOUT) else place_of(files.output, files.ledger),
         "echo_metadata": options.echo_metadata,
         "guard_formulas": options.guard_formulas,
+        "states": place_of(files.states, files.ledger),
     }

@@ -10,7 +10,7 @@ import anyio
 
 from bulksync.errors import StoppedError
 from bulksync.ledger.writer import Ledger
-from bulksync.model import Request, Stop, Tell
+from bulksync.model import Stop, Tell, Way
 from bulksync.options.models import RunOptions
 from bulksync.options.values import show_duration
 from bulksync.quota.pacer import Pacer
@@ -108,7 +108,7 @@ async def send(
     plan: Plan,
     source: Source,
     options: RunOptions,
-    request: Request,
+    way: Way,
     *,
     brake: Brake,
     watch: Watch,
@@ -118,7 +118,7 @@ async def send(
     """Send the due rows of a plan; StorageError where their outcomes cannot be recorded."""
     feed = Feed(ledger, plan, source, options, parts.marked)
     pacer = parts.pacer(options.rate, parts.clock.now)
-    dispatcher = parts.dispatcher(options, feed, request, ledger, pacer, tell, parts.clock, is_known=plan.is_known)
+    dispatcher = parts.dispatcher(options, feed, way, ledger, pacer, tell, parts.clock, is_known=plan.is_known)
     try:
         async with anyio.create_task_group() as around:
             around.start_soon(

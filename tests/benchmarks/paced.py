@@ -14,7 +14,7 @@ from bulksync.model import Execution, Reply, Row, Turn
 from bulksync.options.models import RunOptions
 from bulksync.quota.pacer import Pacer
 from bulksync.sender.dispatcher import Dispatcher
-from tests.support.stations import GivenRows, Recorded
+from tests.support.stations import GivenRows, Recorded, by
 
 RATE, COUNT, PART = 1000.0, 8000, 1000
 REPLY = Reply(200, "", execution=Execution("CREATED", "", "", "", ()))
@@ -28,7 +28,7 @@ async def main() -> None:
         return REPLY if await turn() else None
 
     feed, pacer = GivenRows(rows, PART), Pacer(RATE, time.monotonic)
-    dispatcher = Dispatcher(RunOptions(rate=RATE), feed, put, Recorded(), pacer, lambda *_, **__: None)
+    dispatcher = Dispatcher(RunOptions(rate=RATE), feed, by(put), Recorded(), pacer, lambda *_, **__: None)
     wall, cpu = time.monotonic(), time.process_time()
     await dispatcher.run()
     print((time.process_time() - cpu) / (time.monotonic() - wall))

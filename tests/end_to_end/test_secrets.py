@@ -357,7 +357,7 @@ def test_a_key_in_the_configuration_is_no_option(folder: Path) -> None:
 def test_no_option_shows_a_key(tmp_path: Path) -> None:
     """What is printed of the options, the job and the key itself holds no key."""
     key = read_key({"FEATHER_API_KEY": KEY}, None, None)
-    files = Files(tmp_path / "o", tmp_path / "l", tmp_path / "s")
+    files = Files(tmp_path / "o", tmp_path / "l", tmp_path / "s", tmp_path / "states")
     job = Job(Path("rows.csv"), RunOptions(api_key_file=Path("k")), files, "https://example.com", key, "bulksync run")
     shown = (job, key, SecretStr(KEY), SandboxOptions(key=KEY), RunOptions(api_key_file=Path("k")))
     assert [KEY in f"{thing!r} {thing}" for thing in shown] == [False] * 5

@@ -21,7 +21,7 @@ from bulksync.sender.clock import Clock
 from bulksync.sender.dispatcher import Dispatcher
 from tests.support import virtual
 from tests.support.rates import fullest
-from tests.support.stations import GivenRows, Recorded
+from tests.support.stations import GivenRows, Recorded, by
 
 Answer = Callable[[Row, int], Awaitable[Reply]]
 """What the server does with a row and the number of the attempt at it, from 1."""
@@ -158,7 +158,7 @@ async def play(
     dispatcher = Dispatcher(
         chosen,
         GivenRows(given_rows, chunk, elsewhere),
-        put,
+        by(put),
         ledger,
         Pacer(chosen.rate, anyio.current_time),
         lambda event, **fields: played.said.append((event, fields)),

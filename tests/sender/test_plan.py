@@ -88,7 +88,7 @@ ALL_UPDATED = dict.fromkeys((1, 2, 3), Outcome.UPDATED)
 def test_where_the_files_stand(path: str, options: dict[str, str], output: str, ledger: str) -> None:
     """The report stands beside the input, the ledger beside the report, what came by stdin beside the ledger."""
     files = files_for(Path(path), RunOptions.model_validate(options))
-    assert files == Files(Path(output), Path(ledger), Path(f"{ledger}.stdin"))
+    assert files == Files(Path(output), Path(ledger), Path(f"{ledger}.stdin"), files.states)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import anyio
 from bulksync.ledger import sql
 from bulksync.ledger.store import Store
 from bulksync.ledger.writer import Ledger
-from bulksync.model import Execution, InvalidRow, Key, Outcome, Reply, Request, Result, Row, Stop, Turn
+from bulksync.model import Execution, InvalidRow, Key, Outcome, Reply, Result, Row, Stop, Turn, Way
 from bulksync.quota.pacer import Pacer
 from bulksync.sender.attempts import Attempts
 from bulksync.sender.dispatcher import Dispatcher
@@ -39,6 +39,7 @@ from tests.support.simulation import (
     swapped,
     with_another_key,
 )
+from tests.support.stations import by
 
 # Order
 
@@ -327,14 +328,14 @@ class CountsRowsForAttempts(Dispatcher):
 class BelievesAnybody(Dispatcher):
     """Takes an acknowledgement of another row for this one's."""
 
-    def __init__(self, options: Any, feed: Feed, request: Request, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, options: Any, feed: Feed, way: Way, *args: Any, **kwargs: Any) -> None:
         async def believing(row: Row, turn: Turn) -> Reply | None:
-            reply = await request(row, turn)
+            reply = await way(row)[0].send(row, turn)
             if reply is None or reply.error != "response_mismatch":
                 return reply
             return Reply(200, "", execution=Execution("COMPLETED", "another row's", "", "", ()))
 
-        super().__init__(options, feed, believing, *args, **kwargs)
+        super().__init__(options, feed, by(believing), *args, **kwargs)
 
 
 class TakesLossForRejection(Dispatcher):

@@ -34,6 +34,7 @@ from bulksync.sender.plan import Plan, plan_run
 from bulksync.sender.send import Brake, Sent
 from tests.support import virtual
 from tests.support.program import write_rows
+from tests.support.stations import by
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -589,7 +590,7 @@ class Simulation:
         self._scenarios = scenarios
         self._folder = folder
         self._parts = parts
-        self._files = Files(folder / "report.csv", folder / "ledger", folder / "spool")
+        self._files = Files(folder / "report.csv", folder / "ledger", folder / "spool", folder / "states")
         self.histories: list[History] = []
         self._kill = asyncio.Event()
         self._kills_ahead = False
@@ -701,7 +702,7 @@ class Simulation:
                 plan,
                 self._source,
                 options,
-                client.put,
+                by(client.put),
                 brake=brake,
                 watch=self._watch,
                 tell=self._tell,

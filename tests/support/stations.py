@@ -7,8 +7,14 @@ import anyio
 
 from bulksync.ledger.store import Store
 from bulksync.ledger.writer import Ledger
-from bulksync.model import Key, Result, Row, Stop
+from bulksync.model import Key, Request, Result, Row, Send, Stop, Way
 from bulksync.sender.feed import Feed
+
+
+def by(send: Send) -> Way:
+    """Return the way of rows that each take one request, an update."""
+    request = Request(send)
+    return lambda _: (request,)
 
 
 class GivenRows(Feed):
