@@ -26,8 +26,16 @@ from bulksync.commands import help as manual
 from bulksync.console.log import blanked, keep_secret, say_to_stderr, teller, write_to_stderr
 from bulksync.errors import BulksyncError, StorageError, UsageError, leaves, ungrouped
 from bulksync.options.config import read_configuration, wrong_options
-from bulksync.options.files import STDIN, STDOUT, check_files, files_for
-from bulksync.options.models import MESSAGES, FetchOptions, InputOptions, RenderOptions, RunOptions, SandboxOptions
+from bulksync.options.files import STDIN, STDOUT, Files, beside_it, check_files, files_for
+from bulksync.options.models import (
+    MESSAGES,
+    FetchOptions,
+    InputOptions,
+    RenderOptions,
+    RunOptions,
+    SandboxOptions,
+    VerifyOptions,
+)
 from bulksync.options.target import target_for
 from bulksync.options.values import show_rate
 from bulksync.text import name_of, quoted
@@ -36,7 +44,6 @@ if TYPE_CHECKING:
     from bulksync.commands.verb import Verb
     from bulksync.console.closing import Ending
     from bulksync.console.terminal import Terminal
-    from bulksync.options.files import Files
     from bulksync.reader.source import Source
 
 T = TypeVar("T")
@@ -211,20 +218,60 @@ def verify(
     report: Annotated[Path, Parameter(help="Its report, CSV or JSON lines")],
     /,
     *,
-    options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
+    options: Annotated[VerifyOptions, ALL] = VerifyOptions(),  # noqa: B008  frozen
+    verbose: Annotated[int, VERBOSE] = 0,
 ) -> int:
-    """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself."""
+    """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself; --live asks too."""
     from bulksync.commands.verify import audit
     from bulksync.console.lines import listed
 
     need_format(input, options)
     with source_of(input, options) as source:
         found = audit(source, report)
+        if options.live and not found.wrong:
+            return ask_server(source, report, options, verbose)
     for problem in found.wrong:
         print(problem)
     verdict = "they agree" if not found.wrong else f"{len(found.wrong):,} discrepancies"
     print(f"{found.rows:,} rows, {found.lines:,} report lines, {listed(found.outcomes)}: {verdict}")
     return 11 if found.wrong else 0
+
+
+def ask_server(source: "Source", report: Path, options: VerifyOptions, verbose: int) -> int:
+    """Do what `verify --live` is asked for; BulksyncError where the server cannot be asked."""
+    from bulksync.commands import live
+    from bulksync.commands import run as pipeline
+
+    found, wanted = live.Found(), live.gather(source, report)
+    chosen = live.sample(wanted, options.sample)
+    ledger, target = options.ledger or beside_it(report, "ledger"), target_for(options)
+    with tempfile.TemporaryDirectory(prefix="bulksync-") as folder:
+        path = Path(folder) / "executions.jsonl"
+        live.write_keys(path, chosen)
+        files = Files(None, None, Path(folder) / "stdin", Path(folder) / "states")
+        plain = options.model_copy(update={"format": None, "delimiter": None, "encoding": None, "allow_status": None})
+        job = pipeline.Job(
+            input=path,
+            options=plain,
+            files=files,
+            target=target,
+            key=api_key(options),
+            command=repeated_command(sys.argv[1:]),
+            name=f"the executions of {source.name}",
+            verb=live.comparing(chosen, found),
+        )
+        tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say_to_stderr)
+        ended = on_loop(lambda: pipeline.run(job, tell)).run
+    if options.output:
+        live.write_differences(options.output, found.differences)
+    print(live.live_json(found, len(chosen)) if options.json_ else "\n".join(live.live_lines(found, len(chosen))))
+    if options.settle and found.applied:
+        count = live.settle(ledger, source, target, found.applied)
+        say_to_stderr(f"bulksync: settled as updated: {count:,}; next: bulksync report {quoted(str(ledger))}")
+    if stopped := ended.summary["stopped"]:
+        say_to_stderr(f"bulksync: stopped: {stopped}")
+        say_to_stderr(f"bulksync: next: {ended.summary['nextStep']}")
+    return live.live_code(ended.exit_code or 0, found)
 
 
 @app.command(help_epilogue=manual.HOW_TO_HISTORY)

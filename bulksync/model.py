@@ -183,12 +183,14 @@ Send = Callable[[Row, Turn], Awaitable[Reply | None]]
 class Request:
     """One kind of request: how it is made, and what a row becomes by a valid answer.
 
-    *is_safe* says that it changes nothing at the server (RFC 9110 §9.2.1), so that a lost answer leaves no doubt.
+    *is_safe* says that it changes nothing at the server (RFC 9110 §9.2.1), so that a lost answer leaves no doubt;
+    *proves* that a valid answer shows that the access is what the rows need.
     """
 
     send: Send
     outcome: Outcome = Outcome.UPDATED
     is_safe: bool = False
+    proves: bool = True
 
 
 Way = Callable[[Row], Sequence[Request]]

@@ -33,6 +33,9 @@ Examples:
       Once more, after a stop or a crash: sends only what is not done yet
   bulksync run rows.csv --retry-rejected
       Only what the server refused, and what is left
+  bulksync run rows.csv --save-before before.jsonl
+      Reads each execution first, which takes a turn more; to undo the run:
+      bulksync run before.jsonl
   bulksync run rows.csv --retry-file left.csv --summary summary.json
       With the rows still to be done as a file, and the counts as JSON
 
@@ -75,12 +78,18 @@ Examples:
       As JSON lines, with every step
   bulksync report rows.csv.report.csv.ledger --diff > moved.csv
       The rows whose disposition is another than an earlier run was told
+  bulksync report rows.csv.state.jsonl.ledger --diff --since rows.csv.report.csv.ledger
+      Whose disposition moved between a run and a later fetch
 """
 
 HOW_TO_VERIFY = """\
-Example:
+Examples:
   bulksync verify rows.csv rows.csv.report.csv
       Exits 11 where they do not agree
+  bulksync verify rows.csv rows.csv.report.csv --live --sample 500
+      Does the server hold what was sent? 500 executions from all over the input
+  bulksync verify rows.csv rows.csv.report.csv --live --settle
+      Unknown rows that turn out to be applied are not sent again
 """
 
 HOW_TO_HISTORY = """\

@@ -9,7 +9,7 @@ from typing import Any
 from bulksync.commands.fetch import FETCH
 from bulksync.commands.update import UPDATE
 from bulksync.errors import InputError, StorageError, UsageError
-from bulksync.ledger.store import Run, Store
+from bulksync.ledger.store import Run, Since, Store
 from bulksync.options.files import STDOUT, tell_apart
 from bulksync.options.models import RenderOptions
 from bulksync.reader.source import Source, locate
@@ -49,9 +49,21 @@ def print_moves(ledger: Path, options: RenderOptions) -> tuple[str, int, list[di
     with opened(ledger) as store:
         run = chosen(store.runs(), options.run)
         check_kept(store, run)
-        with closing(store.moved(run.id)) as rows:
-            write_moves(STDOUT, rows)
-        return run.name, sum(count for *_, count in store.moves(run.id)), moved(store, run)
+        with answers_in(options.since) as since:
+            with closing(store.moved(run.id, since)) as rows:
+                write_moves(STDOUT, rows)
+            return run.name, sum(count for *_, count in store.moves(run.id, since)), moved(store, run, since)
+
+
+@contextmanager
+def answers_in(ledger: Path | None) -> Iterator[Since | None]:
+    """Yield what gives the answers of the latest run in another ledger; None where there is no other."""
+    if ledger is None:
+        yield None
+        return
+    with opened(ledger) as store:
+        run = chosen(store.runs(), None)
+        yield lambda: store.answers(run.id)
 
 
 def chosen(runs: list[Run], name: str | None) -> Run:

@@ -133,7 +133,10 @@ async def sent_to_api(
     """Send the due rows, and say how far that is now and then."""
     tell = partial(tell, run=plan.run.name)
     options = fitted(job.options, tell)
-    about = spell(estimate(plan.due, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate))
+    turns = plan.due * (1 if job.files.before is None else 2)
+    about = spell(estimate(turns, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate))
+    if job.files.before is not None:
+        tell("saving before", path=job.files.before)
     if plan.acknowledged:
         leave_out = f"{job.command} --only-changed"
         tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=leave_out)

@@ -15,6 +15,10 @@ from bulksync.text import without_passwords
 EVENTS: dict[str, tuple[int, str]] = {
     "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
     "fetching": (logging.INFO, "fetching {rows:,} executions from {target} at {rate}, about {about}"),
+    "saving before": (
+        logging.INFO,
+        "each execution is read before its first update, which takes a turn more; its state is saved in {path}",
+    ),
     "acknowledged already": (
         logging.WARNING,
         "{known:,} of {rows:,} rows are acknowledged already with the same payload; to leave them out: {command}",

@@ -101,6 +101,7 @@ IS_OPEN = """
 SELECT count(*) FROM (SELECT 1 FROM line WHERE run = ? AND error <> 'superseded'
     AND (outcome IS NULL OR outcome IN ('failed', 'unknown', 'unsent')) LIMIT 1)
 """
+HAS_SENT = "SELECT count(*) FROM (SELECT 1 FROM line WHERE run = ? AND (attempts OR doubtful) LIMIT 1)"
 ADD_TARGET = "INSERT OR IGNORE INTO target (url) VALUES (?)"
 ADD_RUN = """
 INSERT INTO run (name, target, input, path, digest, started)
@@ -238,6 +239,11 @@ UPDATE line SET
     outcome = coalesce(outcome, 'unsent'), due = 0
 WHERE run = ? AND row = ?
 """
+SETTLE = """
+UPDATE line SET outcome = 'updated', error = '', detail = '', http = ?, attempts = max(attempts, 1), returned = ?,
+    disposition = ?, steps = ?, started = ?, completed = ?, doubtful = 0, digest = ?, due = 0
+WHERE run = ? AND row = ? AND outcome = 'unknown'
+"""
 UNSURE = """
 SELECT w, e FROM line CROSS JOIN (
     SELECT workflow AS w, execution AS e, min(row) AS first, max(outcome <> 'updated') AS is_open
@@ -349,7 +355,7 @@ COMPARE = (
     "DROP TABLE IF EXISTS temp.before",
     """CREATE TEMP TABLE asked (workflow TEXT, execution TEXT, row INTEGER, new TEXT, PRIMARY KEY (workflow, execution))
        WITHOUT ROWID""",
-    "CREATE TEMP TABLE before (row INTEGER PRIMARY KEY, run INTEGER, old TEXT, new TEXT)",
+    "CREATE TEMP TABLE before (row INTEGER PRIMARY KEY, run INTEGER, old TEXT, new TEXT, name TEXT)",
 )
 """What the server last said of each execution in a run; and what it had said last before, once an earlier run tells."""
 EARLIER = """
@@ -362,15 +368,21 @@ INSERT INTO asked SELECT workflow, execution, max(row), disposition FROM line WH
 """Beside max() SQLite takes a group's other columns from the line that has the most (sqlite.org/lang_select.html, "Bare
 columns in an aggregate query")."""
 ANSWER = """
-INSERT OR IGNORE INTO before SELECT asked.row, run, disposition, new
-FROM line CROSS JOIN asked USING (workflow, execution) WHERE run = ?
+INSERT OR IGNORE INTO before SELECT asked.row, run, disposition, new, name
+FROM line JOIN run ON run.id = run CROSS JOIN asked USING (workflow, execution) WHERE run = ?
     AND outcome IN ('updated', 'fetched') ORDER BY line.row DESC
+"""
+ANSWERS = """
+SELECT disposition, name, workflow, execution FROM line JOIN run ON run.id = run
+WHERE run = ? AND outcome IN ('updated', 'fetched') ORDER BY row DESC
+"""
+ANSWER_ELSEWHERE = """
+INSERT OR IGNORE INTO before SELECT row, NULL, ?, new, ? FROM asked WHERE workflow = ? AND execution = ?
 """
 ANSWERED = "DELETE FROM asked WHERE row IN (SELECT row FROM before WHERE run = ?)"
 MOVES = "SELECT old, new, count(*) AS n FROM before GROUP BY 1, 2 ORDER BY n DESC, 1, 2"
 MOVED = """
-SELECT row, line, workflow, execution, old, new, name
-FROM before JOIN line USING (row) JOIN run AS earlier ON earlier.id = before.run
+SELECT row, line, workflow, execution, old, new, name FROM before JOIN line USING (row)
 WHERE line.run = ? AND old <> new ORDER BY row
 """
 REPEATED = """

@@ -158,6 +158,13 @@ class RunOptions(InputOptions, ReportOptions):
     on_invalid: Annotated[
         Literal["abort", "skip"], Parameter(group=INPUT, help="With invalid rows: send nothing, or send the others")
     ] = "abort"
+    save_before: Annotated[
+        Path | None,
+        Parameter(
+            group=OUTPUT,
+            help="Read each execution before its first update, and save its state here: bulksync run FILE.jsonl undoes",
+        ),
+    ] = None
     only_changed: Annotated[
         Flag,
         Parameter(group=REPEATING, help="Leave out rows whose payload the ledger knows as the last one acknowledged"),
@@ -205,6 +212,8 @@ class RunOptions(InputOptions, ReportOptions):
             raise ValueError("--api-key-file and --api-key-command exclude each other: give one")
         if self.sandbox and self.base_url != "prod":
             raise ValueError("--sandbox and --base-url exclude each other: give one")
+        if self.save_before and self.save_before.suffix.lower() not in (".jsonl", ".ndjson"):
+            raise ValueError("--save-before is written as JSON lines: give it a name that ends in .jsonl")
         if self.client_key and not self.client_cert:
             raise ValueError("--client-key goes with --client-cert: give both")
         if self.only_changed and self.resend:
@@ -232,6 +241,52 @@ class FetchOptions(RunOptions):
     echo_metadata: Annotated[bool, LEFT_OUT] = False
     guard_formulas: Annotated[bool, LEFT_OUT] = False
     only_changed: Annotated[bool, LEFT_OUT] = False
+    save_before: Annotated[Path | None, LEFT_OUT] = None
+
+
+class VerifyOptions(RunOptions):
+    """Everything that `bulksync verify` may be told: how to read the input and, with --live, how to ask the server."""
+
+    live: Annotated[
+        Flag,
+        Parameter(group=OUTPUT, help="Ask the server too: does it hold what the last acknowledged rows asked for?"),
+    ] = False
+    sample: Annotated[
+        int | None, Field(ge=1), Parameter(group=OUTPUT, metavar="N", help="Ask about N executions [default: all]")
+    ] = None
+    json_: Annotated[Flag, Parameter(group=OUTPUT, name="--json", help="Say what the server holds as JSON")] = False
+    settle: Annotated[
+        Flag, Parameter(group=REPEATING, help="Let the ledger know unknown rows as updated that the server has applied")
+    ] = False
+    output: Annotated[
+        Path | None,
+        Parameter(group=OUTPUT, name=["--output", "-o"], allow_leading_hyphen=True, help="Write differences as CSV"),
+    ] = None
+    rate: Annotated[Rate, Parameter(group=PACE, help="Quota for --live: 10/s, 600/m or unlimited")] = 10.0
+    retry_file: Annotated[Path | None, LEFT_OUT] = None
+    summary: Annotated[Path | None, LEFT_OUT] = None
+    html: Annotated[Path | None, LEFT_OUT] = None
+    metrics_file: Annotated[Path | None, LEFT_OUT] = None
+    echo_metadata: Annotated[bool, LEFT_OUT] = False
+    guard_formulas: Annotated[bool, LEFT_OUT] = False
+    overwrite: Annotated[bool, LEFT_OUT] = False
+    only_changed: Annotated[bool, LEFT_OUT] = False
+    save_before: Annotated[Path | None, LEFT_OUT] = None
+    resend: Annotated[bool, LEFT_OUT] = False
+    retry_rejected: Annotated[bool, LEFT_OUT] = False
+    restart: Annotated[bool, LEFT_OUT] = False
+    dry_run: Annotated[bool, LEFT_OUT] = False
+    sandbox: Annotated[bool, LEFT_OUT] = False
+    limit: Annotated[int | None, LEFT_OUT] = None
+    max_failures: Annotated[str, LEFT_OUT] = "100%"
+    on_invalid: Annotated[Literal["abort", "skip"], LEFT_OUT] = "abort"
+    keep_runs: Annotated[int, LEFT_OUT] = 30
+
+    @model_validator(mode="after")
+    def _live_options(self) -> "VerifyOptions":
+        if not self.live and (self.sample or self.json_ or self.settle or self.output):
+            raise ValueError("--sample, --json, --settle and --output go with --live: give both")
+        return self
 
 
 class RenderOptions(ReportOptions):
@@ -248,8 +303,17 @@ class RenderOptions(ReportOptions):
         Parameter(group=OUTPUT, help="Print, instead, the rows whose disposition moved since an earlier run, as CSV"),
     ] = False
 
+    since: Annotated[
+        Path | None,
+        Parameter(
+            group=OUTPUT, help="With --diff: since the latest run in this other ledger, as of a run before a fetch"
+        ),
+    ] = None
+
     @model_validator(mode="after")
     def _fit_together(self) -> "RenderOptions":
+        if self.since and not self.diff:
+            raise ValueError("--since goes with --diff: give both")
         if self.diff and self.output is not None:
             raise ValueError("--diff prints to stdout and --output names a report: give one")
         return self

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from bulksync.ledger.store import Run, Store, timestamp
+from bulksync.ledger.store import Run, Since, Store, timestamp
 from bulksync.model import Outcome, Stop
 from bulksync.options.values import show_rate
 from bulksync.report.advice import advice
@@ -102,9 +102,9 @@ def summary_of(store: Store, run: Run) -> dict[str, Any]:
     return known(store, run) | killed
 
 
-def moved(store: Store, run: Run) -> list[dict[str, Any]]:
+def moved(store: Store, run: Run, since: Since | None = None) -> list[dict[str, Any]]:
     """Return from which disposition to which executions went since an earlier run, the most frequent moves."""
-    moves = [move for move in store.moves(run.id) if move[0] != move[1]]
+    moves = [move for move in store.moves(run.id, since) if move[0] != move[1]]
     return [dict(zip(("from", "to", "count"), move, strict=True)) for move in moves[:MOVES]]
 
 

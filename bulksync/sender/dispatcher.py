@@ -205,6 +205,8 @@ class Dispatcher:
         if verdict.sent:
             self.tally.count(reply, sent=attempts.sent, duration=attempts.duration, is_retry=attempts.requests > 1)
         self._tell_attempt(attempts, reply)
+        if verdict.is_success and not attempts.request.proves:
+            return
         if (stop := self.health.observe(attempts, reply, verdict)) is not None:
             self.stop(stop)
         if is_charged := self._is_charged(attempts.row, verdict):

@@ -111,7 +111,9 @@ def plan_run(
     is_known = store.is_proven(target, key.get_secret_value())
     latest = store.latest(target, digest, verb)
     if latest and is_wanted(store, latest, options) and reads_the_same(store, latest, source, options, how, stopping):
+        check_before(store, files, latest)
         return continue_run(store, latest, source, options, look, stopping, is_known=is_known)
+    check_before(store, files, None)
     look |= {"begun": begun_by(options), "verb": verb, "reads": reads}
     with store.transaction():
         run = store.begin(
@@ -139,6 +141,24 @@ def plan_run(
         is_known=is_known,
         acknowledged=0 if options.only_changed or reads else found.acknowledged,
     )
+
+
+def check_before(store: Store, files: Files, run: Run | None) -> None:
+    """Raise UsageError where states saved now might not be those before this *run*, a new one where it is None."""
+    path = files.before
+    if path is None:
+        return
+    is_this_runs = run is not None and run.reading.get("before") == place_of(path, files.ledger)
+    if run is not None and store.has_sent(run.id) and not (is_this_runs and path.exists()):
+        raise UsageError(
+            f"--save-before {path}: run {run.name} has already updated executions whose states are not there",
+            "put the file back if it was moved; else go on without --save-before, or begin a new run with --restart",
+        )
+    if not is_this_runs and path.exists() and path.stat().st_size:
+        raise UsageError(
+            f"--save-before {path} is there already, perhaps with states before another run",
+            "name another file, or move this one away",
+        )
 
 
 def begun_by(options: RunOptions) -> str:
@@ -309,4 +329,5 @@ def looks_for(options: RunOptions, files: Files) -> dict[str, Any]:
         "echo_metadata": options.echo_metadata,
         "guard_formulas": options.guard_formulas,
         "states": place_of(files.states, files.ledger),
+        "before": None if files.before is None else place_of(files.before, files.ledger),
     }
