@@ -1,11 +1,10 @@
-"""`bulksync verify --live`: does the server hold what the last acknowledged row of each execution asked for?"""
+"""`bulksync verify --live`: asks whether the server holds what the last acknowledged row of each execution wants."""
 
 import csv
 import json
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from bulksync.reader.source import Source, fingerprint
 from bulksync.report.atomic import written
 from bulksync.report.table import guarded
 from bulksync.sender.plan import Plan
+from bulksync.text import counted
 
 HELD = frozenset({Outcome.UPDATED, Outcome.UNCHANGED})
 """Outcomes that say that the server held what a row asked for."""
@@ -181,11 +181,17 @@ def live_lines(found: Found, wanted: int) -> list[str]:
         for kind, (count, first) in first_of_each(found.differences).items()
     ]
     if found.applied:
-        lines.append(f"unknown, but applied: {len(found.applied):,}, first row {found.applied[0][0].row}; see --settle")
+        first = min(row.row for row, *_ in found.applied)
+        lines.append(f"unknown, but applied: {len(found.applied):,}, first row {first}; --settle makes them updated")
     if found.not_applied:
-        lines.append(f"unknown, and not applied: {len(found.not_applied):,}, first row {found.not_applied[0].row}")
+        first = min(row.row for row in found.not_applied)
+        lines.append(f"unknown, and not applied: {len(found.not_applied):,}, first row {first}")
     executions = len({one.row.key for one in found.differences})
-    verdict = "the server holds what was asked for" if not executions else f"{executions:,} executions differ"
+    verdict = (
+        "the server holds what was asked for"
+        if not executions
+        else f"{counted(executions, 'execution differs', 'executions differ')}"
+    )
     return [*lines, f"{found.read:,} of {wanted:,} executions read: {verdict}"]
 
 
@@ -225,7 +231,7 @@ def live_json(found: Found, wanted: int) -> str:
         "read": found.read,
         "differing": len({one.row.key for one in found.differences}),
         "differences": kinds,
-        "unknownApplied": [row.row for row, *_ in islice(found.applied, 1000)],
-        "unknownNotApplied": [row.row for row in islice(found.not_applied, 1000)],
+        "unknownApplied": sorted(row.row for row, *_ in found.applied),
+        "unknownNotApplied": sorted(row.row for row in found.not_applied),
     }
     return orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode()
