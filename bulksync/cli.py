@@ -106,7 +106,8 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         return code
     if options.log_format == "json":
         tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet is for when all is well
-        tell("ended", note=ending.note, **ending.run.summary)
+        notes = [ending.note] if ending.note else []
+        tell("ended", note=ending.note, notes=notes, **ending.summary.as_json())
     else:
         show_ending(ending, files, terminal)
     return code
@@ -324,7 +325,7 @@ def failures_measured(path: Path | None) -> Iterator[None]:
             from bulksync.report.metrics import write_metrics
 
             with suppress(BulksyncError):  # of two errors the first is the one to tell
-                write_metrics(path, {}, exit_code=code_for(error), now=time.time())
+                write_metrics(path, None, exit_code=code_for(error), now=time.time())
         raise
 
 

@@ -26,6 +26,7 @@ from bulksync.console.log import to_logging
 from bulksync.console.progress import Doing
 from bulksync.errors import StoppedError, UsageError, ungrouped
 from bulksync.ledger.backlog import Backlog
+from bulksync.ledger.line import Line
 from bulksync.ledger.writer import Ledger, open_ledger
 from bulksync.model import Outcome, Step, Stop
 from bulksync.options.config import wrong_options
@@ -217,7 +218,7 @@ class Sync:
         async with open_ledger(job.files.ledger, job.options.lock_wait, self._backlog) as self._ledger:
             with closing(self._backlog):  # while there is a ledger to look rows up in
                 ending = await travel(job, self._ledger, self._brake, Doing(), to_logging)
-                self.summary = ending.run.summary
+                self.summary = ending.summary.as_json()
                 self._backlog.complete(ending.run.id, ending.run.rows)
                 await self._all_taken.wait()
 
@@ -229,7 +230,7 @@ class Sync:
         options = options.model_copy(update={"format": "jsonl", "delimiter": None, "encoding": None})
         return Job(path, options, files_of_rows(path, options), target, key, "sync(rows, …)", name="rows")
 
-    async def _taken(self) -> list[tuple[Any, ...]]:
+    async def _taken(self) -> list[Line]:
         """Wait for rows with an outcome and return their lines in the ledger; none at the end."""
         rows = await self._backlog.take()
         if not rows:
@@ -258,12 +259,26 @@ def files_of_rows(path: Path, options: RunOptions) -> Files:
     return files_for(path, options)
 
 
-def result_of(line: tuple[Any, ...]) -> RowResult:
-    """Return a line of the ledger, with the columns of `sql.LINES`, as a value."""
-    (row, number, workflow, execution, requested, outcome, http, attempts, returned, disposition, steps, started,
-     completed, first_sent, finished, duration, doubtful, error, detail) = line  # fmt: skip
+def result_of(line: Line) -> RowResult:
+    """Return a line of the ledger as a value."""
     return RowResult(
-        row, number, workflow, execution, requested, Outcome(outcome), http, attempts, returned, disposition,
-        tuple(Step(**step) for step in orjson.loads(steps)), started, completed, first_sent, finished, duration,
-        not doubtful if attempts or doubtful else None, error, detail,
-    )  # fmt: skip
+        row=line.row,
+        line=line.line,
+        workflow_id=line.workflow,
+        execution_id=line.execution,
+        requested_status=line.requested,
+        outcome=Outcome(line.outcome),
+        http_status=line.http,
+        attempts=line.attempts,
+        returned_status=line.returned,
+        disposition=line.disposition,
+        steps=tuple(Step(**step) for step in orjson.loads(line.steps)),
+        started_at=line.started,
+        completed_at=line.completed,
+        first_sent_at=line.first_sent,
+        finished_at=line.finished,
+        duration_ms=line.duration,
+        disposition_certain=not line.doubtful if line.was_sent else None,
+        error=line.error,
+        detail=line.detail,
+    )
