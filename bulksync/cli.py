@@ -240,6 +240,15 @@ def completion(shell: Annotated[Shell, Parameter(help="The shell that the script
     return 0
 
 
+@app.command(help_epilogue=manual.HOW_TO_READ_SCHEMAS)
+def schema() -> int:
+    """Print the JSON Schema of the summary, and of a line of the JSON report, as one JSON document."""
+    from bulksync.commands.schema import schema_json
+
+    print(schema_json())
+    return 0
+
+
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
