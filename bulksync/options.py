@@ -5,6 +5,7 @@ import math
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -62,14 +63,17 @@ def show_size(size: object) -> str:
 
 
 def parse_rate(value: object) -> object:
-    """Read `10/s`, `600/m` or `unlimited` as requests per second (infinity for the last); ValueError otherwise."""
-    if not isinstance(value, str):
-        return value
-    if value.strip() == "unlimited":
+    """Read `10/s`, `600/m`, `unlimited` or a bare number as requests per second (infinity for `unlimited`).
+
+    ValueError for anything else, and for a rate at which no request would ever start.
+    """
+    if isinstance(value, str) and value.strip() == "unlimited":
         return math.inf
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)/(s|m|h)", value.strip(), re.ASCII)
-    if match and float(match[1]) > 0:
-        return float(match[1]) / UNITS[match[2]]
+    number = not isinstance(value, bool) and re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", str(value).strip(), re.ASCII)
+    if number and float(number[1]) > 0:
+        return float(number[1]) / UNITS[number[2] or "s"]
+    if isinstance(value, float) and value > 0:  # infinity, and numbers that Python writes with an exponent
+        return value
     raise ValueError(f"{value!r} is not a rate: write 10/s, 600/m or unlimited")
 
 
@@ -153,7 +157,8 @@ class InputOptions(BaseModel):
         ),
     ] = None
     rate: Annotated[
-        Rate, Parameter(group=PACE, help="Quota: 10/s, 600/m or unlimited; evenly spaced, retries included")
+        Rate,
+        Parameter(group=PACE, help="Quota: 10/s (or just 10), 600/m or unlimited; evenly spaced, retries included"),
     ] = 10.0
 
 
@@ -465,12 +470,18 @@ def proxy_host(proxy: str) -> str:
     return host
 
 
-def wrong_options(error: ValidationError) -> str:
-    """Say in one line which options are wrong, and why."""
+def as_flag(name: str) -> str:
+    """Write an option as it is given on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def wrong_options(error: ValidationError, written: Callable[[str], str] = as_flag) -> str:
+    """Say in one line which options are wrong, and why; *written* turns an option's name into what the caller wrote."""
     said = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        option = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
-        said.append(option + problem["msg"].removeprefix("Value error, "))
+        option = f"{written(str(problem['loc'][0]))}: " if problem["loc"] else ""
+        what = "there is no such option" if problem["type"] == "extra_forbidden" else problem["msg"]
+        said.append(option + what.removeprefix("Value error, "))
     return "; ".join(said)
 
 

@@ -26,7 +26,7 @@ from bulksync.planning import STDIN, Files, Plan, check_output, estimate, locate
 from bulksync.progress import Doing, since
 from bulksync.reader import Source, spool
 from bulksync.report import grouped, listed
-from bulksync.sending import Brake, Sent, braked, send
+from bulksync.sending import Brake, Sent, Supply, braked, send
 from bulksync.tally import Tally
 from bulksync.text import spell
 from bulksync.watching import watched, watcher
@@ -136,10 +136,28 @@ async def sent_to_api(
     tell("sending", rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about)
     if unknown := unknown_statuses(plan.run.reading["statuses"]):
         tell("unknown statuses", statuses=listed(unknown))
+    return await sent_through(job, ledger, plan, source, options, brake, doing, tell, total=plan.due)
+
+
+async def sent_through(
+    job: Job,
+    ledger: Ledger,
+    plan: Plan,
+    source: Source,
+    options: RunOptions,
+    brake: Brake,
+    doing: Doing,
+    tell: Tell,
+    *,
+    total: int | None,
+    supply: Supply | None = None,
+) -> Sent:
+    """Open connections and send *total* rows, None where nobody knows how many; a fault of ours is a Stop."""
     try:
         async with connected(job.target, job.key, options) as put:
-            watch = watcher(plan.due, options, doing, job.terminal, tell)
-            sent = await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell)
+            watch = watcher(total, options, doing, job.terminal, tell)
+            sent = await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell, supply=supply)
+            doing.last = doing.look()
         if sent.tally.outcomes[Outcome.UPDATED]:
             await ledger.call(ledger.store.prove, job.target, job.key.get_secret_value())
         return sent

@@ -156,12 +156,12 @@ async def test_invalid_rows_are_yielded_in_input_order() -> None:
         *rows(1),
         {"workflowId": WORKFLOW},
         ["no", "row"],
-        {**rows(2)[0], "metadata": {"x": float("nan")}},
+        {**rows(2)[0], "metadata": {"x": float("inf")}},
     ]
     bad = [
         (2, Outcome.INVALID, "field_missing"),
         (3, Outcome.INVALID, "not_an_object"),
-        (4, Outcome.INVALID, "json_malformed"),
+        (4, Outcome.INVALID, "metadata_invalid"),
     ]
     refused = sync(given, sandbox=True)
     assert told([result async for result in refused]) == [(1, Outcome.UNSENT, "interrupted"), *bad]
@@ -171,13 +171,16 @@ async def test_invalid_rows_are_yielded_in_input_order() -> None:
     assert skipped.exit_code == 3
 
 
-async def test_what_json_has_not_ends_the_run() -> None:
-    """A value that cannot be written as JSON raises InputError, which names the row and not the value."""
-    results = sync([*rows(1), {"metadata": {"x": {CANARY}}}], sandbox=True)
-    with pytest.raises(InputError) as caught:
-        [result async for result in results]
-    assert str(caught.value) == "row 2 cannot be written as JSON: it holds a set"
-    assert results.exit_code is None
+async def test_what_json_cannot_hold_is_an_invalid_row() -> None:
+    """A value that cannot be written as JSON makes its row invalid, with a message that names the key, not the value."""
+    given = [*rows(1), {**rows(2)[0], "metadata": {"x": {CANARY}}}]
+    results = sync(given, sandbox=True, on_invalid="skip")
+    found = [result async for result in results]
+    assert [(result.row, result.execution_id, result.error, result.detail) for result in found] == [
+        (1, execution(1), "", ""),
+        (2, execution(2), "metadata_invalid", "metadata.x is a set, which JSON cannot hold"),
+    ]
+    assert results.exit_code == 3
 
 
 async def test_results_come_as_rows_finish() -> None:
@@ -198,7 +201,7 @@ async def test_a_stop_is_told_by_the_summary() -> None:
         5,
         (
             "check the API key and the URL (for TLS also --ca-file and the clock), then run it again: sync(rows, …);"
-            " where the refused rows are themselves wrong, such as deleted executions, add --accept-refusals"
+            " where the refused rows are themselves wrong, such as deleted executions, add accept_refusals=True"
         ),
     )
 
@@ -439,8 +442,10 @@ asyncio.run(main())
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rate": "5"}, "--rate: '5' is not a rate: write 10/s, 600/m or unlimited"),
-        ({"nope": 1}, "--nope: Extra inputs are not permitted"),
+        ({"rate": "5/d"}, "rate=: '5/d' is not a rate: write 10/s, 600/m or unlimited"),
+        ({"nope": 1}, "nope=: there is no such option"),
+        ({"sandbox": True, "base_url": "sandbox"}, "sandbox=True and base_url= exclude each other: give one"),
+        ({"base_url": "http://api.example"}, "base_url= http://api.example would send the API key in clear text"),
         ({"dry_run": True}, "dry_run: of the command line only"),
         ({"output": "-"}, "stdin and stdout are the caller's"),
     ],

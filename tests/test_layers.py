@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "bulksync"
 
 LAYERS = (
-    {"clock", "errors", "model", "text"},
+    {"clock", "errors", "model", "tables", "text"},
     {"tally"},
     {
         "client",
@@ -24,10 +24,11 @@ LAYERS = (
         "sandbox",
         "signals",
     },
-    {"dispatcher", "serving", "spooling"},
-    {"advice", "api", "planning", "watching"},
+    {"dispatcher", "echoes", "keywords", "results", "serving", "values"},
+    {"advice", "api", "planning", "spooling", "watching"},
     {"auditing", "checking", "closing", "ending", "sending"},
     {"pipeline", "rendering"},
+    {"streaming"},
     {"cli", "iterating"},
     {"__main__"},
 )

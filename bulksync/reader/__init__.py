@@ -5,8 +5,28 @@ physical lines), `header` and `delimited` or `jsonl`
 (lines to cells) and `validation` (cells to a row).
 """
 
+from bulksync.reader.header import known_name
 from bulksync.reader.input import Input, open_input
-from bulksync.reader.record import Layout, Record
+from bulksync.reader.jsonl import FLAW
+from bulksync.reader.jsontext import Number, dumps, parse
+from bulksync.reader.record import NESTING_LIMIT, Flaw, Layout, Record
 from bulksync.reader.source import Format, Source, fingerprint, locate, spool
 
-__all__ = ["Format", "Input", "Layout", "Record", "Source", "fingerprint", "locate", "open_input", "spool"]
+__all__ = [
+    "FLAW",
+    "NESTING_LIMIT",
+    "Flaw",
+    "Format",
+    "Input",
+    "Layout",
+    "Number",
+    "Record",
+    "Source",
+    "dumps",
+    "fingerprint",
+    "known_name",
+    "locate",
+    "open_input",
+    "parse",
+    "spool",
+]

@@ -16,7 +16,16 @@ from bulksync.report.screen import (
     invalid_line,
     listed,
 )
-from bulksync.report.table import COLUMNS, SEPARATOR, View, guarded, is_json, write_csv_report, write_json_report
+from bulksync.report.table import (
+    COLUMNS,
+    SEPARATOR,
+    View,
+    guarded,
+    headings,
+    is_json,
+    write_csv_report,
+    write_json_report,
+)
 
 __all__ = [
     "COLUMNS",
@@ -32,6 +41,7 @@ __all__ = [
     "check_lines",
     "grouped",
     "guarded",
+    "headings",
     "is_json",
     "closing_lines",
     "closing_parts",
