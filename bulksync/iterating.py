@@ -18,15 +18,15 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 import anyio
-from anyio import from_thread, to_thread
+from anyio import to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from pydantic import SecretStr, ValidationError
 
 from bulksync.client import checked_key, read_key
 from bulksync.echoes import Echoes, Kept
 from bulksync.ending import Ending
 from bulksync.errors import StoppedError, UsageError, ungrouped
+from bulksync.inlet import Inlet
 from bulksync.keywords import OF_THE_TERMINAL, Keywords, as_keyword, for_python, in_python
 from bulksync.ledger import Backlog, Ledger, open_ledger
 from bulksync.log import to_logging
@@ -40,7 +40,7 @@ from bulksync.report import STDOUT
 from bulksync.results import Progress, RowResult, progress_of, result_of
 from bulksync.sending import Brake
 from bulksync.spooling import write_rows
-from bulksync.streaming import AT_ONCE, Inlet, travel_stream
+from bulksync.streaming import Ends, travel_stream
 from bulksync.tables import Rows, check_rows, checked, is_path, is_stream
 
 LEFT = Stop(10, "interrupted", "the caller left before the end")
@@ -118,7 +118,7 @@ class Sync:
         self._held = ExitStack()
         self._portal: BlockingPortal
         self._folder: Path
-        self._inlet: MemoryObjectSendStream[object]
+        self._inlet = Inlet()
         self._echoes: Echoes | Kept | None = Kept() if is_stream(rows) else None
         self._source: Source | None = None
         self._run = NO_RUN
@@ -134,7 +134,8 @@ class Sync:
     @property
     def progress(self) -> Progress:
         """How far the run is now, in numbers; at the end, how far it got."""
-        return progress_of(self._doing.last if self._run.done() else self._portal.call(self._doing.look))
+        look = "" if self._run.done() else self._portal.call(self._doing.look)
+        return progress_of(look, self._doing.last)
 
     def __iter__(self) -> Generator[RowResult, None, None]:
         """Start the run, and yield what becomes of its rows; the run goes on meanwhile, on its own thread."""
@@ -153,7 +154,7 @@ class Sync:
         try:
             self._start(is_blocking=False)
             if isinstance(self._rows, AsyncIterable):
-                pump = asyncio.create_task(self._give(self._rows))
+                pump = asyncio.create_task(self._pumped(partial(self._receive, self._rows), self._pull_from_here))
             while results := await asyncio.wrap_future(self._portal.start_task_soon(self._taken)):
                 for result in results:
                     yield result
@@ -200,8 +201,7 @@ class Sync:
         self._held.callback(self._close_echoes)  # once the run's loop is gone, and before the folder is
         backend = {"use_uvloop": find_spec("uvloop") is not None}
         self._portal = self._held.enter_context(start_blocking_portal(backend_options=backend, name="bulksync"))
-        self._inlet, outlet = anyio.create_memory_object_stream[object](AT_ONCE)
-        self._run = self._portal.start_task_soon(self._travel, outlet)
+        self._run = self._portal.start_task_soon(self._travel)
 
     async def _end(self) -> None:
         """Wait until the run has ended, and let go what it held; a cancellation meanwhile cancels what is in flight."""
@@ -235,14 +235,8 @@ class Sync:
         if interrupted is not None:
             raise interrupted
 
-    async def _give(self, rows: AsyncIterable[object]) -> None:
-        """Give the rows of the caller's own loop to the run as it takes them."""
-
-        async def give_all() -> None:
-            async for row in rows:
-                await asyncio.wrap_future(self._portal.start_task_soon(self._inlet.send, row))
-
-        await self._pumped(give_all, close=lambda: self._have(self._inlet.close))
+    def _pull_from_here(self, stop: Stop) -> None:
+        self._have(partial(self._brake.pull, stop))
 
     def _have(self, function: Callable[[], None]) -> None:
         """Have a function called on the run's loop, if the run still goes on."""
@@ -255,24 +249,24 @@ class Sync:
 
     # On the run's loop
 
-    async def _travel(self, outlet: MemoryObjectReceiveStream[object]) -> None:
+    async def _travel(self) -> None:
         """Make the run; what ends it before its time is kept for the caller to raise."""
         try:
-            with ungrouped(), in_python(), closing(self._backlog), self._inlet, outlet:
-                await self._go(outlet)
+            with ungrouped(), in_python(), closing(self._backlog), closing(self._inlet):
+                await self._go()
         except StoppedError:
             pass  # the caller has left before the first request
         except Exception as error:  # noqa: BLE001  the caller gets it, whatever it is
             self._failure = self._failure or error
 
-    async def _go(self, outlet: MemoryObjectReceiveStream[object]) -> None:
+    async def _go(self) -> None:
         """Go the road; the ledger stays open until every row is taken, or the caller has left."""
         job = self._job()
         if not is_stream(self._rows):
             self._source = await self._located(job)  # before a ledger is made for a file that is not there
         async with open_ledger(job.files.ledger, job.options.lock_wait, self._backlog) as self._ledger:
             with closing(self._backlog):  # while there is a ledger to look rows up in
-                ending = await self._sent(job, outlet)
+                ending = await self._sent(job)
                 self.summary = ending.run.summary | {"nextStep": for_python(ending.run.summary["nextStep"])}
                 self._backlog.complete(ending.run.id, ending.run.rows)
                 await self._all_taken.wait()
@@ -294,41 +288,41 @@ class Sync:
                 await to_thread.run_sync(write_rows, self._rows, job.input, lambda: self._brake.stop is not None)
         return locate_input(job.options, job.input, job.name)
 
-    async def _sent(self, job: Job, outlet: MemoryObjectReceiveStream[object]) -> Ending:
+    async def _sent(self, job: Job) -> Ending:
         """Send a file, or a stream while it is read."""
         if not isinstance(self._echoes, Kept):
             return await travel(job, self._ledger, self._brake, self._doing, TELL)
         async with anyio.create_task_group() as reading:
             if not isinstance(self._rows, AsyncIterable):
                 read = partial(to_thread.run_sync, self._read, abandon_on_cancel=True)
-                reading.start_soon(self._pumped, read, self._inlet.close)
+                reading.start_soon(self._pumped, read, self._brake.pull)
             elif self._is_blocking:
-                reading.start_soon(self._pumped, partial(self._receive, self._rows), self._inlet.close)
-            inlet = Inlet(outlet, self._backlog, self._echoes)
-            ending = await travel_stream(job, self._ledger, self._brake, self._doing, TELL, inlet)
+                reading.start_soon(self._pumped, partial(self._receive, self._rows), self._brake.pull)
+            ends = Ends(self._inlet, self._backlog, self._echoes)
+            ending = await travel_stream(job, self._ledger, self._brake, self._doing, TELL, ends)
             reading.cancel_scope.cancel()
         return ending
 
     async def _receive(self, rows: AsyncIterable[object]) -> None:
         async for row in rows:
-            await self._inlet.send(row)
+            if not await self._inlet.give(row):
+                return
 
     def _read(self) -> None:
         """Give the rows of an iterator to the run as it takes them; on a thread, as each may take any time."""
         for row in checked(iter(self._rows)):  # type: ignore[arg-type]  # what is no path and not asynchronous
-            from_thread.run(self._inlet.send, row)
+            if not self._inlet.put(row):
+                return
 
-    async def _pumped(self, give_all: Callable[[], Awaitable[None]], close: Callable[[], None]) -> None:
-        """Give all rows, and then tell the run that there are no more; an error of theirs is the caller's."""
+    async def _pumped(self, give_all: Callable[[], Awaitable[None]], pull: Callable[[Stop], None]) -> None:
+        """Have all rows given, and then say that there are no more; an error of theirs stops the run."""
         try:
             await give_all()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            pass  # the run takes no more
         except Exception as error:  # noqa: BLE001  the caller gets it, whatever it is
             self._failure = error
-            self._have(partial(self._brake.pull, broken(error)))
+            pull(broken(error))
         finally:
-            close()
+            self._inlet.end()
 
     async def _taken(self) -> list[RowResult]:
         """Wait for rows with an outcome and return their results; none at the end."""

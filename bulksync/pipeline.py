@@ -157,7 +157,7 @@ async def sent_through(
         async with connected(job.target, job.key, options) as put:
             watch = watcher(total, options, doing, job.terminal, tell)
             sent = await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell, supply=supply)
-            doing.last = doing.look()
+            doing.keep()
         if sent.tally.outcomes[Outcome.UPDATED]:
             await ledger.call(ledger.store.prove, job.target, job.key.get_secret_value())
         return sent

@@ -1,7 +1,7 @@
 """What a program is told of a run: what became of each row, and how far the run is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -76,10 +76,10 @@ class Progress:
     waiting: str = ""
 
 
-def progress_of(look: Look | str) -> Progress:
-    """Return a look at a run in numbers; a text is what it does where it does not send."""
+def progress_of(look: Look | str, last: Look | None) -> Progress:
+    """Return a look at a run in numbers; a text is what it does where it does not send, *last* how far it got then."""
     if isinstance(look, str):
-        return Progress(waiting=look)
+        return replace(progress_of(last, None), waiting=look) if last else Progress(waiting=look)
     tally = look.tally
     return Progress(
         done=tally.done,

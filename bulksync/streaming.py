@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from bulksync.api import fitted
 from bulksync.echoes import Kept
 from bulksync.ending import Ending
 from bulksync.errors import InputError, StorageError
+from bulksync.inlet import Inlet
 from bulksync.ledger import Backlog, Ledger, Run
 from bulksync.log import Tell
 from bulksync.model import InvalidRow, Row, Stop
@@ -43,21 +43,17 @@ from bulksync.sending import Brake, Limit, stop_for
 from bulksync.spooling import stored
 from bulksync.values import json_line
 
-AT_ONCE = 1_000
-"""Rows that wait at most until they are taken. They are taken together, as each time costs two commits of the ledger:
-one by one 500 rows a second were sent, together 5,000 (measured)."""
-
 
 @dataclass(frozen=True, slots=True)
-class Inlet:
-    """Where *rows* come in; *kept* takes their echoed cells, *backlog* those with an outcome that are not sent."""
+class Ends:
+    """Where a stream's rows come in; *kept* takes their echoed cells, *backlog* those that have an outcome at once."""
 
-    rows: MemoryObjectReceiveStream[object]
+    inlet: Inlet
     backlog: Backlog
     kept: Kept
 
 
-async def travel_stream(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tell, inlet: Inlet) -> Ending:
+async def travel_stream(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tell, ends: Ends) -> Ending:
     """Send rows as they come, until there are no more, then report; BulksyncError where no report was written."""
     store, options = ledger.store, fitted(job.options, tell)
     await ledger.call(check_output, store, job.files.output, overwrite=options.overwrite)
@@ -67,7 +63,7 @@ async def travel_stream(job: Job, ledger: Ledger, brake: Brake, doing: Doing, te
     doing.run = run.name
     tell("sending a stream", target=job.target, rate=show_rate(options.rate))
     plan = Plan(run, due=0, invalid=0, is_known=is_known)
-    stream = Stream(ledger, run, source, options, inlet)
+    stream = Stream(ledger, run, source, options, ends)
     sent = await sent_through(job, ledger, plan, source, options, brake, doing, tell, total=None, supply=stream)
     plan = replace(plan, run=await ledger.call(store.run, run.id))
     if unknown := unknown_statuses(plan.run.reading["statuses"]):
@@ -117,12 +113,14 @@ class Stream:
     two have the same hash, a row is sent that could have been left out.
     """
 
-    def __init__(self, ledger: Ledger, run: Run, source: Source, options: RunOptions, inlet: Inlet) -> None:
+    def __init__(self, ledger: Ledger, run: Run, source: Source, options: RunOptions, ends: Ends) -> None:
         self._ledger = ledger
         self._run = run
         self._source = source
         self._options = options
-        self._inlet = inlet
+        self._inlet = ends.inlet
+        self._backlog = ends.backlog
+        self._kept = ends.kept
         self._waiting: anyio.CancelScope | None = None
         self._is_halted = False
         self._given: set[int] = set()
@@ -144,7 +142,7 @@ class Stream:
             due, left_out = await self._ledger.call(self._due, rows)
         except (InputError, StorageError) as error:
             return stop_for(error)
-        self._inlet.backlog.add_rows(self._run.id, [*left_out, *(row.row for row in bad)])
+        self._backlog.add_rows(self._run.id, [*left_out, *(row.row for row in bad)])
         return due
 
     async def elsewhere(self, most: int, limited: Limit) -> list[Row] | Stop:
@@ -159,17 +157,14 @@ class Stream:
 
     async def close(self) -> None:
         """Let whoever gives the rows know that no more are taken."""
-        await self._inlet.rows.aclose()
+        self._inlet.close()
 
     async def _take(self) -> list[object]:
         """Wait for a row, and return it with those that have come meanwhile; none at the end."""
         taken: list[object] = []
         with anyio.CancelScope() as self._waiting:
-            while not self._is_halted and len(taken) < AT_ONCE:
-                try:
-                    taken.append(self._inlet.rows.receive_nowait() if taken else await self._inlet.rows.receive())
-                except (anyio.EndOfStream, anyio.WouldBlock):
-                    break
+            if not self._is_halted:
+                taken = await self._inlet.take()
         return taken
 
     # On the ledger's thread
@@ -183,7 +178,7 @@ class Stream:
             names = content.echoed
         with open_input(self._source) as content:
             for row, record in zip(rows, content.records(names), strict=True):
-                self._inlet.kept.keep(row.row, dict(zip(names, record.cells, strict=True)))
+                self._kept.keep(row.row, dict(zip(names, record.cells, strict=True)))
         self._rows += len(rows)
         self._invalid += sum(isinstance(row, InvalidRow) for row in rows)
         self._statuses.update(row.status for row in rows if isinstance(row, Row) and row.status)

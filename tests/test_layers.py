@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "bulksync"
 
 LAYERS = (
-    {"clock", "errors", "model", "tables", "text"},
+    {"clock", "errors", "inlet", "model", "tables", "text"},
     {"tally"},
     {
         "client",

@@ -97,7 +97,7 @@ def test_a_duration_survives_being_shown(seconds: int) -> None:
 )
 def test_reads_a_rate(text: object, rate: float) -> None:
     """A number and a unit make a rate in requests per second; without a unit, as text or number, it is per second."""
-    assert RunOptions(rate=text).rate == rate
+    assert RunOptions.model_validate({"rate": text}).rate == rate
 
 
 def test_a_bare_rate_is_the_same_wherever_it_is_given(tmp_path: Path) -> None:

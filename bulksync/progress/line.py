@@ -34,7 +34,12 @@ class Doing:
 
     look: Callable[[], Look | str] = lambda: "starting"
     run: str | None = None
-    last: Look | str = ""
+    last: Look | None = None
+
+    def keep(self) -> None:
+        """Keep the last look before the run does something else than to send."""
+        look = self.look()
+        self.last = None if isinstance(look, str) else look
 
     def line(self) -> str:
         """Say it in one line."""
