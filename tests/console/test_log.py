@@ -51,7 +51,7 @@ LINES = {
     "continuing": "bulksync: resuming run r1, started with --resend; once it is done, --resend starts another",
     "unknown statuses": "bulksync: unknown statuses (will be sent anyway): {'DONE': 2}",
     "ended": "bulksync: updated 5",
-    "few files": "bulksync: 16 at once, not the 100 asked for: ulimit -n is 48",
+    "few files": "bulksync: 16 concurrent requests, not the 100 asked for: ulimit -n is 48",
     "progress": "bulksync: 5 of 10 rows",
     "asked": "bulksync: 6 of 10 rows",
     "hold": "bulksync: waiting 2.0s, until 15:20:31: the server answers 429",

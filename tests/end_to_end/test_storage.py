@@ -385,7 +385,7 @@ async def test_few_open_files(files: int, allowed: int, folder: Path) -> None:
         asked = call(sandbox, "--max-in-flight", 100)
         done = await ran(*asked, folder=folder, through=f"ulimit -n {files}; exec {{}}")
     assert (done.code, told(folder)) == (0, {("updated", ""): ROWS})
-    assert f"bulksync: {allowed} at once, not the 100 asked for: ulimit -n is {files}\n" in done.stderr
+    assert f"bulksync: {allowed} concurrent requests, not the 100 asked for: ulimit -n is {files}\n" in done.stderr
 
 
 @pytest.mark.fault(55, "clock step")
