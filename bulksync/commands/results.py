@@ -1,4 +1,4 @@
-"""What a program is told of a run: what became of each row, and how far the run is."""
+"""What the Python API returns: the result of each row, and the progress of the run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from bulksync.report.table import COLUMNS, headings
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """What became of one row: the columns of the report, in Python's words; empty where the server said nothing.
+    """The result of one row: the columns of the report, in Python's words; empty where the server said nothing.
 
     *row* counts from 1, *line* is where it starts in the file; *attempts* counts over repeats; times are ISO 8601 as
     in the report. *disposition_certain* is None for a row that was never sent. *columns* are the row's own columns that

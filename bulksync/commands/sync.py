@@ -1,4 +1,4 @@
-"""A run as an iterator, for programs: `sync` goes the road of `bulksync run`, and yields what became of each row.
+"""The Python API: `sync` does what `bulksync run` does, and yields the result of each row.
 
 The run has an event loop and a thread of its own. So `for` works as well as `async for`, also where the caller's thread
 has a loop that is running; its pace does not depend on how long the caller is busy; it ends the same way whether the
@@ -141,7 +141,7 @@ class Sync:
         return progress_of(look, self._doing.last)
 
     def __iter__(self) -> Generator[RowResult, None, None]:
-        """Start the run, and yield what becomes of its rows; the run goes on meanwhile, on its own thread."""
+        """Start the run, and yield the result of each row; the run continues meanwhile on its own thread."""
         try:
             self._start(is_blocking=True)
             while results := self._portal.call(self._taken):
@@ -152,7 +152,7 @@ class Sync:
         self._raise_failure()
 
     async def __aiter__(self) -> AsyncGenerator[RowResult, None]:
-        """Start the run, and yield what becomes of its rows."""
+        """Start the run, and yield the result of each row."""
         pump: asyncio.Task[None] | None = None
         try:
             self._start(is_blocking=False)
@@ -253,7 +253,7 @@ class Sync:
     # On the run's loop
 
     async def _travel(self) -> None:
-        """Make the run; what ends it before its time is kept for the caller to raise."""
+        """Run to the end; keep an error that ends the run early for the caller to raise."""
         try:
             with ungrouped(), in_python(), closing(self._backlog), closing(self._inlet):
                 await self._go()
@@ -263,7 +263,7 @@ class Sync:
             self._failure = self._failure or error
 
     async def _go(self) -> None:
-        """Go the road; the ledger stays open until every row is taken, or the caller has left."""
+        """Validate, send and report; the ledger stays open until every result is taken, or the caller has left."""
         job = self._job()
         if not is_stream(self._rows):
             self._source = await self._located(job)  # before a ledger is made for a file that is not there
