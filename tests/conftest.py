@@ -10,9 +10,11 @@ import pytest
 
 from tests.program import CANARY, KEY, PASSWORD
 
-# A suite started by nohup or cron must see the same as one started from a terminal.
+# A suite started by nohup or cron, or in the background of a script, must see the same as one from a terminal.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 INPUTS_WITH_KEY = ("key", "*.key", "feather-key")
