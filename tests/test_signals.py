@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -314,7 +315,8 @@ async def test_asking_before_there_is_something_to_say(command: str, folder: Pat
         status = Path(f"/proc/{program.process.pid}/status")
         await program.until(lambda: ignores(status.read_text(), signal.SIGUSR1))
         while program.process.returncode is None:
-            os.kill(program.process.pid, signal.SIGUSR1)  # `send_signal` would take its exit code from asyncio
+            with suppress(ProcessLookupError):  # it has ended, and asyncio is about to hear of it
+                os.kill(program.process.pid, signal.SIGUSR1)  # `send_signal` would take its exit code from asyncio
             asked += 1
             await asyncio.sleep(0.003)
         done = await program.done()
