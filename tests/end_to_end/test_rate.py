@@ -1,6 +1,6 @@
 """The quota, end to end: a server that counts arrivals in a sliding second never has to refuse one.
 
-Other rates, and how well they are used, are shown in virtual time by `tests.test_pacing`.
+Other rates, and how well they are used, are shown in virtual time by `tests.quota.test_pacer`.
 """
 
 import json
