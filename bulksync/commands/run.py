@@ -30,7 +30,7 @@ from bulksync.report.grouping import grouped
 from bulksync.report.render import input_of, measure, render
 from bulksync.report.summary import close_finished, close_run, summary_of
 from bulksync.sender.plan import Plan, check_output, estimate, locate_input, plan_run, unknown_statuses
-from bulksync.sender.send import Brake, Sent, braked, send
+from bulksync.sender.send import Brake, Sent, Supply, braked, send
 from bulksync.sender.tally import Tally
 from bulksync.text import spell
 
@@ -140,10 +140,28 @@ async def sent_to_api(
     tell("sending", rows=plan.due, target=job.target, rate=rate, about=about, etaSeconds=round(seconds, 3))
     if unknown := unknown_statuses(plan.settings.statuses):
         tell("unknown statuses", statuses=listed(unknown))
+    return await sent_through(job, ledger, plan, source, options, brake, doing, tell, total=plan.due)
+
+
+async def sent_through(
+    job: Job,
+    ledger: Ledger,
+    plan: Plan,
+    source: Source,
+    options: RunOptions,
+    brake: Brake,
+    doing: Doing,
+    tell: Tell,
+    *,
+    total: int | None,
+    supply: Supply | None = None,
+) -> Sent:
+    """Open connections and send *total* rows, None where nobody knows how many; a fault of ours is a Stop."""
     try:
         async with connected(job.target, job.key, options) as put:
-            watch = watcher(plan.due, options, doing, job.terminal, tell)
-            sent = await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell)
+            watch = watcher(total, options, doing, job.terminal, tell)
+            sent = await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell, supply=supply)
+            doing.keep()
         if sent.tally.outcomes[Outcome.UPDATED]:
             await ledger.call(ledger.store.prove, job.target, job.key.get_secret_value())
         return sent
@@ -151,7 +169,7 @@ async def sent_to_api(
         if any(isinstance(cause, BulksyncError) for cause in leaves(error)):
             raise
         tell("fault", error=", ".join(repr(cause) for cause in leaves(error)), exc_info=error)
-        return Sent(Stop(1, "internal_error", "a fault of bulksync ended the run"), Tally())
+        return Sent(Stop(1, "internal_error", "an internal error of bulksync ended the run"), Tally())
 
 
 async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: Sent | None) -> Ending:

@@ -353,7 +353,7 @@ class Store:
             compared += rows
 
     def repeated(self, run: int) -> list[Repeated]:
-        """Return the executions that stand in several rows, by their first one."""
+        """Return the executions that appear in more than one row, by their first one."""
         with explained(self.path):
             return list(map(Repeated._make, self._db.execute(sql.REPEATED, (run,))))
 

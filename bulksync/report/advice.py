@@ -6,7 +6,12 @@ from bulksync.options.values import show_rate
 from bulksync.report.schema import Measured
 from bulksync.text import counted, spell
 
-CAUSES = {"rate": "rate-bound", "server": "server-bound", "hold": "on hold", "retry": "without a row to send"}
+CAUSES = {
+    "rate": "limited by --rate",
+    "server": "limited by response time",
+    "hold": "paused by the server",
+    "retry": "waiting on retries or input",
+}
 """What kept the next request from starting, in words."""
 
 WORTH_SAYING = 0.1
@@ -69,7 +74,7 @@ def of_holds(measured: Measured) -> str:
     held = f": {counted(measured.pauses, 'pause')} of {spell(measured.paused_seconds)} in all"
     if refused := refusals(measured):
         return f"{held}; {refused}, lower --rate"
-    return f"{held}; the server was away or asked to wait, run it at another time"
+    return f"{held}; the server was unreachable or asked to wait; run it at another time"
 
 
 def of_retries(measured: Measured) -> str:

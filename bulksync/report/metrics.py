@@ -76,7 +76,7 @@ def counts(summary: Summary) -> Iterable[Metric]:
     yield gauge("bulksync_requests", "Requests that the run put on the wire.", summary.requests)
     yield gauge("bulksync_retries", "Requests that repeated an earlier one of the same row.", summary.retries)
     yield gauge("bulksync_throttled_requests", "Requests answered with 429.", summary.throttled)
-    pauses = "Times that every request was held back, as the server asked or was away."
+    pauses = "Times that all requests were paused, because the server asked or was unreachable."
     yield gauge("bulksync_pauses", pauses, summary.pauses)
     yield gauge("bulksync_pause_seconds", "Time that every request was held back.", summary.paused_seconds)
     yield gauge("bulksync_duration_seconds", "Time from the first request to the last answer.", summary.elapsed_seconds)

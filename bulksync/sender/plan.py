@@ -182,7 +182,7 @@ def continue_run(
     is_known: bool,
 ) -> Plan:
     """Make what an earlier run left undone due again, but for what a later one has overtaken."""
-    settings = settings_of(run).looking(look)
+    settings = settings_of(run).having(look)
     store.set_settings(run.id, run.rows, settings.model_dump_json())
     store.reopen(run.id, retry_rejected=options.retry_rejected)
     if options.only_changed and not refuses(settings.invalid, settings.fatal, options.on_invalid):

@@ -55,9 +55,9 @@ class RunSettings(HowRead, Look, Found):
         """Whether the input was read in this way."""
         return all(getattr(self, name) == value for name, value in how)
 
-    def looking(self, look: Look) -> "RunSettings":
-        """Return the same settings with another look."""
-        return self.model_copy(update=dict(look))
+    def having(self, part: Look | Found) -> "RunSettings":
+        """Return the same settings with another part."""
+        return self.model_copy(update=dict(part))
 
 
 def settings_of(run: Run) -> RunSettings:

@@ -44,4 +44,4 @@ def test_what_makes_the_same_bytes_mean_the_same_rows(changes: dict[str, Any], s
     how = HowRead(format="csv", asked_delimiter=";", encoding=None, allow_status=("A", "B")).model_copy(update=changes)
     settings = settings_of(run_with())
     look = Look(report=None, echo_metadata=False, guard_formulas=True)
-    assert (settings.reads_as(how), settings.looking(look).reads_as(how)) == (same, same)
+    assert (settings.reads_as(how), settings.having(look).reads_as(how)) == (same, same)
