@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
-from typing_extensions import TypedDict  # that of `typing` has no schema before Python 3.12
+from typing_extensions import TypedDict  # pydantic makes no schema of the one in `typing` before Python 3.12
 
 from bulksync.ledger.store import timestamp
 from bulksync.options.values import parse_rate, show_rate
@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 
 def finite(rate: object) -> object:
     """Read a rate as requests per second, None for `unlimited`; ValueError for what is not a rate."""
-    found = parse_rate(rate)
+    found = parse_rate(rate) if isinstance(rate, str) else rate
     return None if isinstance(found, float) and isinf(found) else found
 
 

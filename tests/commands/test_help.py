@@ -47,7 +47,7 @@ def test_examples_are_calls_that_exist(call: str) -> None:
 
 def test_a_wrong_example_would_be_found() -> None:
     """The parser refuses what is no call."""
-    for call in ("run rows.csv --nope", "run rows.csv --rate 5", "rnu rows.csv"):
+    for call in ("run rows.csv --nope", "run rows.csv --rate five", "rnu rows.csv"):
         with pytest.raises(cyclopts.CycloptsError):
             cli.app.parse_args(call.split(), exit_on_error=False, print_error=False)
 
