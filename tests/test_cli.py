@@ -58,7 +58,7 @@ def test_help_shows_every_option(tmp_path: Path) -> None:
         (["run"], 'Command "run" parameter INPUT requires an argument.'),
         (["run", "rows.csv", "--nope"], "Unknown option: --nope."),
         (["rnu", "rows.csv"], 'Unknown command "rnu".'),
-        (["run", "rows.csv", "--rate", "5"], "--rate: '5' is not a rate: write 10/s, 600/m or unlimited"),
+        (["run", "rows.csv", "--rate", "five"], "--rate: 'five' is not a rate: write 10/s, 600/m or unlimited"),
         (["run", "rows.csv", "--timeout", "x"], "--timeout: 'x' is not a duration: write 30s, 15m or 2h"),
         (["run", "rows.csv", "--max-in-flight", "0"], "--max-in-flight: Input should be greater than or equal to 1"),
         (["run", "rows.csv", "--base-url", "http://example.com"], "would send the API key in clear text"),
