@@ -55,10 +55,10 @@ FEWEST_FILES = 20
 
 INPUT = Parameter(allow_leading_hyphen=True, help="CSV, TSV or JSON lines, also .gz; - is stdin, with --format")
 VERBOSE = Parameter(
-    name=["--verbose", "-v"], count=True, show_default=False, group=MESSAGES, help="Say more; -vv every attempt"
+    name=["--verbose", "-v"], count=True, show_default=False, group=MESSAGES, help="More detail; -vv logs every attempt"
 )
 CONFIG = Parameter(group=MESSAGES, help="Options as TOML [default: config.toml in ~/.config/bulksync]")
-LEDGER = Parameter(help="The .ledger file beside the report")
+LEDGER = Parameter(help="The .ledger file next to the report")
 ALL = Parameter(name="*")
 
 app = App(
@@ -74,7 +74,7 @@ def run(
     options: Annotated[RunOptions, ALL] = RunOptions(),  # noqa: B008  frozen
     verbose: Annotated[int, VERBOSE] = 0,
 ) -> int:
-    """Validate all rows, send each as one paced PUT, and write a report; run it again to send what is left."""
+    """Validate all rows, send each as one rate-limited PUT, and write a report; run it again to send what is left."""
 
     def to_the_end() -> int:
         check_files(input, options)
@@ -105,7 +105,9 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int, verb:
     if options.dry_run:
         say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
         if options.only_changed:
-            say_to_stderr("bulksync: what --only-changed would leave out stands in the ledger, which is not read")
+            say_to_stderr(
+                "bulksync: what --only-changed would leave out is recorded in the ledger, which a dry run does not read"
+            )
         return look_over(path, options, options.on_invalid)
     say = terminal.say if terminal else say_to_stderr
     tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
@@ -115,7 +117,8 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int, verb:
         return code
     if options.log_format == "json":
         tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet is for when all is well
-        tell("ended", note=ending.note, **ending.run.summary)
+        notes = [ending.note] if ending.note else []
+        tell("ended", note=ending.note, notes=notes, **ending.summary.as_json())
     else:
         show_ending(ending, files, terminal)
     return code
@@ -162,7 +165,7 @@ def check(
     /,
     *,
     options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
-    json: Annotated[bool, Parameter(negative="", show_default=False, help="Say it as JSON")] = False,
+    json: Annotated[bool, Parameter(negative="", show_default=False, help="Output JSON")] = False,
 ) -> int:
     """Validate all rows and send nothing: counts, every error with row and line, how long sending takes."""
     return look_over(input, options, json=json)
@@ -232,7 +235,7 @@ def verify(
             return ask_server(source, report, options, verbose)
     for problem in found.wrong:
         print(problem)
-    verdict = "they agree" if not found.wrong else f"{len(found.wrong):,} discrepancies"
+    verdict = "OK, no discrepancies" if not found.wrong else f"{len(found.wrong):,} discrepancies"
     print(f"{found.rows:,} rows, {found.lines:,} report lines, {listed(found.outcomes)}: {verdict}")
     return 11 if found.wrong else 0
 
@@ -261,17 +264,17 @@ def ask_server(source: "Source", report: Path, options: VerifyOptions, verbose: 
             verb=live.comparing(chosen, found),
         )
         tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say_to_stderr)
-        ended = on_loop(lambda: pipeline.run(job, tell)).run
+        summary = on_loop(lambda: pipeline.run(job, tell)).summary
     if options.output:
         live.write_differences(options.output, found.differences)
     print(live.live_json(found, len(chosen)) if options.json_ else "\n".join(live.live_lines(found, len(chosen))))
     if options.settle and found.applied:
         count = live.settle(ledger, source, target, found.applied)
         say_to_stderr(f"bulksync: settled as updated: {count:,}; next: bulksync report {quoted(str(ledger))}")
-    if stopped := ended.summary["stopped"]:
-        say_to_stderr(f"bulksync: stopped: {stopped}")
-        say_to_stderr(f"bulksync: next: {ended.summary['nextStep']}")
-    return live.live_code(ended.exit_code or 0, found)
+    if summary.stopped:
+        say_to_stderr(f"bulksync: stopped: {summary.stopped}")
+        say_to_stderr(f"bulksync: next: {summary.next_step}")
+    return live.live_code(summary.exit_code or 0, found)
 
 
 @app.command(help_epilogue=manual.HOW_TO_HISTORY)
@@ -305,6 +308,15 @@ def sandbox(*, options: Annotated[SandboxOptions, ALL] = SandboxOptions()) -> in
 def completion(shell: Annotated[Shell, Parameter(help="The shell that the script is for")], /) -> int:
     """Print a script that completes commands, options and files in a shell."""
     print(app.generate_completion(shell=shell))
+    return 0
+
+
+@app.command(help_epilogue=manual.HOW_TO_READ_SCHEMAS)
+def schema() -> int:
+    """Print the JSON Schema of the summary, and of a line of the JSON report, as one JSON document."""
+    from bulksync.commands.schema import schema_json
+
+    print(schema_json())
     return 0
 
 
@@ -393,7 +405,7 @@ def failures_measured(path: Path | None) -> Iterator[None]:
             from bulksync.report.metrics import write_metrics
 
             with suppress(BulksyncError):  # of two errors the first is the one to tell
-                write_metrics(path, {}, exit_code=code_for(error), now=time.time())
+                write_metrics(path, None, exit_code=code_for(error), now=time.time())
         raise
 
 
@@ -474,7 +486,7 @@ def style_asked(arguments: list[str], environment: Mapping[str, str]) -> Literal
 def internal(error: BaseException, style: Literal["text", "json"]) -> int:
     """Say that it is our fault, with the trace where `-v` asks for it."""
     verbosity = any(token.startswith(("-v", "--verbose")) for token in sys.argv[1:])
-    steps = f"report this as a fault of bulksync; for its trace: {command_line(sys.argv[1:])} -v"
+    steps = f"please report this as a bug; for the traceback: {command_line(sys.argv[1:])} -v"
     tell = teller(style, quiet=True, verbosity=int(verbosity), say=say_to_stderr)
     causes = "; ".join(f"{type(cause).__name__}: {cause}" for cause in leaves(error))
     tell("fault", error=causes, nextStep=steps, exitCode=1, exc_info=error)

@@ -58,7 +58,7 @@ def test_help_shows_every_option(tmp_path: Path) -> None:
         (["run"], 'Command "run" parameter INPUT requires an argument.'),
         (["run", "rows.csv", "--nope"], "Unknown option: --nope."),
         (["rnu", "rows.csv"], 'Unknown command "rnu".'),
-        (["run", "rows.csv", "--rate", "5"], "--rate: '5' is not a rate: write 10/s, 600/m or unlimited"),
+        (["run", "rows.csv", "--rate", "five"], "--rate: 'five' is not a rate: write 10/s, 600/m or unlimited"),
         (["run", "rows.csv", "--timeout", "x"], "--timeout: 'x' is not a duration: write 30s, 15m or 2h"),
         (["run", "rows.csv", "--max-in-flight", "0"], "--max-in-flight: Input should be greater than or equal to 1"),
         (["run", "rows.csv", "--base-url", "http://example.com"], "would send the API key in clear text"),
@@ -140,7 +140,7 @@ def test_quiet_says_nothing_when_all_is_well(folder: Path) -> None:
     limited = run(folder, "--quiet", "--restart", "--limit", "1")
     assert limited.code == 10
     assert limited.stderr.splitlines()[-1] == (
-        "bulksync: next: go on with the same command: "
+        "bulksync: next: to resume, run the same command: "
         "bulksync run rows.csv --sandbox --rate unlimited --quiet --limit 1"
     )
 
@@ -228,7 +228,7 @@ def test_dry_run_does_nothing(folder: Path) -> None:
     said = run(folder, "-n", "--only-changed").stderr.splitlines()
     assert said == [
         "bulksync: dry run: nothing is sent to sandbox",
-        "bulksync: what --only-changed would leave out stands in the ledger, which is not read",
+        "bulksync: what --only-changed would leave out is recorded in the ledger, which a dry run does not read",
     ]
 
 
@@ -251,7 +251,7 @@ def test_dry_run_of_invalid_rows(more: tuple[str, ...], code: int, said: list[st
     done = run(folder, "-n", *more)
     assert (done.code, done.stderr.splitlines()) == (code, said)
     assert done.stdout.splitlines()[:2] == [
-        "row 6 (line 7): id_invalid: workflowId 'no' is no id (8-4-4-4-12 hex digits)",
+        "row 6 (line 7): id_invalid: workflowId 'no' is not a valid ID (8-4-4-4-12 hex digits)",
         "rows.csv: 6 rows, 5 valid, 1 invalid",
     ]
 
@@ -325,14 +325,17 @@ def test_statuses_that_no_page_names_are_counted(folder: Path) -> None:
     write_rows(folder / "rows.csv", range(2), status="ARCHIVED")
     done = run(folder)
     assert (done.code, outcomes(folder)) == (0, ["updated", "updated"])
-    assert "statuses that the API's pages do not name, sent all the same: ARCHIVED 2" in done.stderr
+    assert "unknown statuses (will be sent anyway): ARCHIVED 2" in done.stderr
 
 
 def test_summary(folder: Path) -> None:
     """`--summary` writes what the run came to, as JSON."""
     run(folder, "--summary", "summary.json")
     summary = json.loads((folder / "summary.json").read_text())
-    measured = {"run", "started", "achievedRate", "latencyMs", "timeWent", "elapsedSeconds", "dispositions", "timeline"}
+    measured = {
+        "run", "started", "ended", "achievedRate", "latencyMs", "timeWent", "timeBreakdown", "elapsedSeconds",
+        "dispositions", "timeline",
+    }  # fmt: skip
     assert {name: value for name, value in summary.items() if name not in measured} == {
         "input": "rows.csv",
         "target": "sandbox",
@@ -353,8 +356,11 @@ def test_summary(folder: Path) -> None:
         "stopped": "",
         "exitCode": 0,
         "nextStep": "",
+        "version": __version__,
+        "schemaVersion": 1,
     }
     assert measured <= set(summary)
+    assert summary["timeBreakdown"] == summary["timeWent"]
     assert math.isclose(sum(summary["timeWent"].values()), 1.0, abs_tol=0.01)
 
 

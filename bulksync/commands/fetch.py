@@ -19,6 +19,7 @@ from bulksync.report.render import draw
 from bulksync.report.state import write_states
 from bulksync.report.summary import summary_of, write_summary
 from bulksync.sender.plan import Plan
+from bulksync.sender.settings import settings_of
 
 
 @asynccontextmanager
@@ -50,7 +51,7 @@ def write(store: Store, run: Run, source: Source | InputError, output: Path | No
     if options.summary:
         write_summary(options.summary, summary_of(store, run))
     if output:
-        path = (store.path.parent if store.path else Path()) / run.reading["states"]
+        path = (store.path.parent if store.path else Path()) / settings_of(run).states
         with closing(States(path)) as states, closing(store.lines(run.id)) as lines:
             write_states(output, lines, states)
     if options.html:

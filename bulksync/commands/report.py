@@ -14,9 +14,11 @@ from bulksync.options.files import STDOUT, tell_apart
 from bulksync.options.models import RenderOptions
 from bulksync.reader.source import Source, locate
 from bulksync.report.render import input_of, measure
-from bulksync.report.summary import moved, report_of
+from bulksync.report.schema import Transition
+from bulksync.report.summary import moved, recorded_summary, report_of
 from bulksync.report.table import write_moves
 from bulksync.sender.plan import check_output
+from bulksync.sender.settings import settings_of
 
 VERBS = {verb.name: verb for verb in (UPDATE, FETCH)}
 """What runs in a ledger may be."""
@@ -34,14 +36,14 @@ def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
         output = options.output or report_of(store, run) or Path(f"{run.input}.report.csv")
         tell_apart(options.input or ledger.parent / run.path, output, ledger, options)
         check_output(store, output, overwrite=options.overwrite)
-        note = VERBS[run.reading.get("verb", UPDATE.name)].write(
+        note = VERBS[settings_of(run).verb].write(
             store, run, source_again(run, options.input or ledger.parent / run.path), output, options
         )
         measure(run, options, now=datetime.fromisoformat(run.ended or run.started).timestamp())
         return run, output, note
 
 
-def print_moves(ledger: Path, options: RenderOptions) -> tuple[str, int, list[dict[str, Any]]]:
+def print_moves(ledger: Path, options: RenderOptions) -> tuple[str, int, tuple[Transition, ...]]:
     """Print the rows whose disposition moved since an earlier run of the same target, as CSV.
 
     Returns the run's name, how many executions could be compared, and what moved where; raises as `render_again` does.
@@ -52,7 +54,8 @@ def print_moves(ledger: Path, options: RenderOptions) -> tuple[str, int, list[di
         with answers_in(options.since) as since:
             with closing(store.moved(run.id, since)) as rows:
                 write_moves(STDOUT, rows)
-            return run.name, sum(count for *_, count in store.moves(run.id, since)), moved(store, run, since)
+            compared = sum(moves.executions for moves in store.moves(run.id, since))
+            return run.name, compared, moved(store, run, since)
 
 
 @contextmanager
@@ -80,21 +83,16 @@ def check_kept(store: Store, run: Run) -> None:
     """Raise UsageError where the ledger has forgotten the lines of a run."""
     if run.rows and next(store.lines(run.id), None) is None:
         raise UsageError(
-            f"the rows of run {run.name} were forgotten",
-            "it has no report any more; to keep more of the next runs: --keep-runs 100",
+            f"the rows of run {run.name} have been pruned",
+            "its report cannot be rendered any more; to keep more runs in future: --keep-runs 100",
         )
 
 
 def source_again(run: Run, path: Path) -> Source | InputError:
     """Return the input of a run where its bytes, at *path*, are what they were; else why not."""
-    reading = run.reading
+    settings = settings_of(run)
     try:
-        source = locate(
-            path,
-            format=reading["format"],
-            delimiter=reading["asked_delimiter"],
-            encoding=reading["encoding"],
-        )
+        source = locate(path, format=settings.format, delimiter=settings.asked_delimiter, encoding=settings.encoding)
     except InputError as error:
         return error
     return input_of(run, source)
@@ -106,26 +104,28 @@ def history_of(ledger: Path) -> tuple[list[dict[str, Any]], int]:
     StorageError or LockedError where it cannot be read.
     """
     with opened(ledger) as store:
-        runs = [
-            {
-                "run": run.name,
-                "started": run.started,
-                "ended": run.ended,
-                "exitCode": run.exit_code,
-                "rows": run.rows,
-                "outcomes": run.summary.get("outcomes") or store.counts(run.id, "outcome"),
-                "input": run.input,
-                "target": run.target,
-            }
-            for run in store.runs()
-        ]
-        return runs, store.size()
+        return [history_entry(store, run) for run in store.runs()], store.size()
+
+
+def history_entry(store: Store, run: Run) -> dict[str, Any]:
+    """Return what the history tells of a run."""
+    summary = recorded_summary(run)
+    return {
+        "run": run.name,
+        "started": run.started,
+        "ended": run.ended,
+        "exitCode": run.exit_code,
+        "rows": run.rows,
+        "outcomes": summary.outcomes if summary else store.counts(run.id, "outcome"),
+        "input": run.input,
+        "target": run.target,
+    }
 
 
 @contextmanager
 def opened(ledger: Path) -> Iterator[Store]:
     """Yield the store in a ledger that is there; StorageError or LockedError where it cannot be read."""
     if not ledger.is_file():
-        raise StorageError(f"there is no ledger {ledger}", "name the .ledger file beside the report")
+        raise StorageError(f"there is no ledger {ledger}", "name the .ledger file next to the report")
     with closing(Store(ledger)) as store:
         yield store

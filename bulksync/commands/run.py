@@ -30,7 +30,8 @@ from bulksync.options.values import show_rate
 from bulksync.reader.source import Source, spool
 from bulksync.report.grouping import grouped
 from bulksync.report.render import input_of, measure
-from bulksync.report.summary import close_finished, close_run
+from bulksync.report.summary import close_finished, close_run, summary_of
+from bulksync.sender.feed import Supply
 from bulksync.sender.plan import Plan, check_output, estimate, locate_input, plan_run, unknown_statuses
 from bulksync.sender.send import Brake, Sent, send, stop_on_signals
 from bulksync.sender.tally import Tally
@@ -134,25 +135,44 @@ async def sent_to_api(
     tell = partial(tell, run=plan.run.name)
     options = fitted(job.options, tell)
     turns = plan.due * (1 if job.files.before is None else 2)
-    about = spell(estimate(turns, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate))
+    seconds = estimate(turns, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate)
     if job.files.before is not None:
         tell("saving before", path=job.files.before)
     if plan.acknowledged:
         leave_out = f"{job.command} --only-changed"
         tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=leave_out)
-    if passed_over := plan.run.reading.get("passed_over"):
+    if passed_over := plan.settings.passed_over:
         tell("passed over", executions=passed_over)
     if plan.superseded:
         tell("superseded", rows=plan.superseded)
-    if begun := plan.continued and plan.run.reading.get("begun"):
+    if begun := plan.continued and plan.settings.begun:
         tell("continuing", name=plan.run.name, begun=begun)
-    tell(job.verb.saying, rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about)
-    if not job.verb.reads and (unknown := unknown_statuses(plan.run.reading["statuses"])):
+    rate, about = show_rate(options.rate), spell(seconds)
+    tell(job.verb.saying, rows=plan.due, target=job.target, rate=rate, about=about, etaSeconds=round(seconds, 3))
+    if not job.verb.reads and (unknown := unknown_statuses(plan.settings.statuses)):
         tell("unknown statuses", statuses=listed(unknown))
+    return await sent_through(job, ledger, plan, source, options, brake, doing, tell, total=plan.due)
+
+
+async def sent_through(
+    job: Job,
+    ledger: Ledger,
+    plan: Plan,
+    source: Source,
+    options: RunOptions,
+    brake: Brake,
+    doing: Doing,
+    tell: Tell,
+    *,
+    total: int | None,
+    supply: Supply | None = None,
+) -> Sent:
+    """Open connections and send *total* rows, None where nobody knows how many; a fault of ours is a Stop."""
     try:
         async with connected(job.target, job.key, options) as client, job.verb.open(client, job.files, plan) as way:
-            watch = watcher(plan.due, options, doing, job.terminal, tell)
-            sent = await send(ledger, plan, source, options, way, brake=brake, watch=watch, tell=tell)
+            watch = watcher(total, options, doing, job.terminal, tell)
+            sent = await send(ledger, plan, source, options, way, brake=brake, watch=watch, tell=tell, supply=supply)
+            doing.keep()
         if sent.tally.outcomes[Outcome.UPDATED] or sent.tally.outcomes[Outcome.FETCHED]:
             await ledger.call(ledger.store.prove, job.target, job.key.get_secret_value())
         return sent
@@ -160,7 +180,7 @@ async def sent_to_api(
         if any(isinstance(cause, BulksyncError) for cause in leaves(error)):
             raise
         tell("fault", error=", ".join(repr(cause) for cause in leaves(error)), exc_info=error)
-        return Sent(Stop(1, "internal_error", "a fault of bulksync ended the run"), Tally())
+        return Sent(Stop(1, "internal_error", "an internal error of bulksync ended the run"), Tally())
 
 
 async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: Sent | None) -> Ending:
@@ -184,4 +204,5 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
         job.files.spool.unlink(missing_ok=True)
     invalid = await ledger.call(lambda: list(islice(store.invalid(ended.id), SHOWN)))
     groups = await ledger.call(lambda: grouped(store.errors(ended.id)))
-    return Ending(ended, plan, note, invalid, groups)
+    summary = await ledger.call(summary_of, store, ended)
+    return Ending(ended, summary, plan, note, invalid, groups)

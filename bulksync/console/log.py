@@ -19,9 +19,10 @@ EVENTS: dict[str, tuple[int, str]] = {
         logging.INFO,
         "each execution is read before its first update, which takes a turn more; its state is saved in {path}",
     ),
+    "sending a stream": (logging.INFO, "sending rows to {target} at {rate} as they come"),
     "acknowledged already": (
         logging.WARNING,
-        "{known:,} of {rows:,} rows are acknowledged already with the same payload; to leave them out: {command}",
+        "{known:,} of {rows:,} rows are already acknowledged with the same payload; to leave them out: {command}",
     ),
     "passed over": (
         logging.WARNING,
@@ -29,16 +30,16 @@ EVENTS: dict[str, tuple[int, str]] = {
     ),
     "superseded": (
         logging.WARNING,
-        "rows left out, as a later run has updated their executions since (--resend sends them): {rows:,}",
+        "rows skipped because a later run has updated their executions (--resend sends them): {rows:,}",
     ),
-    "continuing": (logging.INFO, "continuing run {name}, begun with {begun}; once it is done, {begun} begins another"),
-    "unknown statuses": (logging.WARNING, "statuses that the API's pages do not name, sent all the same: {statuses}"),
+    "continuing": (logging.INFO, "resuming run {name}, started with {begun}; once it is done, {begun} starts another"),
+    "unknown statuses": (logging.WARNING, "unknown statuses (will be sent anyway): {statuses}"),
     "ended": (logging.INFO, "{outcomes}"),
-    "few files": (logging.WARNING, "{allowed} at once, not the {asked} asked for: ulimit -n is {files}"),
+    "few files": (logging.WARNING, "{allowed} concurrent requests, not the {asked} asked for: ulimit -n is {files}"),
     "progress": (logging.INFO, "{text}"),
     "asked": (logging.INFO, "{text}"),
     "hold": (logging.WARNING, "waiting {wait:.1f}s, until {until:%H:%M:%S}: {reason}"),
-    "stopping": (logging.WARNING, "stopping, what is in flight may finish: {reason}"),
+    "stopping": (logging.WARNING, "stopping; waiting for requests in flight (Ctrl-C again to cancel them): {reason}"),
     "retry": (logging.DEBUG, "row {row} (line {line}): {reason}; attempt {attempt}, again in {wait:.1f}s"),
     "attempt": (logging.DEBUG - 5, "row {row} (line {line}): {reason} after {duration:.3f}s"),
     "failed": (logging.ERROR, "{error}"),
@@ -96,11 +97,14 @@ def logger(style: Literal["text", "json"], say: Callable[[str], None]) -> Any:
     )
 
 
-def to_logging(event: str, **fields: Any) -> None:
-    """Say an event to `logging`, under the name `bulksync`, where a program is the caller."""
+def to_logging(event: str, /, written: Callable[[str], str] = str, **fields: Any) -> None:
+    """Say an event to `logging`, under the name `bulksync`, where a program is the caller.
+
+    *written* turns what is written for the command line into what such a caller would write.
+    """
     level, template = EVENTS[event]
     if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, "%s", template.format(**fields))
+        LOGGER.log(level, "%s", written(template.format(**fields)))
 
 
 def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:

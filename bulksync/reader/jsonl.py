@@ -1,10 +1,10 @@
 """JSONL: one object a line."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast, get_args
 
 from bulksync.errors import InputError
-from bulksync.model import InvalidRow, Row
+from bulksync.model import InvalidRow, LocalError, Row
 from bulksync.reader.decoding import Text
 from bulksync.reader.header import known_name
 from bulksync.reader.jsontext import dumps, parse
@@ -14,6 +14,11 @@ from bulksync.reader.validation import judge, refuse
 from bulksync.text import clean
 
 _MOST_NAMES = 1000  # each becomes a column of the report
+
+FLAW = "\0flaw"
+"""The member `[error, detail]` by which a line is invalid: a program gave a value that JSON cannot hold."""
+
+_ERRORS = frozenset(get_args(LocalError))
 
 Found = tuple[int, int, str, dict[str, Any], Flaw | None]
 """Row, line, raw text, members as far as they could be read, and what is wrong with them."""
@@ -76,7 +81,8 @@ class JsonLines:
                 continue
             row += 1
             if isinstance(value, dict):
-                yield row, lines.number, raw, value, self._note_names(value, lines.number)
+                told = _told(value.pop(FLAW, None))
+                yield row, lines.number, raw, value, self._note_names(value, lines.number) or told
             else:
                 other = Flaw("not_an_object", 'the line is JSON, but not an object: {"workflowId": …}')
                 yield row, lines.number, raw, {}, value if isinstance(value, Flaw) else other
@@ -117,6 +123,13 @@ def is_unread_state(value: object) -> bool:
     if not isinstance(value, dict) or not all(name in value for name in STATE_NAMES):
         return False
     return not value.get("status") and value.get("metadata") is None
+
+
+def _told(value: object) -> Flaw | None:
+    match value:
+        case [str(error), str(detail)] if error in _ERRORS:
+            return Flaw(cast("LocalError", error), clean(detail))
+    return None
 
 
 def _metadata(value: object) -> dict[str, Any] | Flaw | None:

@@ -1,6 +1,7 @@
 """The due rows of a run: in file order, or some from all over the input."""
 
 from collections.abc import Generator, Mapping
+from typing import Protocol
 
 from bulksync.errors import InputError, StorageError
 from bulksync.ledger.store import Store
@@ -19,8 +20,58 @@ FEWEST_MARKED = 100
 STORAGE = Stop(8, "aborted_storage", "the ledger cannot be written")
 
 
+class Supply(Protocol):
+    """Gives the rows to be sent: those of a plan, or those of a stream as they come. What ends the run is a Stop."""
+
+    async def next(self) -> list[Row] | Stop | None:
+        """Return the next due rows in file order; None at the end."""
+        ...
+
+    async def elsewhere(self, most: int, limited: "Limit") -> list[Row] | Stop:
+        """Return at most so many due rows from farther on, each the first one of its execution."""
+        ...
+
+    def halt(self) -> None:
+        """Give no more rows."""
+        ...
+
+    async def close(self) -> None:
+        """Let go what is open."""
+        ...
+
+
 class Feed:
-    """Gives the due rows of a plan, once the ledger knows that they may be sent; *stop* is why it cannot any more.
+    """The rows of a supply, at most *limit* of them; *stop* is why there are no more, where that is not their end."""
+
+    def __init__(self, supply: Supply, limit: int | None) -> None:
+        self._supply = supply
+        self._limited = Limit(limit)
+        self._limit = limit
+        self.stop: Stop | None = None
+
+    @property
+    def limit_reached(self) -> Stop | None:
+        """Why rows are left, where only `--limit` kept them back."""
+        is_reached = self._limited.was_reached
+        return Stop(10, "interrupted", f"--limit {self._limit} was reached") if is_reached else None
+
+    async def next(self) -> list[Row] | None:
+        """Return the next rows in file order; None at the end, or where there is a *stop*."""
+        if isinstance(rows := await self._supply.next(), Stop):
+            self.stop = rows
+            return None
+        return self._limited.cut(rows)
+
+    async def elsewhere(self, most: int) -> list[Row]:
+        """Return at most so many rows from all over the input, each the first due one of its execution."""
+        if isinstance(rows := await self._supply.elsewhere(most, self._limited), Stop):
+            self.stop = rows
+            return []
+        return rows
+
+
+class Planned:
+    """The due rows of a plan, read again from its input.
 
     *step* is how many rows one commit of the watermark allows, 0 for what suits the rate.
     """
@@ -31,34 +82,27 @@ class Feed:
         self._source = source
         self._options = options
         self._rows = due_rows(ledger.store, plan, source, options, step or choose_step(options.rate))
-        self._limit = Limit(options.limit)
-        self.stop: Stop | None = None
 
-    @property
-    def limit_reached(self) -> Stop | None:
-        """Why rows are left, where only `--limit` kept them back."""
-        limit = self._options.limit
-        return Stop(10, "interrupted", f"--limit {limit} was reached") if self._limit.was_reached else None
-
-    async def next(self) -> list[Row] | None:
-        """Return the next rows in file order; None at the end, or where there is a *stop*."""
+    async def next(self) -> list[Row] | Stop | None:
+        """Return the next due rows in file order, once the ledger knows that they may be sent; None at the end."""
         try:
-            return self._limit.cut(await self._ledger.call(next, self._rows, None))
+            return await self._ledger.call(next, self._rows, None)
         except (InputError, StorageError) as error:
-            self.stop = stop_for(error)
-            return None
+            return stop_for(error)
 
-    async def elsewhere(self, most: int) -> list[Row]:
-        """Return at most so many rows from all over the input, each the first due one of its execution."""
-        store, run = self._ledger.store, self._run
+    async def elsewhere(self, most: int, limited: "Limit") -> list[Row] | Stop:
+        """Return due rows from all over the input."""
+        ledger, store = self._ledger, self._ledger.store
         try:
-            digests = await self._ledger.call(store.elsewhere, run, most)
-            found = self._limit.take(await self._ledger.call(rows_at, self._source, self._options, digests))
-            await self._ledger.call(store.mark_ahead, run, [row.row for row in found])
+            digests = await ledger.call(store.elsewhere, self._run, most)
+            found = limited.take(await ledger.call(rows_at, self._source, self._options, digests))
+            await ledger.call(store.mark_ahead, self._run, [row.row for row in found])
         except (InputError, StorageError) as error:
-            self.stop = stop_for(error)
-            return []
+            return stop_for(error)
         return found
+
+    def halt(self) -> None:
+        """Nothing waits here for long."""
 
     async def close(self) -> None:
         """Close the input."""

@@ -17,7 +17,7 @@ from bulksync.quota.pacer import Pacer
 from bulksync.reader.source import Source
 from bulksync.sender.clock import Clock
 from bulksync.sender.dispatcher import Dispatcher
-from bulksync.sender.feed import STORAGE, Feed
+from bulksync.sender.feed import STORAGE, Feed, Planned, Supply
 from bulksync.sender.plan import Plan
 from bulksync.sender.signals import watch_signals
 from bulksync.sender.tally import Tally
@@ -51,7 +51,7 @@ PARTS = Parts()
 
 
 class Brake:
-    """What stops a run: pulled, it lets nothing new start; slammed, it cancels what is in flight."""
+    """What stops a run: pulled, it lets nothing new start; slammed, it cancels the requests in flight."""
 
     def __init__(self) -> None:
         self.stop: Stop | None = None
@@ -88,7 +88,7 @@ class Brake:
             self._dispatcher.stop(self.stop)
 
     def cancel(self) -> None:
-        """Cancel what is in flight."""
+        """Cancel the requests in flight."""
         if self._sending is not None:
             self._sending.cancel()
 
@@ -114,9 +114,11 @@ async def send(
     watch: Watch,
     tell: Tell,
     parts: Parts = PARTS,
+    supply: Supply | None = None,
 ) -> Sent:
-    """Send the due rows of a plan; StorageError where their outcomes cannot be recorded."""
-    feed = Feed(ledger, plan, source, options, parts.marked)
+    """Send the due rows of a plan, or those that *supply* gives; StorageError where results cannot be recorded."""
+    supply = supply or Planned(ledger, plan, source, options, parts.marked)
+    feed = Feed(supply, options.limit)
     pacer = parts.pacer(options.rate, parts.clock.now)
     dispatcher = parts.dispatcher(options, feed, way, ledger, pacer, tell, parts.clock, is_known=plan.is_known)
     try:
@@ -125,6 +127,7 @@ async def send(
                 ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE), lambda: dispatcher.stop(LEDGER_GONE)
             )
             around.start_soon(watch, dispatcher)
+            around.start_soon(halt_with, dispatcher, supply)
             with anyio.CancelScope() as sending:
                 brake.attach(dispatcher, sending)
                 around.start_soon(stop_in_time, dispatcher, sending, options)
@@ -132,9 +135,15 @@ async def send(
             around.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):  # whatever ends the run, an answer that came is kept
-            await feed.close()
+            await supply.close()
             await ledger.flush(plan.run.id)
     return Sent(dispatcher.stopped or feed.limit_reached, dispatcher.tally)
+
+
+async def halt_with(dispatcher: Dispatcher, supply: Supply) -> None:
+    """Have no more rows given once the run is stopped."""
+    await dispatcher.halted()
+    supply.halt()
 
 
 LEDGER_GONE = Stop(
@@ -147,7 +156,7 @@ LEDGER_GONE = Stop(
 
 
 async def stop_in_time(dispatcher: Dispatcher, sending: anyio.CancelScope, options: RunOptions) -> None:
-    """Stop after `--max-duration`, and cancel what is in flight when it has not finished `--drain` after any stop."""
+    """Stop after `--max-duration`; after any stop, cancel the requests that outlast `--drain`."""
     limit = options.max_duration
     with anyio.move_on_after(limit):
         await dispatcher.halted()
