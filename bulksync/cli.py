@@ -148,13 +148,13 @@ def fetch(
     verbose: Annotated[int, VERBOSE] = 0,
 ) -> int:
     """Read each execution of the input by one paced GET, and write a state file: running that file puts them back."""
-    from bulksync.commands.fetch import FETCH, needed
+    from bulksync.commands.fetch import FETCH
 
     def to_the_end() -> int:
         check_files(input, options)
         files = files_for(input, options, "state.jsonl")
         with failures_measured(None if options.dry_run else options.metrics_file):
-            return run_job(input, needed(options, files), files, verbose, FETCH)
+            return run_job(input, options, files, verbose, FETCH)
 
     return answered(to_the_end, options.log_format)
 

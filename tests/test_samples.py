@@ -14,7 +14,8 @@ import pytest
 from bulksync.options.models import RunOptions
 from bulksync.sandbox.server import Sandbox, Settings, serve
 from tests.support.endings import STOPS, ending
-from tests.support.program import KEY, Done, rows_of, write_rows
+from tests.support.program import KEY, Done, environment, rows_of, write_rows
+from tests.support.sandboxes import api
 from tests.support.servers import program
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -34,6 +35,22 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "feather.key").write_text(f"{KEY}\n")
     (tmp_path / "feather.key").chmod(0o600)
     return tmp_path
+
+
+@pytest.mark.parametrize(("said", "updates"), [("undo", 16), ("", 8)])
+def test_the_migration_can_be_undone(said: str, updates: int, folder: Path) -> None:
+    """The script checks, fetches, sends and verifies, and puts everything back only when told so."""
+    with api(folder) as url:
+        path = f"{Path(OURS).parent}:{os.environ['PATH']}"
+        variables = environment(
+            folder, PATH=path, BULKSYNC_BASE_URL=url, BULKSYNC_RATE="unlimited", BULKSYNC_QUIET="true"
+        )
+        done = subprocess.run(
+            ["sh", SAMPLES / "migration.sh", "export.csv"],
+            cwd=folder, env=variables, input=f"{said}\n", capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / "log").read_bytes().count(b'"PUT"') == updates
 
 
 def bare(folder: Path, **more: str) -> dict[str, str]:

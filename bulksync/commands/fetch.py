@@ -13,7 +13,7 @@ from bulksync.ledger.states import States, state_line
 from bulksync.ledger.store import Run, Store, timestamp
 from bulksync.model import Outcome, Reply, Request, Row, Turn, Way
 from bulksync.options.files import Files
-from bulksync.options.models import FetchOptions, ReportOptions
+from bulksync.options.models import ReportOptions
 from bulksync.reader.source import Source
 from bulksync.report.render import draw
 from bulksync.report.state import write_states
@@ -57,11 +57,6 @@ def write(store: Store, run: Run, source: Source | InputError, output: Path | No
     if options.html:
         draw(store, run, output, options.html)
     return ""
-
-
-def needed(options: FetchOptions, files: Files) -> FetchOptions:
-    """Return the options as they must be where the states that an earlier fetch has read are not there any more."""
-    return options if files.states.exists() else options.model_copy(update={"restart": True})
 
 
 FETCH = Verb("fetch", open_fetching, write, reads=True, saying="fetching")

@@ -173,7 +173,7 @@ async def sent_through(
             watch = watcher(total, options, doing, job.terminal, tell)
             sent = await send(ledger, plan, source, options, way, brake=brake, watch=watch, tell=tell, supply=supply)
             doing.keep()
-        if sent.tally.outcomes[Outcome.UPDATED] or sent.tally.outcomes[Outcome.FETCHED]:
+        if sent.tally.outcomes[Outcome.UPDATED]:
             await ledger.call(ledger.store.prove, job.target, job.key.get_secret_value())
         return sent
     except Exception as error:

@@ -110,7 +110,8 @@ def plan_run(
     digest = fingerprint(source.path)
     how, look = how_read(source, options), looks_for(options, files, verb)
     is_known = store.is_proven(target, key.get_secret_value())
-    latest = store.latest(target, digest, verb)
+    has_states = not reads or files.states.exists()  # of a run whose states are gone nothing is left to continue
+    latest = store.latest(target, digest, verb) if has_states else None
     if latest and is_wanted(store, latest, options) and reads_the_same(store, latest, source, options, how, stopping):
         check_before(store, files, latest)
         return continue_run(store, latest, source, options, look, stopping, is_known=is_known)
