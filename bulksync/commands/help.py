@@ -80,7 +80,7 @@ Examples:
       As JSON lines, with every step
   bulksync report rows.csv.report.csv.ledger --diff > moved.csv
       The rows whose disposition differs from the one an earlier run recorded
-  bulksync report rows.csv.state.jsonl.ledger --diff --since rows.csv.report.csv.ledger
+  bulksync report fetched.ledger --diff --since run.ledger
       Whose disposition moved between a run and a later fetch
 """
 

@@ -35,6 +35,7 @@ from bulksync.sender.feed import Limit, stop_for
 from bulksync.sender.inlet import Inlet
 from bulksync.sender.plan import (
     Plan,
+    check_before,
     check_output,
     how_read,
     looks_for,
@@ -77,6 +78,7 @@ async def travel_stream(job: Job, ledger: Ledger, brake: Brake, doing: Doing, te
 def begin(ledger: Ledger, job: Job, source: Source) -> Run:
     """Open a run that has no rows yet. Blocks."""
     store, now = ledger.store, time.time()
+    check_before(store, job.files, None)
     with store.transaction():
         run = store.begin(
             name=run_name(now),

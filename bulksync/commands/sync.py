@@ -371,5 +371,5 @@ def key_for(key: SecretStr | None, options: RunOptions) -> SecretStr:
 def files_of_rows(path: Path, options: RunOptions) -> Files:
     """Decide where the files of rows without a file stand: with no output there is no report, and no ledger is kept."""
     if options.output is None:
-        return Files(None, options.ledger, path, path.with_suffix(".states"))
+        return Files(None, options.ledger, path, path.with_suffix(".states"), options.save_before)
     return files_for(path, options)

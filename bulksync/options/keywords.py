@@ -57,6 +57,7 @@ class Keywords(TypedDict, total=False):
     drain: Time
     limit: int | None
     on_invalid: Literal["abort", "skip"]
+    save_before: TextPath | None
     only_changed: bool
     resend: bool
     retry_rejected: bool

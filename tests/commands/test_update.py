@@ -1,6 +1,7 @@
 """`run --save-before` reads each execution before its first update, so that the run can be undone."""
 
 import asyncio
+import os
 import random
 import signal
 from pathlib import Path
@@ -14,6 +15,9 @@ from tests.support import fault_server as faults
 from tests.support.program import CANARY, bulksync, execution, rows_of, started, write_rows
 from tests.support.rates import fullest
 from tests.support.sandboxes import api
+
+KILLS = int(os.environ.get("BULKSYNC_KILLS", "6"))
+"""How often the run is killed; `BULKSYNC_KILLS=50` is the whole proof, over ten rows for each kill."""
 
 FAULTS = "server_error=0.02,reset_before=0.01,reset_after=0.01,unavailable=0.01"
 
@@ -103,16 +107,17 @@ def test_a_later_call_goes_on_with_the_same_file(tmp_path: Path) -> None:
     assert (codes, saved.count("\n"), CANARY in saved) == ([10, 0], 3, False)
 
 
-def test_a_killed_run_can_be_undone(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+@pytest.mark.timeout(60 + 20 * KILLS)
+def test_a_killed_run_can_be_undone(tmp_path: Path) -> None:
     """After kill -9 at many points, with faults, each execution that was sent has its true state in the file.
 
     Running the file restores every execution byte for byte.
     """
     luck = random.Random(16)  # noqa: S311  no secret
-    write_rows(tmp_path / "rows.csv", [number for number in range(1, 61) for _ in range(1 + number % 2)])
+    write_rows(tmp_path / "rows.csv", [number for number in range(1, 7 * KILLS + 1) for _ in range(1 + number % 2)])
     with api(tmp_path, "--faults", FAULTS, "--replaces-metadata") as url:
         before = held(tmp_path, url, "first.jsonl")
-        for _ in range(6):
+        for _ in range(KILLS):
             seen = len(log_of(tmp_path)) + luck.randrange(1, 25)
             with started(*RUN, "--base-url", url, "--rate", "200/s", folder=tmp_path) as process:
                 while len(log_of(tmp_path)) < seen and process.poll() is None:
