@@ -159,6 +159,8 @@ def look_over(path: Path, options: InputOptions, on_invalid: str = "abort", *, j
         else:
             for row in invalid:
                 print(invalid_line(row))
+            for note in found["notes"]:
+                print(f"note: {note}")
             takes = spell(found["secondsAtRate"])
             print("\n".join(check_lines(found, takes=takes, rate=show_rate(options.rate))))
         code = check_code(found, on_invalid)
@@ -201,14 +203,16 @@ def verify(
     """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself."""
     from bulksync.auditing import audit
     from bulksync.report import listed
+    from bulksync.text import counted
 
     need_format(input, options)
     with source_of(input, options) as source:
         found = audit(source, report)
     for problem in found.wrong:
         print(problem)
-    verdict = "they agree" if not found.wrong else f"{len(found.wrong):,} discrepancies"
-    print(f"{found.rows:,} rows, {found.lines:,} report lines, {listed(found.outcomes)}: {verdict}")
+    verdict = counted(len(found.wrong), "discrepancy", "discrepancies") if found.wrong else "OK, no discrepancies"
+    counts = [counted(found.rows, "row"), counted(found.lines, "report line"), listed(found.outcomes)]
+    print(f"{', '.join(filter(None, counts))}: {verdict}")
     return 11 if found.wrong else 0
 
 
@@ -394,6 +398,8 @@ def on_loop(function: Callable[[], Awaitable[T]]) -> T:
 def failed(error: BulksyncError, style: Literal["text", "json"]) -> int:
     """Say what went wrong and what to do next; return the exit code."""
     again = repeated_command(sys.argv[1:]) if error.again else ""
+    if error.adding:
+        again = changed_command(sys.argv[1:], *error.adding)
     steps = ": ".join(part for part in (error.next_step, again) if part)
     tell = teller(style, quiet=True, verbosity=0, say=say_to_stderr)
     tell("failed", error=error.what, nextStep=steps, exitCode=error.exit_code)
@@ -435,6 +441,16 @@ def command_line(arguments: list[str]) -> str:
 def repeated_command(arguments: list[str]) -> str:
     """Write the call that goes on with this run: the same, but not from the start again."""
     return command_line([token for token in arguments if token not in ("--resend", "--restart")])
+
+
+def changed_command(arguments: list[str], option: str, value: str) -> str:
+    """Write the same call with another value of an option."""
+    kept = [
+        token
+        for before, token in zip(["", *arguments], arguments, strict=False)
+        if option not in (before, token, token.partition("=")[0])
+    ]
+    return command_line([*kept, option, value])
 
 
 def api_key(options: RunOptions) -> SecretStr:

@@ -5,19 +5,21 @@ import sys
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from functools import cache, partial
+from string import Formatter
 from typing import Any, Literal
 
 import orjson
 
-from bulksync.text import without_passwords
+from bulksync.text import counted, without_passwords
 
 Tell = Callable[..., None]
 
 EVENTS: dict[str, tuple[int, str]] = {
-    "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
+    "note": (logging.WARNING, "{text}"),
+    "sending": (logging.INFO, "sending {rows:row} to {target} at {rate}, about {about}"),
     "acknowledged already": (
         logging.WARNING,
-        "{known:,} of {rows:,} rows are acknowledged already with the same payload; to leave them out: {command}",
+        "{known:,} of {rows:row} are acknowledged already with the same payload; to leave them out: {command}",
     ),
     "superseded": (
         logging.WARNING,
@@ -38,6 +40,18 @@ EVENTS: dict[str, tuple[int, str]] = {
     "internal error": (logging.ERROR, "row {row} (line {line}): internal error: {error}"),
 }
 """Each event's level and what it says to people."""
+
+
+class Sentence(Formatter):
+    """Formats events; `{rows:row}` is the number with its noun, in the singular for one."""
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        """Write one field, see string.Formatter."""
+        return counted(value, format_spec) if format_spec in NOUNS else super().format_field(value, format_spec)
+
+
+NOUNS = frozenset({"row"})
+SENTENCE = Sentence()
 
 ANSWERS = frozenset({"asked"})
 """Said with --quiet too, as somebody asked."""
@@ -92,14 +106,14 @@ def to_logging(event: str, **fields: Any) -> None:
     """Say an event to `logging`, under the name `bulksync`, where a program is the caller."""
     level, template = EVENTS[event]
     if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, "%s", template.format(**fields))
+        LOGGER.log(level, "%s", SENTENCE.vformat(template, (), fields))
 
 
 def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
     """Write an event as a line for people."""
     _, template = EVENTS[fields["event"]]
     trace = f"\n{fields['exception']}" if "exception" in fields else ""
-    return f"bulksync: {template.format(**fields)}{trace}"
+    return f"bulksync: {SENTENCE.vformat(template, (), fields)}{trace}"
 
 
 def for_programs(_: object, __: str, fields: MutableMapping[str, Any]) -> str:

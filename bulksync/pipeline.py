@@ -78,6 +78,8 @@ async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tel
         source = await located(job)
         plan = await planned(job, ledger, source, brake)
     doing.run = plan.run.name
+    for note in plan.notes:
+        tell("note", text=note)
     sent: Sent | None
     if plan.is_refused(job.options.on_invalid):
         sent = Sent(REFUSED, Tally())

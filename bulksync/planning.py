@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -17,8 +17,9 @@ from bulksync.errors import InputError, UsageError
 from bulksync.ledger import Run, Store
 from bulksync.model import InvalidRow, Row
 from bulksync.options import InputOptions, ReportOptions, RunOptions
-from bulksync.reader import Source, fingerprint, locate, open_input
+from bulksync.reader import KNOWN_STATUSES, NO_VALUES, Source, fingerprint, locate, meant_status, open_input
 from bulksync.report import STDOUT
+from bulksync.text import counted
 
 CHUNK = 1_000
 """Rows that are read and checked at once: few enough to keep, many enough that the threads' hand-over costs nothing."""
@@ -26,10 +27,10 @@ CHUNK = 1_000
 ANSWER_TIME = 0.1
 """Seconds that an answer is taken to need before there was one: an estimate, as servers are near and far."""
 
-STDIN = Path("-")
+MOST_ASKED = 10
+"""Unknown statuses that are compared with the known ones; a column of other words is not worth more."""
 
-KNOWN_STATUSES = frozenset({"CREATED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "PAUSED"})
-"""The filter of the API page "List workflow executions"."""
+STDIN = Path("-")
 
 T = TypeVar("T")
 
@@ -52,7 +53,8 @@ class Plan:
 
     *invalid* counts the invalid rows of the input; *fatal* says that the rows behind one of them cannot be told apart,
     *is_known* that the key has had a success at the target before. *acknowledged* counts the rows of a new run whose
-    payload is acknowledged already, *superseded* those of a continued one whose execution a later run has updated.
+    payload is acknowledged already, *superseded* those of a continued one whose execution a later run has updated;
+    *notes* are what is worth saying about the input.
     """
 
     run: Run
@@ -63,6 +65,7 @@ class Plan:
     is_known: bool = False
     acknowledged: int = 0
     superseded: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def is_finished(self) -> bool:
@@ -136,7 +139,14 @@ def place_of(path: Path, ledger: Path | None) -> str:
 
 def locate_input(options: InputOptions, path: Path, name: str | None = None) -> Source:
     """Return how an input is to be read; UsageError or InputError where it cannot be."""
-    return locate(path, name=name, format=options.format, delimiter=options.delimiter, encoding=options.encoding)
+    return locate(
+        path,
+        name=name,
+        format=options.format,
+        delimiter=options.delimiter,
+        encoding=options.encoding,
+        escapes=options.tsv_escapes,
+    )
 
 
 def plan_run(
@@ -176,7 +186,8 @@ def plan_run(
         if options.only_changed:
             is_refused = refuses(found.invalid, found.fatal, options.on_invalid)
             (store.take_all_back if is_refused else store.take_back)(run)
-        store.set_reading(run, found.rows, how | look | asdict(found))
+        kept = {name: value for name, value in asdict(found).items() if name != "notes"}  # they may quote metadata
+        store.set_reading(run, found.rows, how | look | kept)
     return Plan(
         store.run(run),
         store.count_due(run),
@@ -184,6 +195,7 @@ def plan_run(
         found.fatal,
         is_known=is_known,
         acknowledged=0 if options.only_changed else found.acknowledged,
+        notes=found.notes,
     )
 
 
@@ -280,6 +292,7 @@ class Found:
     metadata_columns: tuple[str, ...]
     statuses: dict[str, int]
     acknowledged: int
+    notes: tuple[str, ...]
 
 
 def validate(
@@ -323,7 +336,20 @@ def validate(
             metadata_columns=content.metadata_columns,
             statuses=dict(statuses.most_common()),
             acknowledged=acknowledged,
+            notes=(*content.notes, *notes_on(rows, statuses)),
         )
+
+
+def notes_on(rows: int, statuses: Mapping[str, int]) -> Iterator[str]:
+    """Yield what is worth saying about an input as a whole: no rows, and near misses of a status."""
+    if not rows:
+        yield "the input has no rows: there is nothing to send"
+    for status in islice(unknown_statuses(statuses), MOST_ASKED):
+        sent = f"status {status} is sent as it is ({counted(statuses[status], 'row')})"
+        if meant := meant_status(status, KNOWN_STATUSES):
+            yield f"{sent}; did you mean {meant}?"
+        elif status in NO_VALUES:
+            yield f"{sent}; to omit it, leave the cell empty"
 
 
 def estimate(rows: int, longest: int, rate: float) -> float:
@@ -331,7 +357,7 @@ def estimate(rows: int, longest: int, rate: float) -> float:
     return max(rows / rate, longest * ANSWER_TIME)
 
 
-def unknown_statuses(statuses: dict[str, int]) -> dict[str, int]:
+def unknown_statuses(statuses: Mapping[str, int]) -> dict[str, int]:
     """Return the statuses that the API's pages do not name; the server may know them all the same."""
     return {status: count for status, count in statuses.items() if status not in KNOWN_STATUSES}
 
@@ -347,6 +373,7 @@ def how_read(source: Source, options: RunOptions) -> dict[str, Any]:
         "format": source.format,
         "asked_delimiter": source.delimiter,
         "encoding": source.encoding,
+        "tsv_escapes": source.escapes,
         "allow_status": None if options.allow_status is None else list(options.allow_status),
     }
 

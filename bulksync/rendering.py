@@ -73,6 +73,7 @@ def source_again(run: Run, path: Path) -> Source | InputError:
             format=reading["format"],
             delimiter=reading["asked_delimiter"],
             encoding=reading["encoding"],
+            escapes=reading.get("tsv_escapes", False),  # which a ledger of an earlier version does not say
         )
     except InputError as error:
         return error

@@ -28,6 +28,8 @@ async def write_rows(rows: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[s
                     raise StorageError(
                         f"the rows cannot be written to {path}: {error.strerror}", "free space there, or set TMPDIR"
                     ) from None
+        if not number:
+            file.write(b"\n")  # no rows, which a file of 0 bytes does not say: that one was cut
 
 
 async def each(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:

@@ -24,6 +24,7 @@ def test_what_a_check_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "valid": 7,
             "invalid": 1,
             "fatal": False,
+            "notes": [],
             "statuses": {"COMPLETED": 6, "NEW": 1},
             "unknownStatuses": {"NEW": 1},
             "repeatedExecutions": 2,

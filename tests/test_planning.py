@@ -164,7 +164,8 @@ def test_a_new_run(store: Store, rows: Path) -> None:
     assert (run.target, run.input, run.path, run.rows) == (TARGET, str(rows), "rows.csv", 3)
     assert run.name.startswith("20231114T221320Z-")
     assert run.reading == {
-        "format": "csv", "asked_delimiter": None, "encoding": None, "allow_status": None,
+        "format": "csv", "asked_delimiter": None, "encoding": None, "tsv_escapes": False,
+        "allow_status": None,
         "report": "rows.csv.report.csv", "begun": "", "echo_metadata": False,
         "guard_formulas": False, "rows": 3, "invalid": 0, "fatal": False, "digest": run.digest, "delimiter": ",",
         "bom": False, "echoed": [], "metadata_columns": ["metadata"], "statuses": {"COMPLETED": 3}, "acknowledged": 0,

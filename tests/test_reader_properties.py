@@ -32,6 +32,9 @@ pieces = st.one_of(
     st.sampled_from([b"\xff", b"\xe9", b"\xff\xfe", b"\xed\xa0\x80", b"\xc3", b"\n\x00"]),
     st.binary(max_size=4),
 )
+_BLANK = ' \t\r\n\u2028,"'
+"""Of what lines are made that are no rows: delimiters, blanks and empty quotes."""
+
 bodies = st.lists(pieces, max_size=40).map(b"".join)
 headers = st.sampled_from([b"", HEADER.encode(), b"sep=;\nworkflowId;executionId;status\n"])
 inputs = st.one_of(
@@ -182,11 +185,11 @@ values: st.SearchStrategy[object] = st.sampled_from([W, E, "RUNNING", "", None, 
 def test_any_objects(tmp_path: Path, objects: list[dict[str, object]]) -> None:
     """Objects with any names in any order are rows, valid or not, and what is not sent is echoed."""
     path = tmp_path / "input"
-    path.write_text("".join(json.dumps(one) + "\n" for one in objects))
+    path.write_text("\n" + "".join(json.dumps(one) + "\n" for one in objects))
     with open_input(Source(path, "input", "jsonl", False, None, None)) as opened:
         rows = list(opened.rows())
         echoed = opened.echoed
-    assert [(row.row, row.line) for row in rows] == [(n, n) for n in range(1, len(objects) + 1)]
+    assert [(row.row, row.line) for row in rows] == [(n, n + 1) for n in range(1, len(objects) + 1)]
     with open_input(Source(path, "input", "jsonl", False, None, None)) as opened:
         cells = [record.cells for record in opened.records(echoed)]
         assert opened.echoed == echoed
@@ -208,14 +211,15 @@ def test_raw_is_the_input(tmp_path: Path, body: str) -> None:
     path.write_bytes((HEADER + body).encode())
     source = Source(path, "input", "csv", False, ",", None)
     rows, records = rows_of(source), records_of(source)
-    assert not isinstance(rows, InputError)
-    assert not isinstance(records, InputError)
+    if isinstance(rows, InputError) or isinstance(records, InputError):
+        assert "\r" in body
+        return
     left = body.removesuffix("\x1a")
     for record in records:
         blank, raw, left = left.partition(record.raw)
-        assert (blank.strip(" \r\n"), raw) == ("", record.raw)
+        assert (blank.strip(_BLANK), raw) == ("", record.raw)
     if not (rows and isinstance(rows[-1], InvalidRow) and rows[-1].fatal):
-        assert left.strip(" \r\n") == ""
+        assert left.strip(_BLANK) == ""
 
 
 def test_block_borders(tmp_path: Path) -> None:
