@@ -122,7 +122,7 @@ async def test_what_is_sent(
         ("cesu8", ["row 1 (line 2): encoding_invalid: byte 85 of line 2 (0xED) is not valid UTF-8", "CESU-8"]),
         (
             "comment-lines",
-            ["rows.csv begins with a comment; its header is on line 2", "tail -n +2 rows.csv > rows2.csv"],
+            ["begins with a comment; its header is on line 2", "tail -n +2 rows.csv > rows2.csv"],
         ),
         ("concat-bom-no-header", ["row 2 (line 3): id_invalid", "U+FEFF (byte order mark); were files put together?"]),
         ("concat-with-header", ["row 2 (line 3): id_invalid: the header line is repeated here", "remove line 3"]),
@@ -146,7 +146,7 @@ async def test_what_is_sent(
         ("markdown", ["rows.csv is a Markdown table", "> rows2.csv"]),
         (
             "meta-repr",
-            ["row 1 (line 2): metadata_invalid", "single quote, as Python's str()", "row 4", "a curly quote"],
+            ["row 1 (line 2): metadata_invalid", "quote, as Python's str()", "row 4", "a curly quote"],
         ),
         ("meta-string-jsonl", ["encoded twice; in jq: .metadata |= fromjson", "in jq: .metadata |= from_entries"]),
         ("mysql-batch", ["row 2 (line 3): metadata_invalid", "a word for no value", "add --tsv-escapes"]),
@@ -161,7 +161,7 @@ async def test_what_is_sent(
         ("xz-named-csv", ["rows.csv is compressed with xz", "xz -dc < rows.csv > rows2.csv"]),
         (
             "zwsp-in-id",
-            ["its character 37 is U+200B (zero width space)", "character 9 is U+2011 (non-breaking hyphen)"],
+            ["character 37 is U+200B (zero width space)", "character 9 is U+2011 (non-breaking hyphen)"],
         ),
     ],
 )

@@ -42,7 +42,8 @@ def locate(
 def _no_format(source: Source) -> UsageError:
     """The error for a name that tells no format; InputError where the file itself tells that it has none of ours."""
     with HashedFile(str(source.path)) as file:
-        told = meant_format(source, Text(source, file).head)
+        text = Text(source, file)  # kept: its buffer would close the file when nobody holds it any more
+        told = meant_format(source, text.head)
     what = f"cannot tell the format of {source.name} by its name"
     if told is None:
         return UsageError(what, "name it: --format csv (or tsv, jsonl)")
