@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import math
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from bulksync.errors import InputError
 from bulksync.model import InvalidRow, Row
-from bulksync.reader import Format, Record, Source, open_input
+from bulksync.reader import Format, Record, Source, locate, open_input
 from bulksync.reader.jsontext import parse
 from bulksync.reader.record import Flaw
 
@@ -241,3 +242,137 @@ def test_a_byte_order_mark_is_only_one_at_the_start(tmp_path: Path) -> None:
     path.write_bytes(start + lead.encode())
     with open_input(Source(path, "input", "csv", False, None, None)) as opened:
         assert [record.cells for record in opened.records(["lead"])] == [[lead]]
+
+
+def is_standard(text: str) -> bool:
+    """Whether Python's json takes *text* as RFC 8259 has it, within our limits: an object, its names unique."""
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError
+        return dict(pairs)
+
+    def finite(digits: str) -> float:
+        if math.isinf(number := float(digits)):
+            raise ValueError
+        return number
+
+    try:
+        value = json.loads(text, object_pairs_hook=unique, parse_float=finite, parse_constant=float.fromhex)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and "NaN" not in text and "Infinity" not in text
+
+
+_TOKENS = [
+    *(
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        " ",
+        "\t",
+        '"a"',
+        '"b"',
+        '""',
+        '"',
+        "\\",
+        "'a'",
+        "null",
+        "true",
+        "false",
+        "nul",
+        "True",
+    ),
+    *(
+        "0",
+        "-0",
+        "-",
+        "+1",
+        "01",
+        "1.",
+        ".5",
+        "1.5",
+        "1e5",
+        "1E+2",
+        "1e",
+        "0x1",
+        "1e400",
+        "-1e-400",
+        "123456789012345678901",
+    ),
+    *(
+        '"\\u00e9"',
+        '"\\ud83d\\ude00"',
+        '"\\ud800"',
+        '"\\u12"',
+        '"\\x"',
+        '"\\/"',
+        '"\x00"',
+        '"\x1f"',
+        '"\x7f"',
+        '"\u2028"',
+    ),
+    *(
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "/* */",
+        "// x",
+        "#",
+        "\ufeff",
+        "\xa0",
+        '{"a":1}',
+        '{"a":',
+        '"a":1',
+        "[1]",
+        "[1,]",
+    ),
+]
+
+
+@many
+@given(st.lists(st.sampled_from(_TOKENS), max_size=8).map("".join))
+def test_any_json(inner: str) -> None:
+    """What the standard takes as an object is the same object to us, and nothing else is one."""
+    for text in (inner, f'{{"m":{inner}}}', f"{{{inner}}}"):
+        found = parse(text, 10)
+        if is_standard(text):
+            assert repr(found) == repr(json.loads(text))
+        else:
+            assert not isinstance(found, dict), text
+
+
+class Semicolons(csv.excel):
+    """As Excel writes it where a comma is the decimal sign."""
+
+    delimiter = ";"
+
+
+class AllQuoted(csv.unix_dialect):
+    """Every cell in quotes, lines with a line feed."""
+
+
+@many
+@given(
+    st.lists(st.tuples(texts, texts), min_size=1, max_size=6),
+    st.sampled_from([csv.excel, csv.excel_tab, csv.unix_dialect, Semicolons, AllQuoted]),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
+)
+def test_dialects(tmp_path: Path, rows: list[tuple[str, str]], dialect: type[csv.Dialect], quoting: int) -> None:
+    """Records come back as the standard library wrote them, in whichever dialect."""
+    path = tmp_path / "input"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, dialect, quoting=quoting)  # type: ignore[arg-type]  # the three are int there
+        writer.writerow(["workflowId", "executionId", "status", "metadata.a", "lead"])
+        writer.writerows([W, E, "RUNNING", *row] for row in rows)
+    told: Format = "tsv" if dialect.delimiter == "\t" else "csv"
+    with open_input(locate(path, format=told)) as opened:
+        records = [tuple(record.cells) for record in opened.records(["metadata.a", "lead"])]
+    with open_input(locate(path, format=told)) as opened:
+        sent = [json.loads(row.body).get("metadata", {}).get("a", "") for row in opened.rows() if isinstance(row, Row)]
+    assert records == rows
+    assert sent == [first for first, _ in rows]
