@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bulksync.model import Outcome
-from tests.program import bulksync, environment, execution, write_rows
+from tests.support.program import bulksync, environment, execution, write_rows
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -30,7 +30,7 @@ def shown_runs() -> list[tuple[str, str]]:
 
 def masked(text: str) -> str:
     """Return output without what differs from run to run: measured speeds, latencies and times."""
-    return re.sub(r"\d[\d.,]*(?=/s of| ms| % rate-bound|s instead|s\n)", "N", text)
+    return re.sub(r"\d[\d.,]*(?=/s of| ms| % limited by --rate|s instead|s\n)", "N", text)
 
 
 @pytest.fixture
@@ -104,9 +104,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     """The lines of Python that the README shows send a file, here to an emulated API."""
     (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     write_rows(tmp_path / "rows.csv", range(3))
-    lines = block.replace('rate="10/s"', 'rate="10/s", sandbox=True').splitlines()
-    head, body = lines[0], "\n    ".join(lines[1:])
-    program = f"import asyncio\n{head}\nasync def main():\n    {body}\nasyncio.run(main())"
+    program = block.replace("rate=10", "rate=10, sandbox=True")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False,

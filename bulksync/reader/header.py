@@ -155,7 +155,7 @@ def _refuse_twice(columns: Columns, where: str) -> None:
         known, member = known_name(name), _member(name)
         if member == "":
             raise InputError(
-                f"{where}: the column '{clean(name, 60)}' names no member of metadata", "name the member, or remove it"
+                f"{where}: the column '{clean(name, 60)}' names no metadata key", "name the key, or remove the column"
             )
         meaning = known or (f"metadata.{member}" if member else "")
         if meaning and meaning in seen:
@@ -185,7 +185,7 @@ def _no_header(text: Text, where: str, columns: Columns, missing: list[str]) -> 
         if known_name(_visible(name)) in missing:
             return _invisible(text, where, place, name)
     return InputError(
-        f"{where}: the header has no {', no '.join(missing)} column",
+        f"{where}: the header has no {', '.join(missing)} column",
         f"{_WANTED}; if they are there, name what separates them: --delimiter",
     )
 

@@ -1,0 +1,1 @@
+"""The quota: when the next request may be written. For the sender."""
