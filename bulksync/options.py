@@ -7,7 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -87,6 +87,23 @@ def parse_failures(value: object) -> object:
     if re.fullmatch(r"\d+|\d+(?:\.\d+)?%", text, re.ASCII):
         return text
     raise ValueError(f"{value!r} is not a number of rows: write 50 or 10%")
+
+
+def parse_quota(value: object) -> object:
+    """Check that a quota reads `own`, `host` or the URL of a Redis; ValueError, which never repeats a password."""
+    text = value.strip() if isinstance(value, str) else ""
+    if text in ("own", "host") or not isinstance(value, str):
+        return text or value
+    try:
+        parts = urlsplit(text)
+        is_there = parts.path if parts.scheme == "unix" else parts.hostname and parts.port != 0
+    except ValueError:
+        is_there = None
+    if not is_there or parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("it is not a quota: write own, host, redis://HOST, rediss://HOST or unix://PATH")
+    if {"username", "password"} & set(parse_qs(parts.query)):
+        raise ValueError("user and password stand before the host: redis://USER:PASSWORD@HOST")
+    return text
 
 
 def parse_statuses(value: object) -> object:
@@ -203,6 +220,22 @@ class RunOptions(InputOptions, ReportOptions):
         Flag, Parameter(group=TARGET, help="Send to an emulated API on this host: no key, no network")
     ] = False
 
+    quota: Annotated[
+        str | None,
+        BeforeValidator(parse_quota),
+        Field(repr=False),
+        Parameter(
+            group=PACE,
+            metavar="own|host|URL",
+            help="Who shares --rate, unless it is unlimited: this process, this user's runs on this host, or all that"
+            " use one redis://HOST (rediss://, unix://) [default: host]",
+        ),
+    ] = None
+    quota_name: Annotated[
+        str | None,
+        Field(min_length=1),
+        Parameter(group=PACE, metavar="NAME", help="Share it between the keys and targets that have this name"),
+    ] = None
     max_in_flight: Annotated[
         int, Field(ge=1, le=10_000), Parameter(group=PACE, metavar="N", help="Requests at once")
     ] = 32

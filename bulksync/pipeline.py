@@ -24,6 +24,7 @@ from bulksync.model import Outcome, Stop
 from bulksync.options import RunOptions, show_rate
 from bulksync.planning import STDIN, Files, Plan, check_output, estimate, locate_input, plan_run, unknown_statuses
 from bulksync.progress import Doing, since
+from bulksync.quota import open_station, seat_for
 from bulksync.reader import Source, spool
 from bulksync.report import grouped, listed
 from bulksync.sending import Brake, Sent, braked, send
@@ -137,9 +138,13 @@ async def sent_to_api(
     if unknown := unknown_statuses(plan.run.reading["statuses"]):
         tell("unknown statuses", statuses=listed(unknown))
     try:
-        async with connected(job.target, job.key, options) as put:
+        seat = seat_for(job.target, plan.run.digest, ledger.store.path)
+        async with (
+            open_station(options, job.target, job.key, seat, tell) as station,
+            connected(job.target, job.key, options) as put,
+        ):
             watch = watcher(plan.due, options, doing, job.terminal, tell)
-            sent = await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell)
+            sent = await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell, station=station)
         if sent.tally.outcomes[Outcome.UPDATED]:
             await ledger.call(ledger.store.prove, job.target, job.key.get_secret_value())
         return sent

@@ -15,6 +15,7 @@ from bulksync.model import Put, Row, Stop
 from bulksync.options import RunOptions, show_duration
 from bulksync.pacing import Pacer
 from bulksync.planning import Plan, allowed_set, chunk_digest, chunks
+from bulksync.quota import SharedPacer, Station
 from bulksync.reader import Source, open_input
 from bulksync.signals import watch_signals
 from bulksync.tally import Tally
@@ -44,6 +45,7 @@ class Parts:
     pacer: type[Pacer] = Pacer
     clock: Clock = field(default_factory=Clock)
     marked: int = 0
+    shared: type[SharedPacer] = SharedPacer
 
 
 PARTS = Parts()
@@ -112,9 +114,15 @@ async def send(
     brake: Brake,
     watch: Watch,
     tell: Tell,
+    station: Station | None = None,
     parts: Parts = PARTS,
 ) -> Sent:
-    """Send the due rows of a plan; StorageError where their outcomes cannot be recorded."""
+    """Send the due rows of a plan; StorageError where their outcomes cannot be recorded.
+
+    With a *station* the rate is shared with all that lease their turns there.
+    """
+    now = parts.clock.now
+    shared = None if station is None else parts.shared(options.rate, now, station, tell)
     limited = Limit(options.limit)
     rows = due_rows(ledger.store, plan, source, options, parts.marked or marked_at_once(options.rate))
 
@@ -141,7 +149,7 @@ async def send(
         feed,
         elsewhere,
         put=put,
-        pacer=parts.pacer(options.rate, parts.clock.now),
+        pacer=shared or parts.pacer(options.rate, now),
         record=ledger.record,
         room=ledger.room,
         kept=ledger.kept,
@@ -155,6 +163,8 @@ async def send(
                 ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE), lambda: dispatcher.stop(LEDGER_GONE)
             )
             around.start_soon(watch, dispatcher)
+            if shared is not None:
+                around.start_soon(shared.keep, dispatcher.stop)
             with anyio.CancelScope() as sending:
                 brake.attach(dispatcher, sending)
                 around.start_soon(stop_in_time, dispatcher, sending, options)

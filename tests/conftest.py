@@ -15,6 +15,17 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state_stays_out_of_the_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The quota files of all runs, of programs too, stand in a folder of this worker: each is of one server's port."""
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    yield
+    del os.environ["XDG_STATE_HOME"]
+    if before is not None:
+        os.environ["XDG_STATE_HOME"] = before
+
+
 INPUTS_WITH_KEY = ("key", "*.key", "feather-key")
 """Files that may hold the key: a test wrote it there to be read by the program."""
 

@@ -24,7 +24,7 @@ LAYERS = (
         "sandbox",
         "signals",
     },
-    {"dispatcher", "serving", "spooling"},
+    {"dispatcher", "quota", "serving", "spooling"},
     {"advice", "api", "planning", "watching"},
     {"auditing", "checking", "closing", "ending", "sending"},
     {"pipeline", "rendering"},
@@ -36,6 +36,7 @@ LAYERS = (
 OWNERS = {
     "aiohttp": {"client", "sandbox"},
     "aiolimiter": {"pacing"},
+    "redis": {"quota"},
     "sqlite3": {"ledger"},
     "prometheus_client": {"report"},
     "cyclopts": {"cli", "options"},

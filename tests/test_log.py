@@ -30,6 +30,11 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "unknown statuses": {"statuses": {"DONE": 2}},
     "ended": {"outcomes": "updated 5"},
     "few files": {"asked": 100, "allowed": 16, "files": 48},
+    "sharing": {"quota": "/state/quota/1f"},
+    "not sharing": {"reason": "/state/quota/1f: Permission denied"},
+    "shared rate": {"others": "20/s", "own": "10/s"},
+    "quota": {"reason": "the quota redis://10.0.0.5:6379/0 cannot be used: no answer"},
+    "password seen": {},
     "progress": {"text": "5 of 10 rows"},
     "asked": {"text": "6 of 10 rows"},
     "hold": {"wait": 2.04, "until": UNTIL, "reason": "the server answers 429"},
@@ -54,6 +59,15 @@ LINES = {
     "unknown statuses": "bulksync: statuses that the API's pages do not name, sent all the same: {'DONE': 2}",
     "ended": "bulksync: updated 5",
     "few files": "bulksync: 16 at once, not the 100 asked for: ulimit -n is 48",
+    "sharing": "bulksync: shares its rate with other runs: /state/quota/1f",
+    "not sharing": (
+        "bulksync: keeps its rate for itself, as the quota file cannot be used: /state/quota/1f: Permission denied"
+    ),
+    "shared rate": "bulksync: shares its quota with a run at 20/s; this one keeps to 10/s",
+    "quota": (
+        "bulksync: waiting, nothing is sent meanwhile: the quota redis://10.0.0.5:6379/0 cannot be used: no answer"
+    ),
+    "password seen": "bulksync: --quota shows its password to all users of this host; set BULKSYNC_QUOTA",
     "progress": "bulksync: 5 of 10 rows",
     "asked": "bulksync: 6 of 10 rows",
     "hold": "bulksync: waiting 2.0s, until 15:20:31: the server answers 429",
@@ -83,7 +97,7 @@ def test_there_is_a_sample_of_every_event() -> None:
 @pytest.mark.parametrize(
     ("quiet", "verbosity", "hidden"),
     [
-        (False, 0, {"retry", "attempt"}),
+        (False, 0, {"sharing", "retry", "attempt"}),
         (False, 1, {"attempt"}),
         (False, 2, set()),
         (False, 9, set()),
