@@ -133,10 +133,10 @@ class RedisStation:
 
 def answer_of(said: list[str], now: float) -> Answer:
     """Return what the script said *now*, in times of this process."""
-    what, wait, rate, born = said[0], *map(float, said[1:])
+    what, wait, rate, mark = said[0], *map(float, said[1:])
     match what:
         case "lease":
-            return Lease(now + wait, rate, born)
+            return Lease(now + wait, rate, mark)
         case "held":
             return Held(now + wait)
         case "taken":

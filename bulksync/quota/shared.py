@@ -8,15 +8,15 @@ from bulksync.log import Tell
 from bulksync.model import Stop
 from bulksync.options import show_rate
 from bulksync.pacing import TICK, Pacer
-from bulksync.quota.station import Answer, Away, Held, Lease, Station, Taken
+from bulksync.quota.station import FIRM, Answer, Away, Held, Lease, Station, Taken
 
 LATE = 0.01
 """Seconds after its start from which on a lease is lost: turns of others stand there. So a process that was stopped
 brings nothing too late, and who counts requests as they arrive forgives as much."""
 
-LOOK = 0.05
-"""Seconds before the start of a lease that was long waited for when it is looked at again: a hold may stand there now,
-or the station have lost its state. Twice as long ahead, a lease counts as long waited for."""
+LOOK = FIRM / 2
+"""Seconds before the start of a lease that is waited for when it is looked at again: a hold may have come in between,
+or the station have lost its state. It is the time that a Redis far away has to answer in."""
 
 BEAT = 20.0
 """Seconds after which the station hears from a run that waits, at the latest."""
@@ -117,10 +117,10 @@ class SharedPacer(Pacer):
     async def _starts(self, lease: Lease) -> bool:
         """Wait for the start of a lease; False where a hold came, or the time has gone by."""
         self._starts_at = lease.at
-        if lease.at - self._now() > 2 * LOOK:
+        if lease.at - self._now() > FIRM:
             await anyio.sleep(lease.at - LOOK - self._now())
             again = await self._station.lease(0, self._rate)
-            if not isinstance(again, Lease) or again.born != lease.born:
+            if not isinstance(again, Lease) or again.mark != lease.mark:
                 return False
         if (wait := lease.at - self._now()) > TICK:
             await anyio.sleep(wait + TICK)

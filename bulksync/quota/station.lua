@@ -1,10 +1,10 @@
 -- The rule of bulksync.quota.station, on Redis' own clock: one call is one step that nobody can come between.
 -- KEYS: the quota, the seat. ARGV: format of the state, what to do, count or seconds, rate, holder, now ('' for TIME).
 -- To do: enter, lease, leave; hold, or lower, which is a hold that says that we were too fast.
--- Returns what came of it (lease, held, taken, format), seconds to wait, the rate of all, when the state was born.
+-- Returns what came of it (lease, held, taken, left, format), seconds to wait, the rate of all, the mark of a lease.
 
 local HEADROOM, SPAN, LATENESS, STORM, REPEATED = 0.98, 0.009, 0.002, 1.0, 60.0
-local REMEMBERED, SILENCE, SEAT, SEAT_KEPT = 60.0, 1.0, 60.0, 86400
+local REMEMBERED, SILENCE, FIRM, SEAT, SEAT_KEPT = 60.0, 1.0, 0.1, 60.0, 86400
 
 local format, what, holder, now = ARGV[1], ARGV[2], ARGV[5], tonumber(ARGV[6])
 if not now then
@@ -16,14 +16,20 @@ local function text(number)
     return string.format('%.17g', number)
 end
 
--- A rate without end is no reservation: the bucket that lets through at most `rate` turns in any second.
+-- The bucket that lets through at most `rate` turns in any second.
 local function size_and_leak(rate)
     local at_once = math.max(1, math.floor(rate * SPAN))
     local size = at_once + rate * LATENESS
     return size, (rate - (size - 1)) * HEADROOM
 end
 
-local names = {'at', 'empty_at', 'held_until', 'storm_until', 'share', 'ceiling', 'rate', 'rate_at', 'born'}
+local function climbed(share, ceiling, since, now)
+    local elapsed = math.min(math.max(0, now - since), 600)
+    ceiling = math.min(1, ceiling * 1.01 ^ elapsed)
+    return math.min(ceiling, share * 2 ^ elapsed), ceiling
+end
+
+local names = {'at', 'empty_at', 'held_until', 'storm_until', 'share', 'ceiling', 'rate', 'rate_at'}
 local found = redis.call('HMGET', KEYS[1], 'format', 'server', unpack(names))
 if found[1] and found[1] ~= format then
     return {'format', '0', '0', '0'}
@@ -56,7 +62,7 @@ if found[1] and found[2] == server then
 else
     local size, leak = size_and_leak(rate)
     s = {at = now, empty_at = now + math.max(SILENCE, 1 / rate) + size / leak, held_until = now,
-        storm_until = now - REPEATED, share = 1, ceiling = 1, rate = rate, rate_at = now, born = now}
+        storm_until = now - REPEATED, share = 1, ceiling = 1, rate = rate, rate_at = now}
 end
 if now < s.at then
     local back = s.at - now
@@ -64,9 +70,7 @@ if now < s.at then
         s[name] = s[name] - back
     end
 elseif s.ceiling < 1 or s.share < 1 then
-    local elapsed = math.min(math.max(0, now - math.max(s.at, s.held_until)), 600)
-    s.ceiling = math.min(1, s.ceiling * 1.01 ^ elapsed)
-    s.share = math.min(s.ceiling, s.share * 2 ^ elapsed)
+    s.share, s.ceiling = climbed(s.share, s.ceiling, math.max(s.at, s.held_until), now)
 end
 s.at = now
 
@@ -84,6 +88,8 @@ if is_hold then
     if seconds > 0 then
         s.share = s.ceiling / 4
         s.storm_until = math.max(s.storm_until, s.held_until)
+        local size, leak = size_and_leak(s.rate)
+        s.empty_at = math.min(s.empty_at, now + FIRM + size / leak)
     end
 else
     if rate >= s.rate or now - s.rate_at > REMEMBERED then
@@ -93,7 +99,8 @@ else
         said, wait = 'held', s.held_until - now
     else
         local size, leak = size_and_leak(s.rate)
-        local amount = tonumber(ARGV[3]) / s.share
+        local share = climbed(s.share, s.ceiling, math.max(now, s.held_until), math.max(now, s.empty_at))
+        local amount = tonumber(ARGV[3]) / share
         local fits_at = math.max(now, s.empty_at - math.max(0, size - amount) / leak)
         s.empty_at = math.max(fits_at, s.empty_at) + amount / leak
         wait = fits_at - now
@@ -107,4 +114,4 @@ for _, name in ipairs(names) do
 end
 redis.call('HSET', KEYS[1], unpack(kept))
 redis.call('PEXPIRE', KEYS[1], math.ceil((math.max(s.empty_at, s.held_until) - now + REMEMBERED) * 1000))
-return {said, text(wait), text(s.rate), text(s.born)}
+return {said, text(wait), text(s.rate), text(s.held_until)}

@@ -15,16 +15,20 @@ REMEMBERED = 60.0
 SILENCE = 1.0
 """Seconds without a turn where it is not known what was leased: what is in use by then has been looked at again."""
 
+FIRM = 0.1
+"""Seconds before the start of a lease from which on it is not looked at again: it may be used in spite of a hold."""
+
 
 class Lease(NamedTuple):
     """Turns that may start *at* a time of this process's monotonic clock; all processes together keep to *rate*.
 
-    *born* is another number where the station has lost its state since: what was leased before is worth nothing.
+    Where *mark* is another number for who asks later, a hold came in between, or the station has lost its state: what
+    was leased before is worth nothing.
     """
 
     at: float
     rate: float
-    born: float = 0.0
+    mark: float
 
 
 class Held(NamedTuple):
@@ -106,36 +110,46 @@ def passed(state: State, now: float) -> State:
             time - back for time in (held_until, empty_at, storm_until, rate_at)
         )
     elif ceiling < 1 or share < 1:
-        pace = Pace(share, ceiling, max(at, held_until)).climbed(now)
+        pace = climbed(share, ceiling, max(at, held_until), now)
         share, ceiling = pace.share, pace.ceiling
     return State(now, empty_at, held_until, storm_until, share, ceiling, rate, rate_at)
 
 
+def climbed(share: float, ceiling: float, since: float, now: float) -> Pace:
+    """Return how much of the rate is in use now, of what it was then."""
+    return Pace(share, ceiling, since).climbed(now)
+
+
 def lease(state: State, now: float, count: int, rate: float) -> tuple[State, Lease | Held]:
-    """Reserve turns, and return from when on they may start."""
+    """Reserve turns, and return from when on they may start; they cost what they do when they start."""
     _, empty_at, held_until, storm_until, share, ceiling, highest, rate_at = passed(state, now)
     if rate >= highest or now - rate_at > REMEMBERED:
         highest, rate_at = rate, now
     if now < held_until:
         return State(now, empty_at, held_until, storm_until, share, ceiling, highest, rate_at), Held(held_until)
     size, leak = size_and_leak(highest)
-    amount = count / share
+    amount = count / (share if share == 1 else climbed(share, ceiling, max(now, held_until), max(now, empty_at)).share)
     # A cost above the size fits into an empty bucket, and what exceeds the size is charged to who comes next.
     fits_at = max(now, empty_at - max(0.0, size - amount) / leak)
     empty_at = max(fits_at, empty_at) + amount / leak
     after = State(now, empty_at, held_until, storm_until, share, ceiling, highest, rate_at)
-    return after, Lease(fits_at, highest)
+    return after, Lease(fits_at, highest, held_until)
 
 
 def hold(state: State, now: float, seconds: float, *, lower: bool) -> State:
-    """Let nobody start for so long, then start slowly; the second complaint in a minute lowers the rate."""
+    """Let nobody start for so long, then start slowly; the second complaint in a minute lowers the rate.
+
+    Leases that have not started are lost by a hold, so that the bucket is as if they had never been.
+    """
     state = passed(state, now)
     pace = Pace(state.share, state.ceiling, now)
-    held_until, storm_until = max(state.held_until, now + seconds), state.storm_until
+    held_until, empty_at, storm_until = max(state.held_until, now + seconds), state.empty_at, state.storm_until
     if lower and now >= storm_until:
         pace = pace.lowered() if now - storm_until < REPEATED else pace
         storm_until = now + STORM
     if seconds > 0:
         pace = pace.slowed(held_until)
         storm_until = max(storm_until, held_until)
-    return state._replace(held_until=held_until, storm_until=storm_until, share=pace.share, ceiling=pace.ceiling)
+        size, leak = size_and_leak(state.rate)
+        empty_at = min(empty_at, now + FIRM + size / leak)
+    return State(now, empty_at, held_until, storm_until, pace.share, pace.ceiling, state.rate, state.rate_at)
