@@ -7,6 +7,7 @@ The seat keeps one run from being sent twice at once: who has lost it, to the sa
 stopped, gets no turn any more. It is kept for a minute by every lease, and given back at the end.
 """
 
+import os
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -60,7 +61,6 @@ class RedisStation:
             socket_timeout=PATIENCE,
             socket_connect_timeout=PATIENCE,
             retry=Retry(NoBackoff(), 0),
-            client_name="bulksync",
             decode_responses=True,
         )
         self._script = self._redis.register_script(SCRIPT)
@@ -150,8 +150,8 @@ def reason_of(error: RedisError) -> str:
         return "no answer"
     if isinstance(error, BusyLoadingError):
         return "it is loading its data"
-    cause = error.__cause__
-    return clean(cause.strerror or str(cause) if isinstance(cause, OSError) else str(error), 120)
+    cause = error.__context__
+    return os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else clean(str(error), 120)
 
 
 def refusal(error: RedisError, name: str) -> UsageError:
