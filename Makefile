@@ -43,7 +43,7 @@ audit: install
 
 .PHONY: crash  ## Kill and simulate far more often than make test does, and print the numbers
 crash: install
-	BULKSYNC_SEEDS=5000 BULKSYNC_KILLS=200 $(BIN)/python -m pytest -n 2 -rP --timeout 3600 tests/test_simulation.py tests/test_crash.py
+	BULKSYNC_SEEDS=5000 BULKSYNC_KILLS=200 $(BIN)/python -m pytest -n 2 -rP --timeout 3600 tests/sender/test_simulation.py tests/end_to_end/test_crash.py
 
 .PHONY: bench  ## Measure us and the peers side by side; writes tests/benchmarks/RESULTS.md
 bench: install

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bulksync.commands.sync import RowResult, Sync, sync
     from bulksync.errors import BulksyncError, InputError, LockedError, StorageError, UsageError
-    from bulksync.iterating import RowResult, Sync, sync
     from bulksync.model import Outcome
 else:
 
@@ -12,9 +12,10 @@ else:
         """Import what a program asks for only then: the command line must not wait for aiohttp."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from bulksync import errors, iterating, model
+        from bulksync import errors, model
+        from bulksync.commands import sync as api
 
-        return next(getattr(module, name) for module in (iterating, model, errors) if hasattr(module, name))
+        return next(getattr(module, name) for module in (api, model, errors) if hasattr(module, name))
 
 
 __version__ = "0.1.0"

@@ -3,7 +3,7 @@
 import sys
 
 from bulksync import __version__
-from bulksync.signals import ASKING, defer
+from bulksync.sender.signals import ASKING, defer
 
 
 def main() -> None:

@@ -21,28 +21,22 @@ import cyclopts.config
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import SecretStr, ValidationError
 
-from bulksync import __version__, manual
+from bulksync import __version__
+from bulksync.commands import help as manual
+from bulksync.console.log import blanked, keep_secret, say_to_stderr, teller, write_to_stderr
 from bulksync.errors import BulksyncError, StorageError, UsageError, leaves, ungrouped
-from bulksync.log import blanked, keep_secret, say_to_stderr, teller, write_to_stderr
-from bulksync.options import (
-    MESSAGES,
-    InputOptions,
-    RenderOptions,
-    RunOptions,
-    SandboxOptions,
-    check_files,
-    read_configuration,
-    show_rate,
-    target_for,
-    wrong_options,
-)
+from bulksync.options.config import read_configuration, wrong_options
+from bulksync.options.files import STDIN, STDOUT, check_files
+from bulksync.options.models import MESSAGES, InputOptions, RenderOptions, RunOptions, SandboxOptions
+from bulksync.options.target import target_for
+from bulksync.options.values import show_rate
 from bulksync.text import name_of, quoted
 
 if TYPE_CHECKING:
-    from bulksync.ending import Ending
-    from bulksync.planning import Files
-    from bulksync.progress.terminal import Terminal
-    from bulksync.reader import Source
+    from bulksync.console.closing import Ending
+    from bulksync.console.terminal import Terminal
+    from bulksync.options.files import Files
+    from bulksync.reader.source import Source
 
 T = TypeVar("T")
 
@@ -51,13 +45,12 @@ Shell = Literal["bash", "zsh", "fish"]
 FEWEST_FILES = 20
 """Open files with which a run of one request at a time still works."""
 
-STDIN = STDOUT = Path("-")
 INPUT = Parameter(allow_leading_hyphen=True, help="CSV, TSV or JSON lines, also .gz; - is stdin, with --format")
 VERBOSE = Parameter(
-    name=["--verbose", "-v"], count=True, show_default=False, group=MESSAGES, help="Say more; -vv every attempt"
+    name=["--verbose", "-v"], count=True, show_default=False, group=MESSAGES, help="More detail; -vv logs every attempt"
 )
 CONFIG = Parameter(group=MESSAGES, help="Options as TOML [default: config.toml in ~/.config/bulksync]")
-LEDGER = Parameter(help="The .ledger file beside the report")
+LEDGER = Parameter(help="The .ledger file next to the report")
 ALL = Parameter(name="*")
 
 app = App(
@@ -73,8 +66,8 @@ def run(
     options: Annotated[RunOptions, ALL] = RunOptions(),  # noqa: B008  frozen
     verbose: Annotated[int, VERBOSE] = 0,
 ) -> int:
-    """Validate all rows, send each as one paced PUT, and write a report; run it again to send what is left."""
-    from bulksync.planning import files_for
+    """Validate all rows, send each as one rate-limited PUT, and write a report; run it again to send what is left."""
+    from bulksync.options.files import files_for
 
     def to_the_end() -> int:
         check_files(input, options)
@@ -87,8 +80,8 @@ def run(
 
 def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> int:
     """Do what `bulksync run` is asked for; BulksyncError where it comes to no report."""
-    from bulksync import pipeline
-    from bulksync.quota import password_of
+    from bulksync.commands import run as pipeline
+    from bulksync.options.quota import password_of
 
     need_format(path, options)
     keep_secret(password := password_of(options.quota))
@@ -105,7 +98,9 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
     if options.dry_run:
         say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
         if options.only_changed:
-            say_to_stderr("bulksync: what --only-changed would leave out stands in the ledger, which is not read")
+            say_to_stderr(
+                "bulksync: what --only-changed would leave out is recorded in the ledger, which a dry run does not read"
+            )
         return look_over(path, options, options.on_invalid)
     say = terminal.say if terminal else say_to_stderr
     tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
@@ -125,13 +120,13 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
 
 def show_ending(ending: "Ending", files: "Files", terminal: "Terminal | None") -> None:
     """Show what a run came to: a table on a terminal that has room for it, else lines."""
-    from bulksync.ending import ending_lines, ending_parts, first_lines
+    from bulksync.console.closing import ending_lines, ending_parts, first_lines
 
     if terminal is None or not terminal.is_wide:
         for line in ending_lines(ending, files):
             say_to_stderr(line)
         return
-    from bulksync.progress.table import closing_table
+    from bulksync.console.table import closing_table
 
     for line in first_lines(ending):
         say_to_stderr(line)
@@ -144,7 +139,7 @@ def check(
     /,
     *,
     options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
-    json: Annotated[bool, Parameter(negative="", show_default=False, help="Say it as JSON")] = False,
+    json: Annotated[bool, Parameter(negative="", show_default=False, help="Output JSON")] = False,
 ) -> int:
     """Validate all rows and send nothing: counts, every error with row and line, how long sending takes."""
     return look_over(input, options, json=json)
@@ -152,8 +147,8 @@ def check(
 
 def look_over(path: Path, options: InputOptions, on_invalid: str = "abort", *, json: bool = False) -> int:
     """Print what is found in an input; return what its rows would make a run exit with before it sends any."""
-    from bulksync.checking import check_code, checked
-    from bulksync.report import check_json, check_lines, invalid_line
+    from bulksync.commands.check import check_code, checked
+    from bulksync.console.lines import check_json, check_lines, invalid_line
     from bulksync.text import spell
 
     need_format(path, options)
@@ -179,8 +174,8 @@ def report(
     options: Annotated[RenderOptions, ALL] = RenderOptions(),  # noqa: B008  frozen
 ) -> int:
     """Render the report of a run again, from its ledger; or print what moved since an earlier run."""
-    from bulksync.rendering import print_moves, render_again
-    from bulksync.report import diff_lines
+    from bulksync.commands.report import print_moves, render_again
+    from bulksync.console.lines import diff_lines
 
     if options.diff:
         for line in diff_lines(*print_moves(ledger, options)):
@@ -203,15 +198,15 @@ def verify(
     options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
 ) -> int:
     """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself."""
-    from bulksync.auditing import audit
-    from bulksync.report import listed
+    from bulksync.commands.verify import audit
+    from bulksync.console.lines import listed
 
     need_format(input, options)
     with source_of(input, options) as source:
         found = audit(source, report)
     for problem in found.wrong:
         print(problem)
-    verdict = "they agree" if not found.wrong else f"{len(found.wrong):,} discrepancies"
+    verdict = "OK, no discrepancies" if not found.wrong else f"{len(found.wrong):,} discrepancies"
     print(f"{found.rows:,} rows, {found.lines:,} report lines, {listed(found.outcomes)}: {verdict}")
     return 11 if found.wrong else 0
 
@@ -219,8 +214,8 @@ def verify(
 @app.command(help_epilogue=manual.HOW_TO_HISTORY)
 def history(ledger: Annotated[Path, LEDGER], /) -> int:
     """Show the runs in a ledger, one line each, oldest first."""
-    from bulksync.rendering import history_of
-    from bulksync.report import history_line
+    from bulksync.commands.report import history_of
+    from bulksync.console.lines import history_line
     from bulksync.text import counted
 
     runs, size = history_of(ledger)
@@ -233,7 +228,7 @@ def history(ledger: Annotated[Path, LEDGER], /) -> int:
 @app.command(help_epilogue=manual.HOW_TO_SANDBOX)
 def sandbox(*, options: Annotated[SandboxOptions, ALL] = SandboxOptions()) -> int:  # noqa: B008  frozen
     """Serve a local emulation of the API, until interrupted."""
-    from bulksync.serving import serve_sandbox
+    from bulksync.commands.sandbox import serve_sandbox
 
     def ready(url: str) -> None:
         print(url, flush=True)
@@ -416,7 +411,7 @@ def style_asked(arguments: list[str], environment: Mapping[str, str]) -> Literal
 def internal(error: BaseException, style: Literal["text", "json"]) -> int:
     """Say that it is our fault, with the trace where `-v` asks for it."""
     verbosity = any(token.startswith(("-v", "--verbose")) for token in sys.argv[1:])
-    steps = f"report this as a fault of bulksync; for its trace: {command_line(sys.argv[1:])} -v"
+    steps = f"please report this as a bug; for the traceback: {command_line(sys.argv[1:])} -v"
     tell = teller(style, quiet=True, verbosity=int(verbosity), say=say_to_stderr)
     causes = "; ".join(f"{type(cause).__name__}: {cause}" for cause in leaves(error))
     tell("fault", error=causes, nextStep=steps, exitCode=1, exc_info=error)
@@ -443,7 +438,7 @@ def repeated_command(arguments: list[str]) -> str:
 
 def api_key(options: RunOptions) -> SecretStr:
     """Return the API key from where the options say; from now on a crash leaves no image of the memory behind."""
-    from bulksync.client import read_key
+    from bulksync.client.key import read_key
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     key = read_key(os.environ, options.api_key_file, options.api_key_command)
@@ -455,7 +450,7 @@ def terminal_of_stderr() -> "Terminal | None":
     """Return the terminal that stderr is; None where it is none, or one that cannot move its cursor."""
     if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") in (None, "", "dumb", "unknown"):
         return None
-    from bulksync.progress.terminal import Terminal
+    from bulksync.console.terminal import Terminal
 
     return Terminal(write_to_stderr)
 
@@ -477,8 +472,8 @@ def need_format(path: Path, options: InputOptions) -> None:
 @contextmanager
 def source_of(path: Path, options: InputOptions) -> Iterator["Source"]:
     """Yield the input, from a private copy where it comes by stdin."""
-    from bulksync.planning import locate_input
-    from bulksync.reader import spool
+    from bulksync.reader.source import spool
+    from bulksync.sender.plan import locate_input
 
     with tempfile.TemporaryDirectory(prefix="bulksync-") as folder:
         name = name_of(path)

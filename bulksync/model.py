@@ -8,6 +8,9 @@ from typing import Literal, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
+Tell = Callable[..., None]
+"""Logs an event, by its name and fields."""
+
 
 @dataclass_transform(frozen_default=True)
 def value(cls: type[T]) -> type[T]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from bulksync.pacing import turns_at_once
+from bulksync.quota.pacer import turns_at_once
 from bulksync.quota.shared import LATE, LOOK
 from bulksync.quota.station import FIRM, Held, fresh, hold, lease
 

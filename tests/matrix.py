@@ -37,7 +37,7 @@ class Mark(NamedTuple):
 def shown() -> dict[Row, list[Mark]]:
     """Return the marks of all tests by row of the matrix."""
     marks: defaultdict[Row, list[Mark]] = defaultdict(list)
-    for path in sorted(TESTS.glob("test_*.py")):
+    for path in sorted(TESTS.rglob("test_*.py")):
         for mark in marks_in(path):
             marks[mark.row].append(mark)
     return dict(marks)
@@ -49,7 +49,10 @@ def marks_in(path: Path) -> Iterator[Mark]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
             calls = {ast.unparse(call.func): call for call in node.decorator_list if isinstance(call, ast.Call)}
             if "pytest.mark.skip" not in calls:
-                yield from (Mark(*claim(call), f"{path.name}::{node.name}") for call in faults_of(node.decorator_list))
+                yield from (
+                    Mark(*claim(call), f"{path.relative_to(TESTS)}::{node.name}")
+                    for call in faults_of(node.decorator_list)
+                )
 
 
 def faults_of(decorators: list[ast.expr]) -> Iterator[ast.Call]:

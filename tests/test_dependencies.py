@@ -17,7 +17,7 @@ from aiohttp import http_parser
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from tests.test_layers import PACKAGE, imported
+from tests.support.imports import PACKAGE, imported
 
 PROJECT: dict[str, Any] = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
 NEEDED = [Requirement(text) for text in PROJECT["project"]["dependencies"]]

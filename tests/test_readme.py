@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bulksync.model import Outcome
-from tests.program import bulksync, environment, execution, write_rows
+from tests.support.program import bulksync, environment, execution, write_rows
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -30,7 +30,7 @@ def shown_runs() -> list[tuple[str, str]]:
 
 def masked(text: str) -> str:
     """Return output without what differs from run to run: measured speeds, latencies and times."""
-    return re.sub(r"\d[\d.,]*(?=/s of| ms| % rate-bound|s instead|s\n)", "N", text)
+    return re.sub(r"\d[\d.,]*(?=/s of| ms| % limited by --rate|s instead|s\n)", "N", text)
 
 
 @pytest.fixture

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bulksync.options import RunOptions
-from bulksync.sandbox import Sandbox, Settings, serve
-from tests.peers import program
-from tests.program import KEY, Done, rows_of, write_rows
-from tests.test_closing import STOPS
-from tests.test_metrics import ending
+from bulksync.options.models import RunOptions
+from bulksync.sandbox.server import Sandbox, Settings, serve
+from tests.support.endings import STOPS, ending
+from tests.support.program import KEY, Done, rows_of, write_rows
+from tests.support.servers import program
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 CRONTAB = (SAMPLES / "crontab").read_text()
@@ -112,7 +111,7 @@ async def test_a_night_is_over_and_the_next_one_goes_on(folder: Path) -> None:
         second = await by_cron(folder, sandbox)
         sent = [arrival.execution_id for arrival in sandbox.log]
     assert (first.code, second) == (10, Done(0, "", ""))
-    assert first.stderr.splitlines()[-1].startswith("bulksync: next: go on with the same command: bulksync run ")
+    assert first.stderr.splitlines()[-1].startswith("bulksync: next: to resume, run the same command: bulksync run ")
     assert 0 < left < 8
     assert len(sent) == len(set(sent)) == 8
 

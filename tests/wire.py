@@ -17,10 +17,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fault_server import authority
-from tests.program import write_rows
-from tests.recorder import SECOND, Station, held, most_in_a_second, recording, utilisation
-from tests.watched import Running, running
+from tests.support.fault_server import authority
+from tests.support.program import write_rows
+from tests.support.recorder import SECOND, Station, held, most_in_a_second, recording, utilisation
+from tests.support.watched import Running, running
 
 START = int(0.5 * SECOND)
 """In which the first request shows that there is access, and the others open their connections: two round trips."""

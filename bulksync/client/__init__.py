@@ -1,6 +1,4 @@
-"""One attempt, one wire request: puts a row and says what came back, never raising for the row's sake."""
+"""One attempt, one wire request: sends a row and says what came back, never raising for the row's sake.
 
-from bulksync.client.connection import connect
-from bulksync.client.key import checked_key, read_key
-
-__all__ = ["checked_key", "connect", "read_key"]
+For the sender and the commands.
+"""

@@ -16,11 +16,11 @@ from yarl import URL
 
 from bulksync import __version__
 from bulksync.client.deadlines import Deadlines, Limited
-from bulksync.client.exchange import Answer, exchange, is_reusable
 from bulksync.client.failure import unanswered, unsent
+from bulksync.client.http1 import Answer, exchange, is_reusable
 from bulksync.client.pool import FAILED, Pool, Wire, drop
 from bulksync.client.redact import may_repeat, redacted
-from bulksync.client.reply import read_answer
+from bulksync.client.response import read_answer
 from bulksync.client.tls import tls
 from bulksync.model import Put, Reply, Row, Turn
 
@@ -96,16 +96,21 @@ async def await_objection(connection: Connection, seconds: float) -> None:
     assert protocol is not None  # noqa: S101  an open connection has one
     try:
         if (closed := protocol.closed) is not None:
+            closed.add_done_callback(see)  # it may be lost at any time, and asyncio complains of what nobody has seen
             await asyncio.wait([closed], timeout=seconds)
     except BaseException:
         drop(connection)
         raise
     if not protocol.is_connected():
-        if closed is not None and closed.done():
-            closed.exception()  # seen, or asyncio would complain
         error = protocol.exception()
         drop(connection)
         raise error or aiohttp.ServerDisconnectedError
+
+
+def see(closed: asyncio.Future[None]) -> None:
+    """Retrieve why a connection was closed."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 class Client:

@@ -7,7 +7,7 @@ import aiohttp
 from aiohttp.http import HttpProcessingError
 
 from bulksync.client.pool import SpokeFirstError
-from bulksync.client.reply import MAX_DETAIL
+from bulksync.client.response import MAX_DETAIL
 from bulksync.client.tls import alert_of, alert_text
 from bulksync.model import Reply
 from bulksync.text import clean

@@ -1,7 +1,4 @@
-"""The memory across runs, one SQLite file: written before the report, and the truth that the report shows."""
+"""The memory across runs, one SQLite file: written before the report, and the truth that the report shows.
 
-from bulksync.ledger.backlog import Backlog
-from bulksync.ledger.store import Run, Store, timestamp
-from bulksync.ledger.writer import Ledger, open_ledger
-
-__all__ = ["Backlog", "Ledger", "Run", "Store", "open_ledger", "timestamp"]
+For the sender and everything above it.
+"""

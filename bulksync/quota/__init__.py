@@ -1,7 +1,1 @@
-"""Shares a rate between the processes of a host, or of many hosts."""
-
-from bulksync.quota.opening import Seat, open_station, password_of, seat_for
-from bulksync.quota.shared import SharedPacer
-from bulksync.quota.station import Station
-
-__all__ = ["Seat", "SharedPacer", "Station", "open_station", "password_of", "seat_for"]
+"""The quota: when the next request may be written, by this process or by all that share it. For the sender."""

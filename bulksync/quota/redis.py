@@ -31,6 +31,7 @@ from redis.exceptions import ConnectionError as NoConnectionError
 from redis.exceptions import TimeoutError as NoAnswerError
 
 from bulksync.errors import LockedError, UsageError
+from bulksync.quota.seat import Seat
 from bulksync.quota.station import Answer, Away, Held, Lease, Taken
 from bulksync.text import clean
 
@@ -54,7 +55,7 @@ ASKED_AGAIN = 0.25
 class RedisStation:
     """A station in a Redis."""
 
-    def __init__(self, url: str, name: str, seat: str, holder: str, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, url: str, name: str, seat: Seat, now: Callable[[], float] = time.monotonic) -> None:
         self.name = shown(url)
         self._redis = Redis.from_url(
             url,
@@ -64,8 +65,8 @@ class RedisStation:
             decode_responses=True,
         )
         self._script = self._redis.register_script(SCRIPT)
-        self._keys = [f"bulksync:quota:{name}", f"bulksync:seat:{name}:{seat}"]
-        self._holder = holder
+        self._keys = [f"bulksync:quota:{name}", f"bulksync:seat:{name}:{seat.run}"]
+        self._holder = seat.holder
         self._now = now
         self._rate = 1.0
         self._took: deque[float] = deque(maxlen=16)
@@ -181,10 +182,10 @@ def shown(url: str) -> str:
 
 @asynccontextmanager
 async def redis_station(
-    url: str, name: str, seat: str, holder: str, *, rate: float, wait: float
+    url: str, name: str, seat: Seat, *, rate: float, wait: float
 ) -> AsyncGenerator[RedisStation, None]:
     """Yield the station of this name in a Redis, with the seat of a run taken; UsageError, LockedError."""
-    station = RedisStation(url, name, seat, holder)
+    station = RedisStation(url, name, seat)
     try:
         await station.enter(rate, wait)
         yield station

@@ -4,10 +4,8 @@ from collections.abc import Callable
 
 import anyio
 
-from bulksync.log import Tell
-from bulksync.model import Stop
-from bulksync.options import show_rate
-from bulksync.pacing import TICK, Pacer
+from bulksync.model import Stop, Tell
+from bulksync.quota.pacer import TICK, Pacer
 from bulksync.quota.station import FIRM, Answer, Away, Held, Lease, Station, Taken
 
 LATE = 0.01
@@ -130,7 +128,7 @@ class SharedPacer(Pacer):
         self.waits_for, self.waits_since, self._again = "", None, AGAIN[0]
         if lease.rate > self._rate and not self._has_told_rate:
             self._has_told_rate = True
-            self._tell("shared rate", others=show_rate(lease.rate), own=show_rate(self._rate))
+            self._tell("shared rate", others=lease.rate, own=self._rate)
 
     def _wait_out(self, until: float, reason: str) -> None:
         """Wait as in a hold of our own; what goes on for the same reason is told once."""

@@ -7,7 +7,7 @@ itself: first come, first served, one lease outstanding for each process, so tha
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from bulksync.pacing import REPEATED, STORM, Pace, bucket
+from bulksync.quota.pacer import REPEATED, STORM, Pace, bucket
 
 REMEMBERED = 60.0
 """Seconds for which the rate of a process counts that asks no more."""

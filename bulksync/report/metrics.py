@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from bulksync import __version__
 from bulksync.model import Outcome
-from bulksync.report.file import written
+from bulksync.report.atomic import written
 
 SUCCESS = "bulksync_last_success_timestamp_seconds"
 
@@ -20,7 +20,7 @@ COUNTS = {
     "requests": ("requests", "Requests that the run put on the wire."),
     "retries": ("retries", "Requests that repeated an earlier one of the same row."),
     "throttled": ("throttled_requests", "Requests answered with 429."),
-    "pauses": ("pauses", "Times that every request was held back, as the server asked or was away."),
+    "pauses": ("pauses", "Times that all requests were paused, because the server asked or was unreachable."),
     "pausedSeconds": ("pause_seconds", "Time that every request was held back."),
     "elapsedSeconds": ("duration_seconds", "Time from the first request to the last answer."),
 }

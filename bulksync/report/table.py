@@ -10,7 +10,16 @@ from typing import Any, Protocol, TypeVar
 
 import orjson
 
-from bulksync.report.file import written
+from bulksync.report.atomic import written
+
+
+def write_moves(path: Path, moved: Iterable[tuple[Any, ...]]) -> None:
+    """Write the rows whose disposition moved as CSV; StorageError where that fails."""
+    with written(path, "difference") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["row", "line", "workflowId", "executionId", "from", "to", "previousRun"])
+        writer.writerows((*head, guarded(old), guarded(new), name) for *head, old, new, name in moved)
+
 
 COLUMNS = (
     "row", "line", "workflowId", "executionId", "requestedStatus", "outcome", "httpStatus", "attempts",

@@ -9,8 +9,3 @@
 
 It imports nothing else of bulksync: a peer that shared our code would share our mistakes.
 """
-
-from bulksync.sandbox.faults import Faults, parse_faults
-from bulksync.sandbox.server import Arrival, Sandbox, Settings, serve
-
-__all__ = ["Arrival", "Faults", "Sandbox", "Settings", "parse_faults", "serve"]

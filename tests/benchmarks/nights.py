@@ -12,11 +12,12 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from bulksync.ledger import Store
-from bulksync.options import RunOptions
-from bulksync.planning import files_for, plan_run
-from bulksync.reader import locate
-from tests.program import API_KEY, write_rows
+from bulksync.ledger.store import Store
+from bulksync.options.files import files_for
+from bulksync.options.models import RunOptions
+from bulksync.reader.source import locate
+from bulksync.sender.plan import plan_run
+from tests.support.program import API_KEY, write_rows
 
 TARGET = "https://api.invalid"
 

@@ -10,10 +10,10 @@ if sys.argv[1] == "asyncio":
     sys.modules["uvloop"] = None  # type: ignore[assignment]  # what is not installed looks like this
 
 from bulksync.cli import on_loop
-from bulksync.dispatcher import Dispatcher
 from bulksync.model import Execution, Key, Reply, Row, Turn
-from bulksync.options import RunOptions
-from bulksync.pacing import Pacer
+from bulksync.options.models import RunOptions
+from bulksync.quota.pacer import Pacer
+from bulksync.sender.dispatcher import Dispatcher
 
 RATE, COUNT, PART = 1000.0, 8000, 1000
 REPLY = Reply(200, "", execution=Execution("CREATED", "", "", "", ()))

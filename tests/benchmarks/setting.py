@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.benchmarks.cost import environment
 from tests.benchmarks.sink import HEAD, MIDDLE, TAIL
-from tests.program import execution
+from tests.support.program import execution
 
 
 def write_rows(path: Path, rows: int) -> None:

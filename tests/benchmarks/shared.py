@@ -20,12 +20,13 @@ from pathlib import Path
 
 from bulksync.quota.host import HostStation
 from bulksync.quota.redis import RedisStation
+from bulksync.quota.seat import Seat
 from bulksync.quota.station import Station
 from tests.benchmarks.cost import ROOT, environment
-from tests.peers import free_port, redis
-from tests.program import write_rows
-from tests.recorder import SECOND, Conversation, most_in_a_second
-from tests.recorder import Station as Recording
+from tests.support.program import write_rows
+from tests.support.recorder import SECOND, Conversation, most_in_a_second
+from tests.support.recorder import Station as Recording
+from tests.support.servers import free_port, redis
 
 SECONDS = float(os.environ.get("BULKSYNC_SECONDS", "5"))
 LEASES = 2_000
@@ -102,7 +103,7 @@ async def costs(folder: Path, url: str) -> list[str]:
     lines = ["host | {:.1f} | {:.1f}".format(*await cost_of(host))]
     host.close()
     if url:
-        far = RedisStation(url, "a-lease", "seat", "holder")
+        far = RedisStation(url, "a-lease", Seat("seat", "holder"))
         lines.append("redis | {:.1f} | {:.1f}".format(*await cost_of(far)))
         await far._redis.aclose()
     return lines

@@ -1,0 +1,46 @@
+"""Validates an input without sending anything: the same look at it that a run takes first."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
+
+from bulksync.ledger.store import Store
+from bulksync.options.models import InputOptions
+from bulksync.reader.source import Source
+from bulksync.sender.plan import estimate, refuses, unknown_statuses, validate
+
+
+@contextmanager
+def checked(
+    source: Source, options: InputOptions
+) -> Iterator[tuple[dict[str, Any], Iterable[tuple[int, int, str, str]]]]:
+    """Yield what a look at the whole input found, and its invalid rows: row, line, error, detail.
+
+    InputError where the input cannot be read. Memory does not grow with the input: its rows are on the disk.
+    """
+    with closing(Store(None)) as store:
+        with store.transaction():
+            run = store.begin(name="check", target="", input=source.name, path="", digest="", started=0.0)
+            found = validate(store, run, source, options.allow_status, stopping=lambda: False)
+        repeated = store.repeated(run)
+        summary = {
+            "input": source.name,
+            "rows": found.rows,
+            "valid": found.rows - found.invalid,
+            "invalid": found.invalid,
+            "fatal": found.fatal,
+            "statuses": found.statuses,
+            "unknownStatuses": unknown_statuses(found.statuses),
+            "repeatedExecutions": len(repeated),
+            "rowsOfThose": sum(count for _, _, count in repeated),
+            "repeated": [{"executionId": key, "row": first, "rows": count} for key, first, count in repeated[:10]],
+            "secondsAtRate": estimate(found.rows - found.invalid, store.longest_chain(run), options.rate),
+        }
+        yield summary, store.invalid(run)
+
+
+def check_code(found: Mapping[str, Any], on_invalid: str) -> int:
+    """Say whether a run would send what a check *found*: 0 it would, 7 it would refuse, 3 no row is left to send."""
+    if refuses(found["invalid"], found["fatal"], on_invalid):
+        return 7
+    return 3 if found["invalid"] and not found["valid"] else 0

@@ -1,0 +1,94 @@
+"""What the help says around the options: examples that work as they stand, and what the exit codes ask for."""
+
+HELP = (
+    "Update thousands to millions of workflow executions: one rate-limited PUT per row, and a report of every answer."
+)
+
+FIRST_STEPS = """\
+Examples:
+  bulksync run rows.csv --sandbox
+      A first run: real requests to an emulated API, no key, no network
+  bulksync check rows.csv
+      Every error with row and line, before anything is sent
+  bulksync run rows.csv --api-key-file ~/.feather-key
+      For real; the report is written next to the input, as rows.csv.report.csv
+  bulksync COMMAND --help
+      All options of a command, with examples
+
+Every option is also a variable (BULKSYNC_RATE=10/s) and a key of config.toml
+(rate = "10/s"); flags override variables, variables override the file.
+"""
+
+HOW_TO_RUN = """\
+Examples:
+  bulksync run rows.csv --sandbox
+      A first run: no key, no network
+  FEATHER_API_KEY=... bulksync run rows.csv --limit 10
+      Ten rows for real; the same command without --limit sends the others
+  bulksync run rows.csv --api-key-file ~/.feather-key --rate 600/m
+      With the key in a private file (chmod 600), with your own quota
+  zcat rows.csv.gz | bulksync run - --format csv -o rows.report.csv
+      From stdin
+  bulksync run rows.csv --quiet --max-duration 4h --lock-wait 10m
+      By cron at night: silent when all is well, over before the morning
+  bulksync run rows.csv
+      Again, after a stop or a crash: sends only what is not done yet
+  bulksync run rows.csv --retry-rejected
+      Only what the server rejected, and what is left
+  bulksync run rows.csv --retry-file left.csv --summary summary.json
+      With the rows still to be done as a file, and the counts as JSON
+
+Exit codes:
+  0              every row is done
+  4, 6, 10       not yet: the same command again, later
+  129, 130, 143  stopped by HUP, INT (Ctrl-C) or TERM: the same command again
+  3, 7           rows to fix: see the columns error and detail of the report
+  others         look first; the last line said what to do
+"""
+
+HOW_TO_CHECK = """\
+Examples:
+  bulksync check rows.csv --rate 100/s
+      Is it valid, and how long will it take at that rate?
+  bulksync check rows.csv --json
+      For programs
+"""
+
+HOW_TO_REPORT = """\
+Examples:
+  bulksync report rows.csv.report.csv.ledger
+      The report of the latest run once more, byte for byte
+  bulksync report rows.csv.report.csv.ledger --output rows.jsonl
+      As JSON lines, with every step
+  bulksync report rows.csv.report.csv.ledger --diff > moved.csv
+      The rows whose disposition differs from the one an earlier run recorded
+"""
+
+HOW_TO_VERIFY = """\
+Example:
+  bulksync verify rows.csv rows.csv.report.csv
+      Exits 11 if it finds a discrepancy
+"""
+
+HOW_TO_HISTORY = """\
+Example:
+  bulksync history rows.csv.report.csv.ledger
+"""
+
+HOW_TO_SANDBOX = """\
+Examples:
+  bulksync sandbox --port 8099 --rate 10/s
+      Then, elsewhere: bulksync run rows.csv --base-url http://127.0.0.1:8099
+  bulksync sandbox --faults server_error=0.05,reset_after=0.01
+      With faults: what a bad day looks like
+"""
+
+HOW_TO_COMPLETE = """\
+Examples:
+  source <(bulksync completion bash)
+      In ~/.bashrc
+  bulksync completion zsh > ~/.zfunc/_cyclopts_bulksync
+      By that name, in a folder of $fpath; before compinit in ~/.zshrc
+  bulksync completion fish > ~/.config/fish/completions/bulksync.fish
+      Where fish looks for it
+"""

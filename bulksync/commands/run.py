@@ -1,0 +1,182 @@
+"""The road that rows take, from the input to the report: the program's table of contents."""
+
+import glob
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import to_thread
+from pydantic import SecretStr
+
+from bulksync.commands.target import connected, fitted, sharing
+from bulksync.console.closing import Ending
+from bulksync.console.lines import listed
+from bulksync.console.progress import Doing, since
+from bulksync.console.watch import watched, watcher
+from bulksync.errors import BulksyncError, StorageError, leaves
+from bulksync.ledger.writer import Ledger, open_ledger
+from bulksync.model import Outcome, Stop, Tell
+from bulksync.options.files import STDIN, Files
+from bulksync.options.models import RunOptions
+from bulksync.options.values import show_rate
+from bulksync.quota.seat import seat_for
+from bulksync.reader.source import Source, spool
+from bulksync.report.grouping import grouped
+from bulksync.report.render import input_of, measure, render
+from bulksync.report.summary import close_finished, close_run
+from bulksync.sender.plan import Plan, check_output, estimate, locate_input, plan_run, unknown_statuses
+from bulksync.sender.send import Brake, Sent, braked, send
+from bulksync.sender.tally import Tally
+from bulksync.text import spell
+
+if TYPE_CHECKING:
+    from bulksync.console.terminal import Terminal
+
+SHOWN = 20
+"""Invalid rows that are said aloud; the report has them all."""
+
+REFUSED = Stop(7, "interrupted", "not sent: the input has invalid rows")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call of `bulksync run`, or of `sync`: its input, its files, the API at *target* and its *key*.
+
+    *command* is the call itself, *name* what messages call the input, if not by its path, and *terminal* is where live
+    progress is shown, if anywhere.
+    """
+
+    input: Path
+    options: RunOptions
+    files: Files
+    target: str
+    key: SecretStr
+    command: str
+    name: str | None = None
+    terminal: "Terminal | None" = None
+
+
+async def run(job: Job, tell: Tell) -> Ending:
+    """Run a job until its end or a signal; BulksyncError where it comes to no report."""
+    if job.input != STDIN:
+        locate_input(job.options, job.input, job.name)  # before a ledger is made for a file that is not there
+    async with (
+        watched(f"opening the ledger {job.files.ledger}", job.terminal, tell) as doing,
+        open_ledger(job.files.ledger, job.options.lock_wait) as ledger,
+        braked() as brake,
+    ):
+        return await travel(job, ledger, brake, doing, tell)
+
+
+async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tell) -> Ending:
+    """Validate all, then send, then report; BulksyncError where it comes to none of these."""
+    await ledger.call(check_output, ledger.store, job.files.output, overwrite=job.options.overwrite)
+    doing.look = since(f"reading {job.name or job.input}, nothing is sent yet", anyio.current_time)
+    with brake.before_sending():
+        source = await located(job)
+        plan = await planned(job, ledger, source, brake)
+    doing.run = plan.run.name
+    sent: Sent | None
+    if plan.is_refused(job.options.on_invalid):
+        sent = Sent(REFUSED, Tally())
+    elif plan.due:
+        sent = await sent_to_api(job, ledger, plan, source, brake, doing, tell)
+    else:
+        sent = None if plan.is_finished else Sent(None, Tally())
+    doing.look = since(f"writing the report {job.files.output}", anyio.current_time)
+    return await reported(job, ledger, plan, source, sent)
+
+
+async def located(job: Job) -> Source:
+    """Find the input; what comes by stdin is kept in a private file until its run is done."""
+    if job.input != STDIN:
+        return locate_input(job.options, job.input, job.name)
+    path = job.files.spool
+    try:
+        await to_thread.run_sync(spool, sys.stdin.buffer, path, abandon_on_cancel=True)
+    except anyio.get_cancelled_exc_class():
+        # Its thread still waits for stdin and never comes to clear up.
+        for draft in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+            draft.unlink()
+        raise
+    return locate_input(job.options, path, name="stdin")
+
+
+async def planned(job: Job, ledger: Ledger, source: Source, brake: Brake) -> Plan:
+    """Validate the input, or find what an earlier run left to do."""
+    return await ledger.call(
+        plan_run,
+        ledger.store,
+        source,
+        job.options,
+        target=job.target,
+        key=job.key,
+        files=job.files,
+        now=time.time(),
+        stopping=lambda: brake.stop is not None,
+    )
+
+
+async def sent_to_api(
+    job: Job, ledger: Ledger, plan: Plan, source: Source, brake: Brake, doing: Doing, tell: Tell
+) -> Sent:
+    """Send the due rows, and say how far that is now and then."""
+    tell = partial(tell, run=plan.run.name)
+    options = fitted(job.options, tell)
+    about = spell(estimate(plan.due, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate))
+    if plan.acknowledged:
+        leave_out = f"{job.command} --only-changed"
+        tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=leave_out)
+    if plan.superseded:
+        tell("superseded", rows=plan.superseded)
+    if begun := plan.continued and plan.run.reading.get("begun"):
+        tell("continuing", name=plan.run.name, begun=begun)
+    tell("sending", rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about)
+    if unknown := unknown_statuses(plan.run.reading["statuses"]):
+        tell("unknown statuses", statuses=listed(unknown))
+    try:
+        seat = seat_for(job.target, plan.run.digest, ledger.store.path)
+        async with (
+            sharing(options, job.target, job.key, seat, tell) as station,
+            connected(job.target, job.key, options) as put,
+        ):
+            watch = watcher(plan.due, options, doing, job.terminal, tell)
+            sent = await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell, station=station)
+        if sent.tally.outcomes[Outcome.UPDATED]:
+            await ledger.call(ledger.store.prove, job.target, job.key.get_secret_value())
+        return sent
+    except Exception as error:
+        if any(isinstance(cause, BulksyncError) for cause in leaves(error)):
+            raise
+        tell("fault", error=", ".join(repr(cause) for cause in leaves(error)), exc_info=error)
+        return Sent(Stop(1, "internal_error", "an internal error of bulksync ended the run"), Tally())
+
+
+async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: Sent | None) -> Ending:
+    """Close the run in the ledger, then show it to people; with nothing *sent*, as an earlier run left it."""
+    store, rate, command = ledger.store, job.options.rate, job.command
+    if sent is None:
+        ended = await ledger.call(close_finished, store, plan.run, now=time.time(), command=command, rate=rate)
+    else:
+        ended = await ledger.call(
+            close_run, store, plan.run, sent.stop, sent.tally, now=time.time(), command=command, rate=rate
+        )
+    await ledger.call(store.prune, job.options.keep_runs)
+    shown = await to_thread.run_sync(input_of, ended, source)
+    try:
+        note = await ledger.call(render, store, ended, shown, job.files.output, job.options)
+        await ledger.call(measure, ended, job.options, now=time.time())
+    except StorageError as error:
+        alone = f"bulksync report {shlex.quote(str(store.path))} writes the report alone, or " if store.path else ""
+        raise StorageError(error.what, f"free space; then {alone}run the same command again", again=True) from None
+    if job.input == STDIN and ended.exit_code in (0, 3):
+        job.files.spool.unlink(missing_ok=True)
+    invalid = await ledger.call(lambda: list(islice(store.invalid(ended.id), SHOWN)))
+    groups = await ledger.call(lambda: grouped(store.errors(ended.id)))
+    return Ending(ended, plan, note, invalid, groups)

@@ -1,0 +1,56 @@
+"""Serves the sandbox until a signal ends it."""
+
+import math
+from collections.abc import Callable
+from typing import TypedDict
+
+import anyio
+
+from bulksync.errors import UsageError
+from bulksync.options.models import SandboxOptions
+from bulksync.sandbox.faults import parse_faults
+from bulksync.sandbox.server import Settings, serve
+from bulksync.sender.signals import heard
+
+
+async def serve_sandbox(options: SandboxOptions, ready: Callable[[str], None]) -> None:
+    """Serve at a port of this host, and call *ready* with the URL; UsageError where that cannot be."""
+    with anyio.open_signal_receiver(*heard()) as signals:
+        try:
+            settings = sandbox_settings(options)
+            async with serve(settings, port=options.port) as sandbox:
+                ready(sandbox.url)
+                await anext(aiter(signals))
+        except ValueError as error:
+            raise UsageError(f"the sandbox cannot do that: {error}", "see: bulksync sandbox --help") from None
+        except OSError as error:
+            raise UsageError(
+                f"port {options.port} cannot be served: {error.strerror}", "choose another --port"
+            ) from None
+
+
+def sandbox_settings(options: SandboxOptions) -> Settings:
+    """Return the options in the sandbox's own words; ValueError where they make no sense."""
+    return Settings(
+        key=options.key,
+        **strict(options.rate),
+        latency=(options.latency, max(options.latency, options.latency_max)),
+        seed=options.seed,
+        faults=parse_faults(options.faults),
+        unknown_rate=options.unknown_rate,
+        log_file=options.log_file,
+    )
+
+
+class Quota(TypedDict):
+    """The sandbox's words for a rate."""
+
+    rate: int | None
+    window: float
+
+
+def strict(rate: float) -> Quota:
+    """Return a rate in whole requests in a window of seconds; none where it is unlimited."""
+    if math.isinf(rate):
+        return {"rate": None, "window": 1.0}
+    return {"rate": math.ceil(rate), "window": 1.0} if rate >= 1 else {"rate": 1, "window": 1 / rate}

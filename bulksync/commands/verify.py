@@ -1,0 +1,103 @@
+"""Audits a report against its input: every row has exactly one line, in order, which says what is true of it."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bulksync.errors import InputError
+from bulksync.model import InvalidRow, Outcome, Row
+from bulksync.reader.input import open_input
+from bulksync.reader.source import Source
+from bulksync.report.table import COLUMNS, guarded, is_json
+
+SENT = frozenset({Outcome.UPDATED, Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN})
+
+
+@dataclass(slots=True)
+class Audit:
+    """What an audit found: counts by outcome, and what is wrong, each with the row that it is about."""
+
+    rows: int = 0
+    lines: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+def audit(source: Source, report: Path, *, most: int = 100) -> Audit:
+    """Compare a report with its input, row by row, and stop after *most* discrepancies.
+
+    InputError where either cannot be read.
+    """
+    found = Audit()
+    with open_input(source) as content, opened(report) as lines:
+        for row, line in zip_longest(content.rows(), lines):
+            found.rows += row is not None
+            found.lines += line is not None
+            if line is not None:
+                found.outcomes[str(line.get("outcome"))] += 1
+            found.wrong += discrepancies(row, line, found.lines)
+            if len(found.wrong) >= most:
+                break
+    return found
+
+
+def discrepancies(row: Row | InvalidRow | None, line: dict[str, Any] | None, number: int) -> list[str]:
+    """Return what is wrong with one line of the report for one row of the input; None stands for a missing one."""
+    if line is None:
+        return [f"row {row.row} (line {row.line}): the report has no line for it"] if row is not None else []
+    if row is None:
+        return [f"report line {number}: the input has no such row"]
+    where = f"row {row.row} (line {row.line})"
+    said = {name: str(line.get(name)) for name in ("row", "line", "workflowId", "executionId")}
+    wanted = {"row": row.row, "line": row.line, "workflowId": row.workflow_id, "executionId": row.execution_id}
+    wrong = [
+        f"{where}: {name} is {said[name]} in the report and {value} in the input"
+        for name, value in wanted.items()
+        if said[name] not in (str(value), guarded(str(value)))
+    ]
+    return wrong + [f"{where}: {problem}" for problem in contradictions(row, line)]
+
+
+def contradictions(row: Row | InvalidRow, line: dict[str, Any]) -> Iterator[str]:
+    """Return where a line of the report contradicts itself or the input."""
+    outcome, status, attempts = (str(line.get(name) or "") for name in ("outcome", "httpStatus", "attempts"))
+    if outcome not in {*Outcome}:
+        yield f"{outcome or 'nothing'} is no outcome"
+    if (outcome == Outcome.INVALID) != isinstance(row, InvalidRow):
+        yield f"{outcome}, but the input's row is {'not valid' if isinstance(row, InvalidRow) else 'valid'}"
+    if outcome == Outcome.UPDATED and not status.startswith("2"):
+        yield f"updated, but with HTTP status {status or 'none'}"
+    if outcome == Outcome.UPDATED and attempts in ("", "0"):
+        yield "updated, but without an attempt"
+    if outcome == Outcome.UNCHANGED and (status or attempts not in ("", "0")):
+        yield f"unchanged, but with {attempts or 'no'} attempts and HTTP status {status or 'none'}"
+    if (outcome in (Outcome.UPDATED, Outcome.UNCHANGED)) == bool(line.get("error")):
+        yield f"{outcome} with the error {line.get('error') or 'missing'}"
+
+
+@contextmanager
+def opened(report: Path) -> Iterator[Iterator[dict[str, Any]]]:
+    """Yield the lines of a report, CSV or JSON lines; InputError where it is none."""
+    try:
+        with report.open(encoding="utf-8-sig", newline="") as file:
+            yield (orjson.loads(text) for text in file) if is_json(report) else csv_lines(report, file)
+    except (OSError, ValueError, csv.Error) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"the report {report} cannot be read: {why}", "check its path") from None
+
+
+def csv_lines(report: Path, file: Any) -> Iterator[dict[str, Any]]:
+    """Return the lines of a CSV report, its delimiter detected from the header."""
+    header = file.readline()
+    delimiter = header[3:4]  # what stands behind `row`
+    names = next(csv.reader([header], delimiter=delimiter or ","), [])
+    if tuple(names[: len(COLUMNS)]) != COLUMNS:
+        raise InputError(f"{report} is not a report of bulksync", "name the .report.csv file")
+    return csv.DictReader(file, names, delimiter=delimiter, strict=True)

@@ -1,0 +1,153 @@
+"""What people are shown of a run or a check, from the same values as the summary."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from bulksync.report.grouping import Group
+from bulksync.text import clean, counted
+
+Part = tuple[str, str | Mapping[str, int]]
+"""A part of what is said at the end: what it is about, and a text, or counts by word."""
+
+MOST_WORDS = 20
+"""Words that are counted one by one; the server has as many as it likes."""
+
+MOST_GROUPS = 5
+"""Groups of errors that are said; the report has every row."""
+
+
+def closing_parts(
+    summary: Mapping[str, Any], groups: Sequence[Group], *, report: str, ledger: str, note: str
+) -> list[Part]:
+    """Return what is said at the end of a run: what came of it, where to look, and what to do next."""
+    parts: list[Part] = [
+        ("input", f"{summary['input']}, {counted(summary['rows'], 'row')}"),
+        ("outcomes", summary["outcomes"]),
+        ("stopped", summary["stopped"]),
+        ("sent", sent(summary) if summary["requests"] else ""),
+        ("time", summary.get("advice", "")),
+        ("dispositions", topmost(summary["dispositions"])),
+        ("moved", moves(summary.get("moved", []))),  # a run of long ago has none
+        ("errors", summary["errors"]),
+        *(("error", line) for line in group_lines([group for group in groups if not says(group, summary["stopped"])])),
+        ("report", report),
+        ("ledger", ledger),
+        ("note", note),
+        ("next", summary["nextStep"]),
+    ]
+    return [(label, what) for label, what in parts if what]
+
+
+def closing_lines(summary: Mapping[str, Any], parts: Iterable[Part]) -> list[str]:
+    """Write what is said at the end of a run as lines, for a file or a mail."""
+    lines = [f"{summary['input']}: {counted(summary['rows'], 'row')}, {listed(summary['outcomes'])}"]
+    for label, what in parts:
+        if label not in ("input", "outcomes"):
+            lines.append(f"{label}: {what if isinstance(what, str) else listed(what)}")
+    return lines
+
+
+def says(group: Group, stopped: str) -> bool:
+    """Whether the rows of a group say no more than why the run stopped."""
+    return bool(stopped) and group.message == stopped
+
+
+def group_lines(groups: Sequence[Group]) -> list[str]:
+    """Say what the largest groups of rows have against them."""
+    lines = [group_line(group) for group in groups[:MOST_GROUPS]]
+    if others := groups[MOST_GROUPS:]:
+        lines.append(f"… and {counted(sum(group.count for group in others), 'row')} with other errors")
+    return lines
+
+
+def group_line(group: Group) -> str:
+    """Say what several rows have against them, and where the first stands."""
+    first = f"{group.count:,} rows, first " if group.count > 1 else ""
+    message = f": {group.message}" if group.message else ""
+    return f"{first}row {group.row} (line {group.line}): {group.error}{message}"
+
+
+def topmost(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the first words with their counts, and one entry for all others."""
+    shown = {clean(word): count for word, count in islice(counts.items(), MOST_WORDS)}
+    others = list(counts.values())[MOST_WORDS:]
+    return shown | ({f"… {len(others):,} others": sum(others)} if others else {})
+
+
+def sent(summary: Mapping[str, Any]) -> str:
+    """Say how many requests went out, how fast, and what held them up."""
+    parts = [counted(summary["requests"], "request")]
+    if summary["achievedRate"]:
+        parts.append(f"{summary['achievedRate']:,}/s of {summary['rate']}")
+    if summary["retries"]:
+        parts.append(f"{counted(summary['retries'], 'retry', 'retries')}")
+    if summary["throttled"]:
+        parts.append(f"{summary['throttled']:,} answered 429")
+    if summary["pauses"]:
+        parts.append(f"{counted(summary['pauses'], 'pause')} of {summary['pausedSeconds']:.1f}s in all")
+    latency = summary["latencyMs"]
+    if latency["p50"] is not None:
+        parts.append(f"latency p50 {latency['p50']} ms, p99 {latency['p99']} ms")
+    return ", ".join(parts)
+
+
+def diff_lines(run: str, compared: int, moved: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say how many executions of a *run* were *compared* with earlier runs, and what came of it."""
+    if not compared:
+        return [f"run {run}: no earlier run that this ledger keeps has an answer for its executions (--keep-runs)"]
+    found = f"dispositions moved: {moves(moved)}" if moved else "no disposition moved"
+    return [f"run {run}: {counted(compared, 'execution')} compared with the last earlier answer: {found}"]
+
+
+def moves(moved: Iterable[Mapping[str, Any]]) -> str:
+    """Say from which disposition to which how many executions went."""
+    return ", ".join(f"{one['from'] or 'none'} → {one['to'] or 'none'} {one['count']:,}" for one in moved)
+
+
+def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]:
+    """Say what a check *found*; sending *takes* so long at *rate*."""
+    lines = [
+        f"{found['input']}: {counted(found['rows'], 'row')}, {found['valid']:,} valid, {found['invalid']:,} invalid"
+    ]
+    if found["statuses"]:
+        lines.append(f"statuses: {listed(found['statuses'])}")
+    if found["unknownStatuses"]:
+        lines.append(f"unknown statuses (will be sent anyway): {listed(found['unknownStatuses'])}")
+    if repeated := found["repeatedExecutions"]:
+        appear = counted(repeated, "execution appears", "executions appear")
+        lines.append(
+            f"{appear} in more than one row ({counted(found['rowsOfThose'], 'row')}); those are sent in file order"
+        )
+        lines += [
+            f"  {one['executionId']} in {one['rows']} rows, from row {one['row']} on" for one in found["repeated"]
+        ]
+    lines.append(f"estimated duration: {takes} at {rate}")
+    return lines
+
+
+def check_json(found: Mapping[str, Any], invalid: Iterable[tuple[int, int, str, str]]) -> str:
+    """Write what a check found as JSON, its invalid rows under `errors`."""
+    names = ("row", "line", "error", "detail")
+    errors = [dict(zip(names, row, strict=True)) for row in invalid]
+    return orjson.dumps({**found, "errors": errors}, option=orjson.OPT_INDENT_2).decode()
+
+
+def history_line(run: Mapping[str, Any]) -> str:
+    """Say in a line what a run was and came to."""
+    code = "killed" if run["exitCode"] is None else f"exit {run['exitCode']}"
+    head = f"{run['run']}  {run['started']} to {run['ended'] or 'now'}  {code}"
+    return f"{head}  {counted(run['rows'], 'row')}: {listed(run['outcomes'])}  {run['input']} to {run['target']}"
+
+
+def invalid_line(invalid: tuple[int, int, str, str]) -> str:
+    """Say what is wrong with an invalid row, and where it stands."""
+    row, line, error, detail = invalid
+    return f"row {row} (line {line}): {error}: {detail}"
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Write counts by word."""
+    return ", ".join(f"{word} {count:,}" for word, count in counts.items())

@@ -1,0 +1,155 @@
+"""What the program says while it runs: one line for people, or one JSON object for programs, on stderr."""
+
+import logging
+import sys
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
+from functools import cache, partial
+from typing import Any, Literal
+
+import orjson
+
+from bulksync.model import Tell
+from bulksync.text import without_passwords
+
+EVENTS: dict[str, tuple[int, str]] = {
+    "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
+    "acknowledged already": (
+        logging.WARNING,
+        "{known:,} of {rows:,} rows are already acknowledged with the same payload; to leave them out: {command}",
+    ),
+    "superseded": (
+        logging.WARNING,
+        "rows skipped because a later run has updated their executions (--resend sends them): {rows:,}",
+    ),
+    "continuing": (logging.INFO, "resuming run {name}, started with {begun}; once it is done, {begun} starts another"),
+    "unknown statuses": (logging.WARNING, "unknown statuses (will be sent anyway): {statuses}"),
+    "ended": (logging.INFO, "{outcomes}"),
+    "few files": (logging.WARNING, "{allowed} concurrent requests, not the {asked} asked for: ulimit -n is {files}"),
+    "sharing": (logging.DEBUG, "sharing the rate with other runs: {quota}"),
+    "not sharing": (logging.WARNING, "the rate applies to this run alone: the quota file cannot be used: {reason}"),
+    "shared rate": (logging.INFO, "sharing the quota with a run at {others:.4g}/s; this one keeps to {own:.4g}/s"),
+    "quota": (logging.WARNING, "paused, nothing is sent: {reason}"),
+    "password seen": (logging.WARNING, "other users of this host can see the password in --quota; set BULKSYNC_QUOTA"),
+    "progress": (logging.INFO, "{text}"),
+    "asked": (logging.INFO, "{text}"),
+    "hold": (logging.WARNING, "waiting {wait:.1f}s, until {until:%H:%M:%S}: {reason}"),
+    "stopping": (logging.WARNING, "stopping; waiting for requests in flight (Ctrl-C again to cancel them): {reason}"),
+    "retry": (logging.DEBUG, "row {row} (line {line}): {reason}; attempt {attempt}, again in {wait:.1f}s"),
+    "attempt": (logging.DEBUG - 5, "row {row} (line {line}): {reason} after {duration:.3f}s"),
+    "failed": (logging.ERROR, "{error}"),
+    "fault": (logging.ERROR, "internal error: {error}"),
+    "internal error": (logging.ERROR, "row {row} (line {line}): internal error: {error}"),
+}
+"""Each event's level and what it says to people."""
+
+ANSWERS = frozenset({"asked"})
+"""Said with --quiet too, as somebody asked."""
+
+LOGGER = logging.getLogger("bulksync")
+LOGGER.addHandler(logging.NullHandler())  # or else warnings would go to the stderr of whoever imports us
+
+SECRETS: set[str] = set()
+"""API keys of this process, blanked in all that it says."""
+
+SHORTEST_SECRET = 8
+"""Characters below which a key is a test's: blanking it would only make messages unreadable."""
+
+LEVELS = (logging.INFO, logging.DEBUG, logging.DEBUG - 5)
+"""From how much on, without `-v`, with one, and with two."""
+
+
+def teller(style: Literal["text", "json"], *, quiet: bool, verbosity: int, say: Callable[[str], None]) -> Tell:
+    """Return what takes an event's name and fields and says it, if it is worth saying."""
+    least = logging.ERROR if quiet else LEVELS[min(verbosity, len(LEVELS) - 1)]
+    log = cache(partial(logger, style, say))
+
+    def tell(event: str, **fields: Any) -> None:
+        level, _ = EVENTS[event]
+        if not verbosity:
+            fields.pop("exc_info", None)  # traces are for who asks for them
+        if level >= least or event in ANSWERS:
+            getattr(log(), logging.getLevelName(max(level, logging.DEBUG)).lower())(event, **fields)
+
+    return tell
+
+
+def logger(style: Literal["text", "json"], say: Callable[[str], None]) -> Any:
+    """Return structlog's logger, which writes an event in a *style* and says it."""
+    # Only here, as they take 50 ms that nobody waits for who says nothing.
+    import structlog
+    from structlog.tracebacks import ExceptionDictTransformer
+
+    render = for_programs if style == "json" else for_people
+    # For programs without the values of variables: one of them is the API key.
+    traces = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+    trace = traces if style == "json" else structlog.processors.format_exc_info
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
+    return structlog.wrap_logger(
+        Line(say),
+        wrapper_class=structlog.BoundLogger,
+        processors=[structlog.processors.add_log_level, stamp, trace, render],
+    )
+
+
+def to_logging(event: str, **fields: Any) -> None:
+    """Say an event to `logging`, under the name `bulksync`, where a program is the caller."""
+    level, template = EVENTS[event]
+    if LOGGER.isEnabledFor(level):
+        LOGGER.log(level, "%s", template.format(**fields))
+
+
+def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
+    """Write an event as a line for people."""
+    _, template = EVENTS[fields["event"]]
+    trace = f"\n{fields['exception']}" if "exception" in fields else ""
+    return f"bulksync: {template.format(**fields)}{trace}"
+
+
+def for_programs(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
+    """Write an event as one line of JSON, its times in UTC."""
+    said = {name: json_value(value) for name, value in fields.items()}
+    return orjson.dumps(said, default=str, option=orjson.OPT_UTC_Z).decode()
+
+
+def json_value(value: object) -> object:
+    """Return what stands for a value in JSON: UTC for a time, an escape for each byte of a name that is not UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def keep_secret(key: str) -> None:
+    """Blank a key in all that is said from now on."""
+    if len(key) >= SHORTEST_SECRET:
+        SECRETS.add(key)
+
+
+def blanked(text: str) -> str:
+    """Return a text with *** in the place of this process's keys and of passwords in URLs."""
+    for secret in SECRETS:
+        text = text.replace(secret, "***")
+    return without_passwords(text)
+
+
+class Line:
+    """The logger that structlog writes to: all levels are one line for *say*."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.debug = self.info = self.warning = self.error = say
+
+
+def say_to_stderr(text: str) -> None:
+    """Write a line to stderr."""
+    write_to_stderr(text + "\n")
+
+
+def write_to_stderr(text: str) -> None:
+    """Write to stderr at once; who has closed it does not want to know, and that is no reason to stop."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(blanked(text))
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.stderr = None

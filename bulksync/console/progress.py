@@ -1,0 +1,67 @@
+"""How far a run is, in one line: every so often, and when somebody asks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+
+from bulksync.sender.tally import Tally
+from bulksync.text import spell
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How far a run is at this moment: what it has counted, of *total* rows, after so many seconds of sending.
+
+    *rate* is the quota as people write it, *waiting* what everyone waits for, empty where nobody does.
+    """
+
+    tally: Tally
+    total: int
+    in_flight: int
+    rate: str
+    elapsed: float
+    waiting: str = ""
+
+
+@dataclass(slots=True)
+class Doing:
+    """Owns the answer to what a *run* (its name, once it has one) is doing: a look, or words where it does not send."""
+
+    look: Callable[[], Look | str] = lambda: "starting"
+    run: str | None = None
+
+    def line(self) -> str:
+        """Say it in one line."""
+        look = self.look()
+        return look if isinstance(look, str) else progress_line(look)
+
+
+def since(what: str, now: Callable[[], float]) -> Callable[[], str]:
+    """Return what says for how long something has been done."""
+    began = now()
+    return lambda: f"{what}, for {spell(now() - began)}"
+
+
+def progress_line(look: Look) -> str:
+    """Say how many rows are done, how fast, how long the rest takes, and what the run waits for."""
+    tally, total = look.tally, look.total
+    speed = tally.done / look.elapsed if look.elapsed > 0 else 0.0
+    parts = [f"{tally.done:,} of {total:,} rows ({percent(tally.done, total)})", f"{speed:,.1f}/s of {look.rate}"]
+    parts.append(f"{look.in_flight:,} in flight")
+    if 0 < tally.done < total:
+        parts.append(f"{spell(look.elapsed * (total - tally.done) / tally.done)} to go")
+    parts.append(", ".join(f"{outcome} {count:,}" for outcome, count in tally.outcomes.most_common()))
+    return "; ".join(part for part in (", ".join(part for part in parts if part), look.waiting) if part)
+
+
+def percent(part: int, whole: int) -> str:
+    """Write a share so that 100 % means all."""
+    return f"{int(part * 100 / whole)} %" if whole else "100 %"
+
+
+async def say_every(seconds: float, line: Callable[[], str], say: Callable[[str], None]) -> None:
+    """Say how far the run is every *seconds*, until cancelled; never where that is 0."""
+    while seconds > 0:
+        await anyio.sleep(seconds)
+        say(line())

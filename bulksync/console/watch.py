@@ -1,0 +1,55 @@
+"""Who looks at a run while it goes on: a terminal all the time, a log now and then, and whoever asks by a signal."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from bulksync.console.progress import Doing, Look, say_every, since
+from bulksync.model import Tell
+from bulksync.options.models import RunOptions
+from bulksync.options.values import show_rate
+from bulksync.sender.dispatcher import Dispatcher
+from bulksync.sender.send import Watch
+from bulksync.sender.signals import ASKING, watch_for
+
+if TYPE_CHECKING:
+    from bulksync.console.terminal import Terminal
+
+
+@asynccontextmanager
+async def watched(first: str, terminal: "Terminal | None", tell: Tell) -> AsyncGenerator[Doing, None]:
+    """Yield what knows what the run does, at *first* this: a terminal shows it all the time, SIGUSR1 asks for it."""
+    doing = Doing(since(first, anyio.current_time))
+    async with anyio.create_task_group() as watching:
+        await watching.start(watch_for, ASKING, lambda: tell("asked", run=doing.run, text=doing.line()))
+        if terminal:
+            from bulksync.console.terminal import show_live
+
+            watching.start_soon(show_live, doing, terminal)
+        yield doing
+        watching.cancel_scope.cancel()
+
+
+def watcher(total: int, options: RunOptions, doing: Doing, terminal: "Terminal | None", tell: Tell) -> Watch:
+    """Return what looks how far a run of *total* rows is, and says so every `--stats` where no terminal shows it."""
+
+    async def watch(dispatcher: Dispatcher) -> None:
+        started = anyio.current_time()
+
+        def look() -> Look:
+            return Look(
+                dispatcher.tally,
+                total=total,
+                in_flight=dispatcher.turns.in_flight,
+                rate=show_rate(options.rate),
+                elapsed=anyio.current_time() - started,
+                waiting=f"stopping: {stop.detail}" if (stop := dispatcher.stopped) else dispatcher.health.waiting_for,
+            )
+
+        doing.look = look
+        if terminal is None:
+            await say_every(options.stats, doing.line, lambda text: tell("progress", text=text))
+
+    return watch

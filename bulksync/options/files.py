@@ -1,0 +1,97 @@
+"""Where a run's files stand: the defaults, and no file that takes another's place."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bulksync.errors import StorageError, UsageError
+from bulksync.options.models import ReportOptions, RunOptions
+from bulksync.text import name_of
+
+STDIN = STDOUT = Path("-")
+"""What stands for them in a call."""
+
+REPLACED = ("output", "retry_file", "summary", "html", "metrics_file")
+"""Options that name a file which is written anew, by a rename."""
+
+
+def check_files(input_path: Path | None, options: ReportOptions) -> None:
+    """Raise UsageError where a call names a file that it must not replace, or one with a name that no ledger keeps.
+
+    StorageError where the ledger is no file. Root's rename would take even /dev/null away from everyone.
+    """
+    named = {"--" + name.replace("_", "-"): getattr(options, name) for name in REPLACED}
+    ledger = getattr(options, "ledger", None)
+    source = Path() if input_path == STDIN else input_path  # what comes by stdin has its files in this folder
+    for what, path in {"the input": source, "--ledger": ledger, **named}.items():
+        if path is not None and path != STDOUT:
+            check_name(path, what)
+    for what, path in named.items():
+        if path is not None and path != STDOUT and (os.path.islink(path) or not is_free_or_plain(path)):
+            raise UsageError(f"{what} {path} is not a plain file", "name another: what is there would be replaced")
+    if ledger is not None and not is_free_or_plain(ledger):
+        raise StorageError(f"the ledger {ledger} is not a plain file", "name another with --ledger")
+
+
+def is_free_or_plain(path: Path) -> bool:
+    """Whether a path leads to nothing yet, or to a plain file."""
+    return os.path.isfile(path) or not os.path.exists(path)
+
+
+def check_name(path: Path, what: str) -> None:
+    """Raise UsageError for a path that cannot be made absolute, or not written as text."""
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{what} {name_of(path)}: its name, or that of its folder, is not UTF-8",
+            "rename it, or set PYTHONUTF8=1 if only the locale is not UTF-8",
+        ) from None
+    except RuntimeError:
+        raise UsageError(f"{what} {path} is a link to itself", "name a file") from None
+    except OSError:
+        raise UsageError("the working directory does not exist any more", "change to one that does") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where a run's files stand; *spool* holds what came by stdin.
+
+    Without *output* there is no report, without *ledger* a temporary one.
+    """
+
+    output: Path | None
+    ledger: Path | None
+    spool: Path
+
+
+def files_for(input_path: Path, options: RunOptions) -> Files:
+    """Decide where the report and the ledger stand; UsageError where one file would take another's place."""
+    beside = Path("stdin.report.csv") if input_path == STDIN else beside_it(input_path, "report.csv")
+    output = options.output or beside
+    anchor = beside if output == STDOUT else output
+    ledger = options.ledger or beside_it(anchor, "ledger")
+    tell_apart(None if input_path == STDIN else input_path, output, ledger, options)
+    return Files(output, ledger, beside_it(ledger, "stdin"))
+
+
+def tell_apart(input_path: Path | None, output: Path, ledger: Path, options: ReportOptions) -> None:
+    """Raise UsageError where one file would take another's place."""
+    taken: dict[Path, str] = {} if input_path is None else {input_path.resolve(): "the input"}
+    for path, what in (
+        (output, "--output"),
+        (ledger, "--ledger"),
+        (options.retry_file, "--retry-file"),
+        (options.summary, "--summary"),
+        (options.html, "--html"),
+        (options.metrics_file, "--metrics-file"),
+    ):
+        if path is None or path == STDOUT:
+            continue
+        if (other := taken.setdefault(path.resolve(), what)) != what:
+            raise UsageError(f"{what} {path} is {other} too", "give each file a name of its own")
+
+
+def beside_it(path: Path, what: str) -> Path:
+    """Return where *what* of a file stands; also of one that is none, such as `.`, which is for others to find."""
+    return path.parent / f"{path.name}.{what}"

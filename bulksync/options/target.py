@@ -1,0 +1,88 @@
+"""The URL that a run sends to, and the proxy on the way: refused where they could leak the key or mislead."""
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from bulksync.errors import UsageError
+from bulksync.options.models import RunOptions
+
+BASE_URLS = {"prod": "https://prod.featherhq.com", "sandbox": "https://sandbox.featherhq.com"}
+"""The API's two addresses by name; source: shared notes on the API page and on Feather's own n8n node."""
+
+HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(?:%\w+)?")
+"""A name or an address; anything else would mean one host to us and another to the client."""
+
+
+def target_of(base_url: str, *, allow_http: bool) -> str:
+    """Return the API's base URL without a trailing slash; UsageError where it could leak the key or mislead.
+
+    https only, http for this host or with *allow_http*; no user, query or fragment.
+    """
+    url = BASE_URLS.get(base_url, base_url).rstrip("/")
+    if any(mark in url for mark in "@?#") or ".." in unquote(url):
+        raise UsageError("--base-url must have no user, query, fragment or `..`", "write https://HOST")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"--base-url {base_url!r} is not a URL: {error}", "write https://HOST") from None
+    is_plain = HOST.fullmatch(host or "") and re.fullmatch(r"[\x21-\x7e]+", url)
+    if parts.scheme not in ("https", "http") or not host or not is_plain:
+        raise UsageError(f"--base-url {base_url!r} is not a URL", "write prod, sandbox or https://HOST")
+    if parts.scheme == "http" and not (allow_http or _is_loopback(host)):
+        raise UsageError(
+            f"--base-url {url} would send the API key in clear text", "write https://, or add --allow-http"
+        )
+    return f"{parts.scheme}://{authority_of(parts)}{parts.path}".rstrip("/")
+
+
+def authority_of(parts: SplitResult) -> str:
+    """Return host and port of a URL as everybody would write them: in lower case, without what is the default."""
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    is_default = parts.port in (None, {"http": 80, "https": 443}[parts.scheme])
+    return f"{host}" if is_default else f"{host}:{parts.port}"
+
+
+def target_for(options: RunOptions) -> str:
+    """Return where a run sends its rows; UsageError where that could leak the key or mislead."""
+    if options.sandbox:
+        return "sandbox"
+    target = target_of(options.base_url, allow_http=options.allow_http)
+    if options.proxy is not None:
+        check_proxy(target, options.proxy, allow_http=options.allow_http)
+    return target
+
+
+def check_proxy(target: str, proxy: str, *, allow_http: bool) -> None:
+    """Raise UsageError where a proxy is no URL, or would get the API key in clear text for a plain http *target*."""
+    host = proxy_host(proxy)
+    if allow_http or not target.startswith("http://"):
+        return
+    if not _is_loopback(host):
+        raise UsageError(
+            "--proxy would carry the API key in clear text to another host",
+            "use an https:// target, or add --allow-http",
+        )
+
+
+def proxy_host(proxy: str) -> str:
+    """Return the host of a proxy; UsageError, which does not repeat the URL, as it may hold a password."""
+    try:
+        parts = urlsplit(proxy)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", proxy):
+        raise UsageError(
+            "--proxy is not the URL of an HTTP proxy",
+            "write http://HOST:PORT; in a user or password before the host, %2F for / and %40 for @",
+        )
+    return host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

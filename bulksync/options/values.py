@@ -1,0 +1,101 @@
+"""Durations, sizes, rates and lists, as people write them: each parsed to a number and shown again the same way."""
+
+import math
+import re
+from typing import Annotated
+
+from cyclopts import Parameter
+from pydantic import BeforeValidator, Field
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(value: object) -> object:
+    """Read `30s`, `15m`, `2h` or `500ms` as seconds; ValueError otherwise, numbers pass."""
+    if not isinstance(value, str):
+        return value
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value.strip(), re.ASCII):
+        unit = 0.001 if match[2] == "ms" else UNITS[match[2]]
+        return float(match[1]) * unit
+    raise ValueError(f"{value!r} is not a duration: write 30s, 15m or 2h")
+
+
+def show_duration(seconds: object) -> str:
+    """Write seconds the way `parse_duration` reads them, in the largest unit that stays whole."""
+    if not isinstance(seconds, int | float):
+        return "none"
+    unit = next((unit for unit in ("h", "m") if seconds >= UNITS[unit] and seconds % UNITS[unit] == 0), "s")
+    return f"{seconds / UNITS[unit]:.12g}{unit}"
+
+
+def parse_size(value: object) -> object:
+    """Read `4MiB`, `512KiB`, `10MB` or `1000000` as bytes; ValueError otherwise, numbers pass."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([KMG])(I?)B|B)?", value.strip().upper(), re.ASCII)
+    if match and (match[2] or "." not in match[1]):
+        return int(float(match[1]) * (1024 if match[3] else 1000) ** (" KMG".index(match[2] or " ")))
+    raise ValueError(f"{value!r} is not a size: write 4MiB, 512KiB, 10MB or a number of bytes")
+
+
+def show_size(size: object) -> str:
+    """Write bytes the way `parse_size` reads them, in the largest unit that stays whole."""
+    if not isinstance(size, int):
+        return "none"
+    units = [("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("GB", 10**9), ("MB", 10**6), ("KB", 1000)]
+    unit, factor = next(((unit, factor) for unit, factor in units if size and size % factor == 0), ("", 1))
+    return f"{size // factor}{unit}"
+
+
+def parse_rate(value: object) -> object:
+    """Read `10/s`, `600/m` or `unlimited` as requests per second (infinity for the last); ValueError otherwise."""
+    if not isinstance(value, str):
+        return value
+    if value.strip() == "unlimited":
+        return math.inf
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)/(s|m|h)", value.strip(), re.ASCII)
+    if match and float(match[1]) > 0:
+        return float(match[1]) / UNITS[match[2]]
+    raise ValueError(f"{value!r} is not a rate: write 10/s, 600/m or unlimited")
+
+
+def show_rate(rate: object) -> str:
+    """Write requests per second the way `parse_rate` reads them."""
+    if not isinstance(rate, int | float) or math.isinf(rate):
+        return "unlimited"
+    unit = next((unit for unit in ("s", "m") if rate * UNITS[unit] >= 1), "h")
+    return f"{rate * UNITS[unit]:.12g}/{unit}"
+
+
+def parse_failures(value: object) -> object:
+    """Check that a failure budget reads `N` or `P%`; ValueError otherwise."""
+    text = str(value).strip() if isinstance(value, int | str) else ""
+    if re.fullmatch(r"\d+|\d+(?:\.\d+)?%", text, re.ASCII):
+        return text
+    raise ValueError(f"{value!r} is not a number of rows: write 50 or 10%")
+
+
+def parse_statuses(value: object) -> object:
+    """Read `A,B`, once or several times, as a tuple of words; ValueError where one is in no row's alphabet."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        return value
+    words = tuple(word.strip() for text in texts for word in str(text).split(",") if word.strip())
+    if wrong := next((word for word in words if not word.isascii()), None):
+        raise ValueError(f"{wrong!a} is not a status: write COMPLETED,FAILED")
+    return words
+
+
+Duration = Annotated[
+    float, BeforeValidator(parse_duration), Field(ge=0), Parameter(show_default=show_duration, metavar="TIME")
+]
+
+PositiveDuration = Annotated[Duration, Field(gt=0)]
+
+Size = Annotated[
+    int, BeforeValidator(parse_size), Field(ge=1, le=2**30), Parameter(show_default=show_size, metavar="SIZE")
+]
+
+Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0), Parameter(show_default=show_rate, metavar="RATE")]
+
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]

@@ -1,0 +1,120 @@
+"""Renders a run from its ledger: the report, the retry file, the summary, the page and the metrics."""
+
+import math
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bulksync.errors import InputError
+from bulksync.ledger.store import Run, Store
+from bulksync.options.files import STDOUT
+from bulksync.options.models import ReportOptions
+from bulksync.options.values import parse_rate
+from bulksync.reader.input import open_input
+from bulksync.reader.record import Record
+from bulksync.reader.source import Source, fingerprint
+from bulksync.report.charts import Slices, sliced
+from bulksync.report.grouping import grouped
+from bulksync.report.page import MOST_ROWS, Facts, write_page
+from bulksync.report.retry_file import write_retry_file
+from bulksync.report.summary import summary_of, write_summary
+from bulksync.report.table import SEPARATOR, View, is_json, write_csv_report, write_json_report
+from bulksync.sender.tally import ANSWERS
+
+
+def input_of(run: Run, source: Source) -> Source | InputError:
+    """Return *source* if its bytes are still those of the run, else why they cannot be shown."""
+    try:
+        if fingerprint(source.path) == run.digest:
+            return source
+    except InputError as error:
+        return error
+    return InputError(f"{source.name} has changed since the run read it")
+
+
+def render(store: Store, run: Run, source: Source | InputError, output: Path | None, options: ReportOptions) -> str:
+    """Write what people see of a run: the report, the retry file, the summary and the page, each where asked for.
+
+    Returns what they ought to know about it. Where *source* is not to be had the report is without its columns, and a
+    retry file is refused with that InputError. StorageError where a file cannot be written.
+    """
+    if options.summary:
+        write_summary(options.summary, summary_of(store, run))
+    if isinstance(source, InputError):
+        if output:
+            write_report(store, run, output, None, view_of(run, echoed=False))
+        if options.html:
+            draw(store, run, output, options.html)
+        if options.retry_file:
+            raise InputError(source.what, f"without the input there is no retry file; the report is {output}")
+        return f"{source.what}; the report lacks the input's other columns"
+    if output:
+        view = view_of(run, echoed=True)
+        with open_input(source) as content:
+            write_report(store, run, output, content.records(view.echoed), view)
+    if options.html:
+        draw(store, run, output, options.html)
+    if options.retry_file:
+        with open_input(source) as content, closing(store.lines(run.id)) as lines:
+            header, bom = content.header, content.layout.bom
+            write_retry_file(options.retry_file, lines, content.records(), header, bom=bom)
+    return ""
+
+
+def write_report(store: Store, run: Run, path: Path, records: Iterator[Record] | None, view: View) -> None:
+    """Write the report as its name asks for; StorageError where that fails."""
+    risks = store.order_risks(run.id)
+    if is_json(path):
+        with closing(store.lines(run.id)) as lines:
+            write_json_report(path, lines, risks, records, view)
+    else:
+        with closing(store.joined(run.id, risks, SEPARATOR)) as joined:
+            write_csv_report(path, joined, records, view)
+
+
+def draw(store: Store, run: Run, output: Path | None, path: Path) -> None:
+    """Write the page of a run; StorageError where that fails."""
+    summary = summary_of(store, run)
+    quota = parse_rate(summary.get("rate", "unlimited"))
+    facts = Facts(
+        ended=run.ended,
+        report="" if output in (None, STDOUT) else str(output),
+        ledger=str(store.path or ""),
+        quota=quota if isinstance(quota, float) and math.isfinite(quota) else None,
+        steps=store.counts(run.id, "step"),
+        latencies=store.latencies(run.id),
+        slices=slices_of(store, run, summary.get("timeline")),
+        errors=grouped(store.errors(run.id)),
+        rows=store.not_done(run.id, MOST_ROWS),
+    )
+    write_page(path, summary, facts)
+
+
+def slices_of(store: Store, run: Run, timeline: dict[str, Any] | None) -> Slices:
+    """Return the answers over time that the last call of a run has counted; else when its rows were finished."""
+    if not timeline or timeline["from"] is None:
+        return sliced(store.finished(run.id))
+    start = datetime.fromisoformat(timeline["from"]).timestamp()
+    return Slices(start, timeline["sliceSeconds"], {answer: timeline[answer] for answer in ANSWERS})
+
+
+def measure(run: Run, options: ReportOptions, *, now: float) -> None:
+    """Write a run's metrics where asked for, as the last file: only then nothing else can fail any more."""
+    if options.metrics_file:
+        from bulksync.report.metrics import write_metrics  # here, as the library need not be loaded without it
+
+        write_metrics(options.metrics_file, run.summary, exit_code=run.exit_code, now=now)
+
+
+def view_of(run: Run, *, echoed: bool) -> View:
+    """Return how the report of a run looks, with the input's other columns if *echoed*."""
+    reading = run.reading
+    columns = (*reading["echoed"], *(reading["metadata_columns"] if reading["echo_metadata"] else ()))
+    return View(
+        delimiter=reading["delimiter"],
+        bom=reading["bom"],
+        echoed=columns if echoed else (),
+        guard_formulas=reading["guard_formulas"],
+    )

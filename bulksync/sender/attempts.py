@@ -1,0 +1,101 @@
+"""The attempts at one row, and what they make of it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from bulksync.model import Outcome, Reply, Result, Row, Stop, payload_digest
+from bulksync.sender.retry import Verdict
+
+
+@dataclass(slots=True)
+class Tries:
+    """What was tried for one row in this run; *sent* and *started* are the last attempt's wall and monotonic time.
+
+    *charged* are the monotonic times of the failures that count against `--max-attempts`; *is_spent* says that the last
+    one was one too many, *pages* how often a refusal came without a JSON object.
+    """
+
+    row: Row
+    tried: int = 0
+    attempts: int = 0
+    charged: list[float] = field(default_factory=list)
+    is_spent: bool = False
+    sent: float = 0.0
+    started: float = 0.0
+    in_flight: bool = False
+    has_made_room: bool = False
+    is_disbelieved: bool = False
+    pages: int = 0
+    doubtful: bool = False
+    first_sent: float | None = None
+    finished: float | None = None
+    duration: float = 0.0
+    reply: Reply | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What the log names of a row, and how often it was tried; its payload stays out."""
+        row = self.row
+        return {
+            "row": row.row,
+            "line": row.line,
+            "workflowId": row.workflow_id,
+            "executionId": row.execution_id,
+            "attempt": self.tried,
+        }
+
+    def begin(self, sent: float, started: float, *, in_flight: bool) -> None:
+        """Take note that an attempt begins; only once it is *in flight* can it have reached the server."""
+        self.sent, self.started, self.in_flight = sent, started, in_flight
+
+    def take(self, reply: Reply, verdict: Verdict, now: float) -> None:
+        """Take note of the reply to the attempt that was begun last."""
+        self.in_flight = False
+        self.reply, self.verdict, self.duration = reply, verdict, now - self.started
+        self.tried += 1
+        self.pages += reply.stranger and verdict.outcome is Outcome.REJECTED
+        if verdict.sent:
+            self.attempts += 1
+            self.doubtful = self.doubtful or verdict.doubtful
+            self.first_sent = self.sent if self.first_sent is None else self.first_sent
+            self.finished = self.sent + self.duration
+
+    def forgive(self, since: float) -> None:
+        """Give back the attempts whose failures, since then, turned out to be the server's."""
+        self.charged = [time for time in self.charged if time < since]
+
+    def result(self, stop: Stop | None = None) -> Result:
+        """Return what became of the row: by its last reply, or by the *stop* where there is none."""
+        if self.in_flight:
+            return self._as(Outcome.UNKNOWN, "interrupted", "stopped while its request was in flight")
+        if self.reply is None or self.verdict is None:
+            return self._as(Outcome.UNSENT, stop.error if stop else "interrupted", stop.detail if stop else "")
+        outcome = self.verdict.outcome
+        is_refusal_open = outcome is Outcome.REJECTED and self.is_disbelieved
+        if is_refusal_open or outcome is Outcome.FAILED or (outcome is Outcome.UNSENT and self.attempts):
+            # Whatever the last attempt came to, one before it may have been applied.
+            outcome = Outcome.UNKNOWN if self.doubtful else Outcome.FAILED
+        return self._as(outcome, self.reply.error, self.reply.detail)
+
+    def fault(self, error: Exception) -> Result:
+        """Return what became of the row where our own code failed."""
+        return self._as(Outcome.UNKNOWN if self.in_flight else Outcome.FAILED, "internal_error", type(error).__name__)
+
+    def _as(self, outcome: Outcome, error: str, detail: str) -> Result:
+        row, reply = self.row, self.reply
+        return Result(
+            row=row.row,
+            key=row.key,
+            outcome=outcome,
+            error=error,
+            detail=detail,
+            status=reply.status if reply else None,
+            execution=reply.execution if reply else None,
+            attempts=self.attempts + self.in_flight,
+            first_sent=self.first_sent,
+            finished=self.finished,
+            duration=self.duration if self.attempts else None,
+            doubtful=self.doubtful or self.in_flight,
+            digest=payload_digest(row.body) if outcome is Outcome.UPDATED else "",
+        )

@@ -1,0 +1,343 @@
+"""Carries each row from its first attempt to its outcome."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+
+import anyio
+from anyio.abc import TaskGroup
+
+from bulksync.model import SETTLED, Key, Outcome, Put, Reply, Result, Row, Stop, Tell
+from bulksync.options.models import RunOptions
+from bulksync.quota.pacer import Pacer
+from bulksync.sender.attempts import Tries
+from bulksync.sender.clock import Clock
+from bulksync.sender.health import Health
+from bulksync.sender.order import Feed, Order
+from bulksync.sender.retry import Verdict, backoff, over_budget
+from bulksync.sender.standing import Standing
+from bulksync.sender.tally import Tally
+from bulksync.sender.turns import Place, Turns
+
+WORKERS = 2
+"""Rows that are carried at once for each request in flight: one on its way, and one that waits for its turn.
+
+With four a row has left the processor's caches when its turn comes: 5 to 8 % of the time (measured). Those that back
+off are not among them, as each makes room for another one.
+"""
+
+WINDOW = 4
+"""Rows inside for each request in flight, with those that back off or wait to be explained."""
+
+FEWEST = 64
+"""Rows that may be inside however few requests may be in flight: those that a doubt takes, twice."""
+
+INTERNAL_ERRORS = 10
+"""Faults of ours in single rows that the run outlives."""
+
+ELSEWHERE = 20
+"""Rows from all over the input that are asked for when access or server come into doubt: twice what a doubt takes."""
+
+Elsewhere = Callable[[int], Awaitable[Sequence[Row]]]
+"""Gives so many due rows at most from all over the input, each the first one of its execution."""
+
+"""Takes the name of an event and its fields, for the log."""
+
+SYSTEM = Clock()
+
+
+class Dispatcher:
+    """Brings rows to their outcome; *put* is the client's; *record*, *room* and *kept* the ledger's.
+
+    *is_known* says that key and address have worked before.
+    """
+
+    def __init__(
+        self,
+        options: RunOptions,
+        feed: Feed,
+        elsewhere: Elsewhere,
+        *,
+        put: Put,
+        pacer: Pacer,
+        record: Callable[[Result], None],
+        room: Callable[[], Awaitable[None]],
+        kept: Callable[[Key], Awaitable[None]],
+        tell: Tell,
+        is_known: bool = False,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self._options = options
+        self._elsewhere = elsewhere
+        self._put = put
+        self._record = record
+        self._kept = kept
+        self._tell = tell
+        self._clock = clock
+        self._window = max(WINDOW * options.max_in_flight, FEWEST)
+        self._halt = asyncio.Event()
+        self._internal_errors = 0
+        self._order = Order(feed, self._window)
+        self._workers: TaskGroup
+        self._carried: dict[int, Tries] = {}
+        self._suspects: dict[Key, asyncio.Future[bool]] = {}
+        """Rows whose last answer is not explained: the ruling is whether it was final."""
+        self._has_asked_around = False
+        self.tally = Tally(width=options.max_in_flight)
+        self.stopped: Stop | None = None
+        self.health = Health(options, pacer, self.tally, tell, clock, is_known=is_known)
+        health = self.health
+        self.turns = Turns(pacer, options.rate, health.width, health.breadth, health.rank, room, self.tally, clock.now)
+
+    async def run(self) -> None:
+        """Bring every row of the feed to its outcome, or as many as there are until `stop`."""
+        async with anyio.create_task_group() as around:
+            around.start_soon(self.turns.give_places)
+            around.start_soon(self.turns.give)
+            around.start_soon(self._give_up_in_time)
+            async with anyio.create_task_group() as self._workers:
+                for _ in range(WORKERS * self._options.max_in_flight):
+                    self._workers.start_soon(self._work)
+            around.cancel_scope.cancel()
+
+    def stop(self, stop: Stop) -> None:
+        """Take nothing new; requests in flight may finish. The first reason stands, but a signal replaces it."""
+        if self.stopped is None or stop.exit_code > 128:
+            self.stopped = stop
+            self._tell("stopping", reason=stop.detail)
+        self._halt.set()
+        self._order.close()
+        self.turns.close()
+        self._rule(list(self._suspects), are_believed=True)
+
+    async def halted(self) -> None:
+        """Wait until `stop`."""
+        await self._halt.wait()
+
+    async def _give_up_in_time(self) -> None:
+        """Stop the run when it has waited for `--max-outage`, whatever for."""
+        while self.stopped is None:
+            at = self.health.gives_up_at
+            left = self._options.max_outage if at is None else at - self._clock.now()
+            if left <= 0:
+                self.stop(self.health.outage())
+            await anyio.sleep(max(0.0, left))
+
+    # A row's way
+
+    async def _work(self, row: Row | None = None) -> None:
+        """Carry one row after the other, until there are none, or others do; from elsewhere it is *row* alone."""
+        is_extra = row is not None
+        while (row := row or await self._next()) is not None:
+            tries = await self._bring(row)
+            # At the end of the input the others may have gone, before the row behind this one was let in.
+            if (is_extra or tries.has_made_room) and not self._order.is_exhausted:
+                return
+            row = None
+
+    async def _next(self) -> Row | None:
+        if (row := await self._order.admit(wait=False)) is not None:
+            return row
+        self._conclude_if_stuck()
+        return await self._order.admit()
+
+    async def _bring(self, row: Row) -> Tries:
+        """Bring a row to its outcome, and let the next one of its execution go if it may."""
+        tries = self._carried[row.row] = Tries(row)
+        try:
+            result = await self._carry(tries)
+        finally:
+            del self._carried[row.row]
+        self._settle(row, result, by_answer=tries.reply is not None)
+        return tries
+
+    async def _carry(self, tries: Tries) -> Result:
+        """Make attempts until an answer is final, the attempts are used up, or the run stops."""
+        try:
+            await self._kept(tries.row.key)
+            while await self._attempt(tries) and not await self._is_final(tries):
+                await self._back_off(tries)
+        except anyio.get_cancelled_exc_class():
+            self._settle(tries.row, tries.result(self.stopped), by_answer=False)
+            raise
+        except Exception as error:  # noqa: BLE001  a fault of ours in one row must not take the others down
+            return self._failed_by_us(tries, error)
+        return tries.result(self.stopped)
+
+    async def _attempt(self, tries: Tries) -> bool:
+        """Send the row once, and learn from what comes back; False where nothing may be sent any more."""
+        row, reply = tries.row, None
+        while reply is None:
+            is_failing = tries.tried > 1 and self.health.standing.is_found_out(row.key)
+            if (place := await self.turns.place(row, tries.tried, is_failing=is_failing)) is None:
+                return False
+            tries.begin(self._clock.wall(), self._clock.now(), in_flight=False)
+            try:
+                reply = await self._put(row, partial(self._turn, tries, place))
+            finally:
+                self.turns.leave(place)
+        self._learn(tries, reply)
+        return True
+
+    async def _turn(self, tries: Tries, place: Place) -> bool:
+        """Wait for the turn of a row whose connection is open; from then on its request may have arrived."""
+        tries.in_flight = False  # where an earlier turn was not used
+        if not await self.turns.take(place):
+            return False
+        tries.begin(self._clock.wall(), self._clock.now(), in_flight=True)
+        return True
+
+    def _learn(self, tries: Tries, reply: Reply) -> None:
+        """Take from a reply what it says of its row, and of access and server."""
+        before, now = self.health.standing, self._clock.now()
+        verdict = self.health.judge(reply, is_alone=not self.turns.in_flight)
+        tries.take(reply, verdict, now)
+        if verdict.sent:
+            self.tally.count(reply, sent=tries.sent, duration=tries.duration, is_retry=tries.attempts > 1)
+        self._tell_attempt(tries, reply)
+        if (stop := self.health.saw(tries, reply, verdict)) is not None:
+            self.stop(stop)
+        if is_charged := self._is_charged(tries.row, verdict):
+            tries.charged.append(now)
+        tries.is_spent = is_charged and len(tries.charged) >= self._options.max_attempts
+        if self.health.standing is not before:
+            self._follow(before)
+
+    def _is_charged(self, row: Row, verdict: Verdict) -> bool:
+        """Whether a failure counts against `--max-attempts`: not while the server is unreachable or asks us to wait.
+
+        503 does where others succeed meanwhile, as some row may get it for ever; 429 speaks of the rate alone.
+        """
+        standing = self.health.standing
+        is_waiting = verdict.waits and not (verdict.away and standing.is_found_out(row.key))
+        return verdict.retry and verdict.sent and not is_waiting and not standing.is_away
+
+    def _tell_attempt(self, tries: Tries, reply: Reply) -> None:
+        row = tries.row
+        self._tell(  # as `named`, but spelled out: said of every request, mostly to nobody, and three times as fast
+            "attempt",
+            row=row.row,
+            line=row.line,
+            workflowId=row.workflow_id,
+            executionId=row.execution_id,
+            attempt=tries.tried,
+            duration=tries.duration,
+            reason=reply.error or "acknowledged",
+        )
+
+    async def _is_final(self, tries: Tries) -> bool:
+        """Whether the last answer is the row's own and the last; waits where that is not known yet."""
+        verdict = tries.verdict
+        assert verdict is not None  # noqa: S101  an attempt was made
+        if verdict.outcome is Outcome.UPDATED or self.stopped is not None:
+            tries.is_disbelieved = self._is_disbelieved()
+            return True
+        if verdict.retry and not tries.is_spent:
+            return False
+        standing, key = self.health.standing, tries.row.key
+        if key not in standing.unexplained or (verdict.retry and standing.is_found_out(key)):
+            return True
+        if not await self._is_explained(tries):
+            return False
+        # What blocks everyone for a moment has passed now; what is the row's own comes again.
+        return tries.pages != 1 or self.stopped is not None
+
+    async def _is_explained(self, tries: Tries) -> bool:
+        """Wait until another answer explains this row's; False where it was not the row's fault, so that it goes on."""
+        key = tries.row.key
+        ruling = self._suspects[key] = asyncio.get_running_loop().create_future()
+        self._make_room(tries)
+        self._conclude_if_stuck()
+        try:
+            is_final: bool = await ruling
+        finally:
+            self._suspects.pop(key, None)
+        tries.is_disbelieved = self._is_disbelieved()
+        return is_final
+
+    def _is_disbelieved(self) -> bool:
+        """Whether refusals are not believed: the run stops while access is in doubt."""
+        return self.stopped is not None and self.health.standing.is_doubted
+
+    async def _back_off(self, tries: Tries) -> None:
+        """Wait, while another worker takes the place of the one that carries this row."""
+        self._make_room(tries)
+        wait = backoff(tries.tried, self._clock.chance())
+        reason = tries.reply.error if tries.reply else ""
+        self._tell("retry", **tries.named, wait=wait, reason=reason)
+        with anyio.move_on_after(wait):
+            await self._halt.wait()
+
+    def _make_room(self, tries: Tries) -> None:
+        if not tries.has_made_room:
+            tries.has_made_room = True
+            self._workers.start_soon(self._work)
+
+    def _settle(self, row: Row, result: Result, *, by_answer: bool) -> None:
+        """Record what became of a row, and let the next row of its execution go if it may."""
+        self._record(result)
+        self._order.release(row, is_settled=result.outcome in SETTLED)
+        self.health.settle(row, by_answer=by_answer)
+        self.tally.outcomes[result.outcome] += 1
+        budget, failures = self._options.max_failures, self.tally.failures
+        if failures and over_budget(failures, self.tally.done, budget):
+            reason = f"{failures} of {self.tally.done} rows were not updated, more than --max-failures {budget}"
+            self.stop(Stop(12, "aborted_error_budget", reason))
+
+    def _failed_by_us(self, tries: Tries, error: Exception) -> Result:
+        self._tell("internal error", **tries.named, error=repr(error), exc_info=error)
+        self._internal_errors += 1
+        if self._internal_errors > INTERNAL_ERRORS:
+            self.stop(Stop(1, "internal_error", "too many internal errors"))
+        return tries.fault(error)
+
+    # Whose fault it is
+
+    def _follow(self, before: Standing) -> None:
+        """Do what a change of the standing asks for: give back attempts, ask other rows, believe what is explained."""
+        standing = self.health.standing
+        if standing.is_away and not before.is_away:
+            self._forgive(standing)
+        if not standing.is_calm and (before.is_calm or not before.unexplained):
+            self.turns.recall()
+        if not standing.is_calm and standing.may_be_the_rows and not self._has_asked_around:
+            self._has_asked_around = self.health.is_asking_around = True
+            self._workers.start_soon(self._ask_around)
+        self._has_asked_around = self._has_asked_around and not standing.is_calm
+        self._rule([key for key in self._suspects if key not in standing.unexplained], are_believed=True)
+        self.turns.look_again()
+
+    def _forgive(self, standing: Standing) -> None:
+        """Give back the attempts that failed because the server is unreachable, and let rows go on that had no more."""
+        failing = standing.failing
+        since = min(bad.answered for bad in failing)
+        for tries in self._carried.values():
+            tries.forgive(since)
+        self._rule([bad.key for bad in failing], are_believed=False)
+
+    async def _ask_around(self) -> None:
+        """Let rows in from all over the input, as those that stand together may all be ill in the same way."""
+        try:
+            rows = await self._elsewhere(ELSEWHERE)
+        finally:
+            self.health.is_asking_around = False
+        for row in self._order.jump(rows) if self.stopped is None else ():
+            self._workers.start_soon(self._work, row)
+        self.turns.look_again()
+        self._conclude_if_stuck()
+
+    def _rule(self, suspects: Iterable[Key], *, are_believed: bool) -> None:
+        """Let rows go on that wait for their answer to be explained."""
+        for key in suspects:
+            ruling = self._suspects.get(key)
+            if ruling is not None and not ruling.done():
+                ruling.set_result(are_believed)
+
+    def _conclude_if_stuck(self) -> None:
+        """Where no row is left that could explain the others: what is doubted stops the run, else it was the rows'."""
+        is_busy = self.health.is_asking_around or len(self._carried) > len(self._suspects)
+        if is_busy or not self._suspects or not self._order.is_stuck:
+            return
+        if (stop := self.health.no_access()) is not None:
+            self.stop(stop)
+        self._rule(list(self._suspects), are_believed=True)

@@ -1,0 +1,212 @@
+"""What the replies say of access and server: how many may be in flight, what everyone waits for, when to give up."""
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from bulksync.model import Outcome, Reply, Row, RunError, Stop
+from bulksync.options.models import RunOptions
+from bulksync.options.values import show_duration
+from bulksync.quota.pacer import Pacer
+from bulksync.sender.attempts import Tries
+from bulksync.sender.clock import Clock
+from bulksync.sender.retry import Verdict, backoff, hold, holds_everyone, is_too_fast, judge
+from bulksync.sender.standing import (
+    REFUSALS,
+    SUSPICIOUS,
+    Bad,
+    Kind,
+    Standing,
+    kind_of,
+    rank,
+    settled,
+    succeeded,
+    trusted,
+    went_wrong,
+)
+from bulksync.sender.tally import Tally
+from bulksync.sender.turns import Rank
+
+EXIT_CODES: dict[RunError, int] = {"aborted_access": 5, "aborted_outage": 6}
+"""What the program ends with when a reply itself stops the run."""
+
+PAUSING = frozenset({Kind.UNREACHED, Kind.LOST, Kind.FAILED, Kind.CRASHED})
+"""Bad answers at the start that may pass; who is refused, or meets a stranger, hears the same in a second."""
+
+PATIENT = 3
+"""Pauses between probes while access is in doubt grow as often, to 2 s: enough for a proxy that is reloaded."""
+
+
+class Health:
+    """Owns the standing of access and server, the reasons for holds, and the one clock of `--max-outage`."""
+
+    def __init__(
+        self,
+        options: RunOptions,
+        pacer: Pacer,
+        tally: Tally,
+        tell: Callable[..., None],
+        clock: Clock,
+        *,
+        is_known: bool = False,
+    ) -> None:
+        self._options = options
+        self._pacer = pacer
+        self._tally = tally
+        self._tell = tell
+        self._clock = clock
+        self.standing = trusted(Standing()) if is_known else Standing()
+        self._accepts = options.accept_refusals
+        self._has_answered = False
+        self._has_served = True
+        """Whether a row was acknowledged since the server last complained: else it may just be away."""
+        self._holds_in_a_row = 0
+        self._waiting_since: float | None = None
+        self.is_asking_around = False
+        """Whether rows from elsewhere in the input are being fetched: until they are there, nobody is asked."""
+        self.reason = ""
+        self._last_bad = ""
+
+    # Who may go
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether key and address have worked in this run."""
+        return self.standing.has_succeeded
+
+    def width(self) -> int:
+        """Return how many requests may be in flight: one at a time while access or server is in doubt."""
+        if self.is_asking_around:
+            return 0
+        return self._options.max_in_flight if self._has_answered and self.standing.is_calm else 1
+
+    def breadth(self, in_flight: int) -> int:
+        """Return how many rows may have connections: all once one request is on its way, and nothing went wrong."""
+        is_promising = in_flight and not self._has_answered and not self.standing.unexplained
+        return self._options.max_in_flight if is_promising and not self.is_asking_around else self.width()
+
+    def rank(self) -> Rank | None:
+        """Return what decides who is asked next; None where that is file order."""
+        return None if self.standing.is_calm else self._rank
+
+    def _rank(self, row: Row, tried: int) -> tuple[int, bool, bool, int]:
+        return rank(self.standing, row, tried)
+
+    # The one clock
+
+    @property
+    def gives_up_at(self) -> float | None:
+        """When the run ends if no answer settles a row until then; None while nothing is waited for."""
+        since = self._waits_since
+        return None if since is None else since + self._options.max_outage
+
+    @property
+    def _waits_since(self) -> float | None:
+        waiting = [since for since in (self._waiting_since, self._pacer.waits_since) if since is not None]
+        return min(waiting, default=None)
+
+    def settle(self, row: Row, *, by_answer: bool) -> None:
+        """Take note that a row has its outcome; where an answer gave it, the clock starts anew."""
+        if by_answer:
+            self._waiting_since = None
+        self.standing = settled(self.standing, row.key)
+
+    def outage(self) -> Stop:
+        """Return the stop of a run that has waited for too long."""
+        since = self._waits_since if self._waits_since is not None else self._clock.now()
+        waited = show_duration(round(self._clock.now() - since))
+        reason = self._pacer.waits_for or self.reason
+        return Stop(6, "aborted_outage", f"no answer settled a row for {waited}: {reason}")
+
+    @property
+    def waiting_for(self) -> str:
+        """Say what everyone waits for, how long still, until when, and when to give up; empty where nobody does."""
+        left = self._pacer.held_until - self._clock.now()
+        if left <= 0 and self.standing.is_calm:
+            return ""
+        waiting = f"waiting {math.ceil(left)}s more, until {self._time_in(left):%H:%M:%S}: " if left > 0 else ""
+        return f"{waiting}{self._pacer.waits_for or self.reason or 'the first answer'}{self._giving_up()}"
+
+    def _giving_up(self) -> str:
+        at = self.gives_up_at
+        return "" if at is None else f", giving up at {self._time_in(at - self._clock.now()):%H:%M:%S}"
+
+    # What a reply says
+
+    def judge(self, reply: Reply, *, is_alone: bool = True) -> Verdict:
+        """Say what a reply means for its row; who is not alone has seen another request on its way before."""
+        return judge(reply, is_proven=self.is_proven or not self.standing.is_doubted or not is_alone)
+
+    def saw(self, tries: Tries, reply: Reply, verdict: Verdict) -> Stop | None:
+        """Take from a reply what concerns every row; return why the run must stop, if it must."""
+        if verdict.outcome is Outcome.UPDATED:
+            self._accepts, self._has_answered, self._holds_in_a_row, self.reason = False, True, 0, ""
+            self._has_served = True
+            self.standing = succeeded(self.standing, tries.row.key, tries.started)
+            return None
+        if verdict.stop is not None:
+            return Stop(EXIT_CODES[verdict.stop], verdict.stop, f"{reply.error}: {reply.detail}")
+        self._waiting_since = tries.started if self._waiting_since is None else self._waiting_since
+        self._last_bad = f"{reply.error}, {reply.detail}" if reply.detail else reply.error
+        kind = kind_of(reply, verdict, self.standing, tries.pages)
+        if verdict.outcome is Outcome.REJECTED and self._accepts:
+            self.standing = trusted(self.standing)
+        elif kind is not None:
+            self.standing = went_wrong(self.standing, self._bad(tries, kind))
+        self._has_answered = self._has_answered or (kind in REFUSALS and not self.standing.is_doubted)
+        return self.no_access() if self.standing.is_refused else self._pause(reply, kind)
+
+    def _bad(self, tries: Tries, kind: Kind) -> Bad:
+        return Bad(tries.row.row, tries.row.key, kind, tries.started, self._clock.now())
+
+    def no_access(self) -> Stop | None:
+        """Return the stop of a run that is refused, or meets strangers, wherever it asks; None where it does not."""
+        standing = self.standing
+        if not (standing.is_doubted and any(bad.kind in SUSPICIOUS for bad in standing.unexplained.values())):
+            return None
+        if standing.is_strange:
+            return Stop(6, "aborted_outage", f"no answer of this API: {self._last_bad}")
+        return Stop(5, "aborted_access", f"every row that was asked was refused: {self._last_bad}")
+
+    def _pause(self, reply: Reply, kind: Kind | None) -> Stop | None:
+        """Let everyone wait: as the server asks, or between probes; strangers at the start are asked without one."""
+        if is_too_fast(reply) and self._has_served:
+            self._has_served = False
+            self._pacer.lower()
+        if holds_everyone(reply):
+            return self._hold_as_asked(reply)
+        if self.standing.is_away:
+            self._hold(backoff(self._next_hold(), self._clock.chance()), f"the server is unreachable ({reply.error})")
+        elif self.standing.is_doubted and (self.is_proven or kind in PAUSING):
+            wait = backoff(min(self._next_hold(), PATIENT), self._clock.chance())
+            self._hold(wait, f"rows are refused or fail ({reply.error}), asking others")
+        return None
+
+    def _next_hold(self) -> int:
+        self._holds_in_a_row += not self._pacer.is_held
+        return max(1, self._holds_in_a_row)
+
+    def _hold_as_asked(self, reply: Reply) -> Stop | None:
+        limit = self._options.max_retry_after
+        if reply.retry_after is not None and reply.retry_after > limit:
+            asked = show_duration(reply.retry_after)
+            reason = f"the server asks to wait {asked}, more than --max-retry-after {show_duration(limit)}"
+            return Stop(6, "aborted_outage", reason)
+        wait = hold(reply.retry_after, self._next_hold(), self._clock.chance())
+        self._hold(wait, f"the server answers {reply.status}", everyone=True)
+        return None
+
+    def _hold(self, seconds: float, reason: str, *, everyone: bool = False) -> None:
+        """Hold everyone, but no longer than the run has patience; what goes on for the same reason is said once."""
+        if self.gives_up_at is not None:
+            seconds = max(0.0, min(seconds, self.gives_up_at - self._clock.now()))
+        is_new = not self._pacer.is_held
+        self._tally.holds += is_new
+        if is_new and reason != self.reason:
+            self._tell("hold", wait=seconds, until=self._time_in(seconds), reason=reason)
+        self.reason = reason
+        self._pacer.hold(seconds, everyone=everyone)
+
+    def _time_in(self, seconds: float) -> datetime:
+        """Return the time that it will be then, as the clock on the wall has it."""
+        return datetime.fromtimestamp(self._clock.wall() + seconds, UTC).astimezone()

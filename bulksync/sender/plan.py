@@ -1,0 +1,304 @@
+"""Decides what a run is before anything is sent: which files, a new run or the latest one continued, which rows."""
+
+import os
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from bulksync.errors import InputError, UsageError
+from bulksync.ledger.store import Run, Store
+from bulksync.model import InvalidRow, Row
+from bulksync.options.files import STDOUT, Files
+from bulksync.options.models import InputOptions, RunOptions
+from bulksync.reader.chunks import allowed_set, chunk_digest, chunks
+from bulksync.reader.input import open_input
+from bulksync.reader.source import Source, fingerprint, locate
+
+ANSWER_TIME = 0.1
+"""Seconds that an answer is taken to need before there was one: an estimate, as servers are near and far."""
+
+KNOWN_STATUSES = frozenset({"CREATED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "PAUSED"})
+"""The filter of the API page "List workflow executions"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done: *due* rows of *run*; *finished* is the run as it stood where nothing is left to do.
+
+    *invalid* counts the invalid rows of the input; *fatal* says that the rows behind one of them cannot be told apart,
+    *is_known* that the key has had a success at the target before. *acknowledged* counts the rows of a new run whose
+    payload is acknowledged already, *superseded* those of a continued one whose execution a later run has updated.
+    """
+
+    run: Run
+    due: int
+    invalid: int
+    fatal: bool = False
+    continued: bool = False
+    is_known: bool = False
+    acknowledged: int = 0
+    superseded: int = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether an earlier run has done everything that can be done."""
+        return self.continued and self.due == 0
+
+    def is_refused(self, on_invalid: str) -> bool:
+        """Whether the input's invalid rows keep the others, if there are any, from being sent."""
+        is_open = self.due > 0 or self.invalid == self.run.rows
+        return is_open and refuses(self.invalid, self.fatal, on_invalid)
+
+
+def refuses(invalid: int, fatal: bool, on_invalid: str) -> bool:
+    """Whether the invalid rows of an input keep its others from being sent."""
+    return fatal or (invalid > 0 and on_invalid == "abort")
+
+
+def check_output(store: Store, output: Path | None, *, overwrite: bool) -> None:
+    """Raise UsageError where the report would replace a file that this ledger did not write, or a link."""
+    if output is None or output == STDOUT:
+        return
+    if output.is_symlink() or (output.exists() and not output.is_file()):
+        raise UsageError(f"{output} is not a plain file", "name another with --output")
+    if not output.parent.is_dir():
+        raise UsageError(f"the folder {output.parent} does not exist", "create it, or name another with --output")
+    places = {str(output.resolve()), place_of(output, store.path)}
+    if output.exists() and not overwrite and not places & store.reports():
+        raise UsageError(
+            f"{output} was not written by this ledger, so it is not replaced",
+            "move it away, or add --overwrite; with another --output the default ledger is another one too, which knows"
+            " nothing of what was sent",
+        )
+
+
+def place_of(path: Path, ledger: Path | None) -> str:
+    """Return where a file stands as its ledger keeps it: seen from the ledger's folder, so that both may be moved."""
+    return os.path.relpath(path.resolve(), ledger.resolve().parent) if ledger else str(path.resolve())
+
+
+def locate_input(options: InputOptions, path: Path, name: str | None = None) -> Source:
+    """Return how an input is to be read; UsageError or InputError where it cannot be."""
+    return locate(path, name=name, format=options.format, delimiter=options.delimiter, encoding=options.encoding)
+
+
+def plan_run(
+    store: Store,
+    source: Source,
+    options: RunOptions,
+    *,
+    target: str,
+    key: SecretStr,
+    files: Files,
+    now: float,
+    stopping: Callable[[], bool],
+) -> Plan:
+    """Continue the latest run of these bytes against *target*, or validate the whole input as a new one.
+
+    Blocks; InputError where the input cannot be read or changes meanwhile. *stopping* ends it between chunks.
+    """
+    digest = fingerprint(source.path)
+    how, look = how_read(source, options), looks_for(options, files)
+    is_known = store.is_proven(target, key.get_secret_value())
+    latest = store.latest(target, digest)
+    if latest and is_wanted(store, latest, options) and reads_the_same(store, latest, source, options, how, stopping):
+        return continue_run(store, latest, source, options, look, stopping, is_known=is_known)
+    look["begun"] = begun_by(options)
+    with store.transaction():
+        run = store.begin(
+            name=run_name(now),
+            target=target,
+            input=source.name,
+            path=place_of(source.path, files.ledger),
+            digest=digest,
+            started=now,
+        )
+        found = validate(store, run, source, options.allow_status, stopping, only_changed=options.only_changed)
+        if found.digest != digest:
+            raise InputError(f"{source.name} changed while it was read", "wait until it is complete, then run again")
+        if options.only_changed:
+            is_refused = refuses(found.invalid, found.fatal, options.on_invalid)
+            (store.take_all_back if is_refused else store.take_back)(run)
+        store.set_reading(run, found.rows, how | look | asdict(found))
+    return Plan(
+        store.run(run),
+        store.count_due(run),
+        found.invalid,
+        found.fatal,
+        is_known=is_known,
+        acknowledged=0 if options.only_changed else found.acknowledged,
+    )
+
+
+def begun_by(options: RunOptions) -> str:
+    """Return which option asks for a new run whatever there was before; empty where none does."""
+    return "--resend" if options.resend else "--restart" if options.restart else ""
+
+
+def is_wanted(store: Store, run: Run, options: RunOptions) -> bool:
+    """Whether a call goes on with a run: one that asks for a new run does so only once, until that one is done."""
+    asked = begun_by(options)
+    return not asked or (run.reading.get("begun") == asked and store.is_open(run.id))
+
+
+def reads_the_same(
+    store: Store,
+    run: Run,
+    source: Source,
+    options: RunOptions,
+    how: dict[str, Any],
+    stopping: Callable[[], bool],
+) -> bool:
+    """Whether the input means the same rows as when it was planned: said in the same way, or found to be so."""
+    if how.items() <= run.reading.items():
+        return True
+    rows = 0
+    with open_input(source) as content:
+        for chunk in chunks(content.rows(allowed_set(options.allow_status))):
+            if stopping():
+                raise InterruptedError
+            if store.chunk_digest(run.id, chunk[0].row) != chunk_digest(chunk):
+                return False
+            rows += len(chunk)
+    return rows == run.rows
+
+
+def continue_run(
+    store: Store,
+    run: Run,
+    source: Source,
+    options: RunOptions,
+    look: dict[str, Any],
+    stopping: Callable[[], bool],
+    *,
+    is_known: bool,
+) -> Plan:
+    """Make what an earlier run left undone due again, but for what a later one has overtaken."""
+    reading = run.reading | look
+    store.set_reading(run.id, run.rows, reading)
+    store.reopen(run.id, retry_rejected=options.retry_rejected)
+    if options.only_changed and not refuses(reading["invalid"], reading["fatal"], options.on_invalid):
+        leave_out(store, run, source, options.allow_status, stopping)
+    return Plan(
+        replace(run, reading=reading),
+        store.count_due(run.id),
+        reading["invalid"],
+        reading["fatal"],
+        continued=True,
+        is_known=is_known,
+        superseded=store.counts(run.id, "error").get("superseded", 0),
+    )
+
+
+def leave_out(
+    store: Store, run: Run, source: Source, allowed: Iterable[str] | None, stopping: Callable[[], bool]
+) -> None:
+    """Read the input again, and leave out what is due of an earlier run though its payload is the acknowledged one."""
+    with open_input(source) as content, store.transaction():
+        for chunk in chunks(content.rows(allowed_set(allowed))):
+            if stopping():
+                raise InterruptedError
+            if store.chunk_digest(run.id, chunk[0].row) != chunk_digest(chunk):
+                raise InputError(f"{source.name} changed while it was read", "run again")
+            store.leave_out(run.id, chunk)
+        store.take_back(run.id)
+
+
+def run_name(now: float) -> str:
+    """Name a run so that names sort by time and never meet."""
+    return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look at the whole input found, kept in the ledger for the report."""
+
+    rows: int
+    invalid: int
+    fatal: bool
+    digest: str
+    delimiter: str
+    bom: bool
+    echoed: tuple[str, ...]
+    metadata_columns: tuple[str, ...]
+    statuses: dict[str, int]
+    acknowledged: int
+
+
+def validate(
+    store: Store,
+    run: int,
+    source: Source,
+    allowed: Iterable[str] | None,
+    stopping: Callable[[], bool],
+    *,
+    only_changed: bool = False,
+) -> Found:
+    """Read every row of the input into the plan of *run*, inside the caller's transaction.
+
+    With *only_changed* the rows are left out whose payload is the last acknowledged one.
+    """
+    rows = invalid = acknowledged = 0
+    fatal = False
+    statuses = Counter[str]()
+    with open_input(source) as content:
+        for chunk in chunks(content.rows(allowed_set(allowed))):
+            if stopping():
+                raise InterruptedError
+            store.plan(run, chunk, chunk_digest(chunk))
+            if only_changed:
+                store.leave_out(run, chunk)
+            else:
+                acknowledged += store.count_acknowledged(run, chunk)
+            rows += len(chunk)
+            bad = [row for row in chunk if isinstance(row, InvalidRow)]
+            invalid += len(bad)
+            fatal = fatal or any(row.fatal for row in bad)
+            statuses.update(row.status for row in chunk if isinstance(row, Row) and row.status)
+        return Found(
+            rows=rows,
+            invalid=invalid,
+            fatal=fatal,
+            digest=content.digest,
+            delimiter=content.layout.delimiter,
+            bom=content.layout.bom,
+            echoed=content.echoed,
+            metadata_columns=content.metadata_columns,
+            statuses=dict(statuses.most_common()),
+            acknowledged=acknowledged,
+        )
+
+
+def estimate(rows: int, longest: int, rate: float) -> float:
+    """Return how many seconds sending takes, where the execution with most rows has *longest*, one after the other."""
+    return max(rows / rate, longest * ANSWER_TIME)
+
+
+def unknown_statuses(statuses: dict[str, int]) -> dict[str, int]:
+    """Return the statuses that the API's pages do not name; the server may know them all the same."""
+    return {status: count for status, count in statuses.items() if status not in KNOWN_STATUSES}
+
+
+def how_read(source: Source, options: RunOptions) -> dict[str, Any]:
+    """Return what makes the same bytes mean the same rows, as the ledger keeps it."""
+    return {
+        "format": source.format,
+        "asked_delimiter": source.delimiter,
+        "encoding": source.encoding,
+        "allow_status": None if options.allow_status is None else list(options.allow_status),
+    }
+
+
+def looks_for(options: RunOptions, files: Files) -> dict[str, Any]:
+    """Return where a run's report stands and how it looks, as the ledger keeps it."""
+    return {
+        "report": None if files.output in (None, STDOUT) else place_of(files.output, files.ledger),
+        "echo_metadata": options.echo_metadata,
+        "guard_formulas": options.guard_formulas,
+    }

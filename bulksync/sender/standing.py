@@ -1,0 +1,220 @@
+"""Whose fault a bad answer is: the row's, the access's (key, URL, proxy), or the server's.
+
+A bad answer alone does not say. So it is kept, as *unexplained*, until another answer explains it:
+
+| the answer                     | where access is doubted             | where it is proven                         |
+|--------------------------------|-------------------------------------|--------------------------------------------|
+| acknowledged                   | access is proven                    | what was answered badly before this        |
+|                                |                                     | request was sent is the rows' own          |
+| refused (4xx, 501) in JSON     | the `ENOUGH`th execution: no access | the `BLOCK`th in a row: access is doubted  |
+| refused without a JSON object  | the `ENOUGH`th execution: no access | access is doubted                          |
+| not this API's (2xx, not HTTP) | the `ENOUGH`th execution: no API    | as 5xx                                     |
+| 5xx, lost, no connection       | one request at a time, with pauses  | the `BLOCK`th execution: server unreachable |
+
+Access is doubted from the start unless (target, key) has worked before. While it is doubted, or the server is
+unreachable, one request at a time asks, each time another row: see `rank`. What a doubt comes to:
+
+- Doubted, then acknowledged: the refusals before are the rows' own; but a row that was refused without a JSON object
+  is asked once more, as a firewall or a deploy may have passed. Refused `ENOUGH` times: the run stops, and the refused
+  rows are to be sent again.
+- Away, then acknowledged: the executions that failed are *found out*. They go behind the others, and their failures say
+  nothing about the server until they succeed; so they use up their attempts, while the server is asked about by others.
+- Nothing left to ask: what is doubted stops the run, all else is the rows' own.
+
+All functions are pure; times are seconds of one monotonic clock.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from bulksync.model import Key, Outcome, Reply, Row
+from bulksync.sender.retry import Verdict
+
+ENOUGH = 10
+"""Executions that are asked before access counts as refused."""
+
+BLOCK = 20
+"""Executions in a row with bad answers that are no chance any more."""
+
+
+class Kind(Enum):
+    """What is bad about an answer."""
+
+    REFUSED = "refused"
+    PAGE = "refused without a JSON object"
+    STRANGER = "not this API's"
+    LOST = "lost, as by who speaks another protocol"
+    UNREACHED = "not sent"
+    FAILED = "failed"
+    CRASHED = "failed with 500"
+
+
+REFUSALS = frozenset({Kind.REFUSED, Kind.PAGE})
+STRANGERS = frozenset({Kind.STRANGER, Kind.LOST})
+SUSPICIOUS = REFUSALS | STRANGERS
+FAILURES = STRANGERS | {Kind.UNREACHED, Kind.FAILED, Kind.CRASHED}
+
+STRANGE = frozenset({"response_invalid", "response_too_large", "protocol_error"})
+"""Errors of who does not answer as this API does."""
+
+LOST = frozenset({"connection_lost", "response_truncated"})
+"""Errors of who answers in another protocol, such as TLS, as long as nobody has answered in this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A bad answer to a row: when its request was sent, and when the answer came."""
+
+    row: int
+    key: Key
+    kind: Kind
+    sent: float
+    answered: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of access and server: *unexplained* bad answers, the last one of each execution.
+
+    *doubted_since* is when access came into doubt, None where it is proven; *refusing* are the executions refused, or
+    answered by a stranger, since then. *found_out* are executions and workflows that failed while others succeeded;
+    *served* are the first two workflows that had an acknowledgement.
+    """
+
+    doubted_since: float | None = -math.inf
+    unexplained: Mapping[Key, Bad] = field(default_factory=dict)
+    refusing: frozenset[Key] = frozenset()
+    found_out: frozenset[Key | str] = frozenset()
+    served: tuple[str, ...] = ()
+    has_succeeded: bool = False
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether access is in doubt."""
+        return self.doubted_since is not None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether enough executions were asked to say that there is no access."""
+        return len(self.refusing) >= ENOUGH
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether all that came since access is doubted is not this API's."""
+        kinds = {self.unexplained[key].kind for key in self.refusing if key in self.unexplained}
+        return bool(kinds) and kinds <= STRANGERS
+
+    @property
+    def failing(self) -> list[Bad]:
+        """The failures that speak of the server."""
+        return [bad for bad in self.unexplained.values() if bad.kind in FAILURES and not self.is_found_out(bad.key)]
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the server is unreachable: many executions fail in a row, not only one workflow that crashes."""
+        failing = self.failing
+        return len(failing) >= BLOCK and not self._is_one_workflows(failing)
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether as many requests may be in flight as allowed."""
+        return not (self.is_doubted or self.is_away)
+
+    @property
+    def may_be_the_rows(self) -> bool:
+        """Whether other rows could be answered better: not where no row even reached the server."""
+        return any(bad.kind is not Kind.UNREACHED for bad in self.unexplained.values())
+
+    def is_found_out(self, key: Key) -> bool:
+        """Whether an execution, or its workflow, has failed while others succeeded."""
+        return bool(self.found_out) and (key in self.found_out or key[0] in self.found_out)
+
+    def _is_one_workflows(self, failing: Iterable[Bad]) -> bool:
+        """Whether one workflow answers 500, which the application itself says, while another one was served."""
+        workflows = {bad.key[0] for bad in failing}
+        crashes = all(bad.kind is Kind.CRASHED for bad in failing)
+        return crashes and len(workflows) == 1 and any(served not in workflows for served in self.served)
+
+
+def kind_of(reply: Reply, verdict: Verdict, standing: Standing, pages: int = 1) -> Kind | None:
+    """Return what is bad about an answer; None for an acknowledgement, for 429, and for what stops the run at once.
+
+    Of the *pages* that a row got in place of an answer only the first one speaks of everyone.
+    """
+    if verdict.outcome is Outcome.REJECTED:
+        return Kind.PAGE if reply.stranger and pages == 1 else Kind.REFUSED
+    if not verdict.away:
+        return None
+    if not verdict.sent:
+        return Kind.UNREACHED
+    if reply.error in STRANGE:
+        return Kind.STRANGER
+    if reply.error in LOST and not standing.has_succeeded and standing.is_doubted:
+        return Kind.LOST
+    return Kind.CRASHED if reply.status == 500 else Kind.FAILED
+
+
+def went_wrong(standing: Standing, bad: Bad) -> Standing:
+    """Return what is known after a bad answer."""
+    unexplained = {**standing.unexplained, bad.key: bad}
+    after = replace(standing, unexplained=unexplained)
+    if standing.doubted_since is None:
+        refused = [one for one in unexplained.values() if one.kind in REFUSALS]
+        is_doubtful = bad.kind is Kind.PAGE or len(refused) >= BLOCK
+        return replace(after, doubted_since=bad.answered, refusing=frozenset()) if is_doubtful else after
+    counts = bad.sent >= standing.doubted_since and bad.kind in SUSPICIOUS
+    return replace(after, refusing=standing.refusing | {bad.key}) if counts else after
+
+
+def succeeded(standing: Standing, key: Key, sent: float) -> Standing:
+    """Return what is known after the acknowledgement of a request *sent* at that time."""
+    is_known = key[0] in standing.served or len(standing.served) > 1
+    if is_known and standing.doubted_since is None and not standing.unexplained and not standing.found_out:
+        return standing  # as after nearly every request
+    explained = [bad for bad in standing.unexplained.values() if bad.answered < sent or bad.key == key]
+    others = {bad.key: bad for bad in standing.unexplained.values() if bad.answered >= sent and bad.key != key}
+    is_doubted = standing.doubted_since is not None and standing.doubted_since > sent
+    return replace(
+        standing,
+        doubted_since=standing.doubted_since if is_doubted else None,
+        unexplained=others,
+        refusing=standing.refusing if is_doubted else frozenset(),
+        found_out=(standing.found_out | found_out(standing, explained, key)) - {key, key[0]},
+        served=standing.served if key[0] in standing.served else (*standing.served, key[0])[:2],
+        has_succeeded=True,
+    )
+
+
+def trusted(standing: Standing) -> Standing:
+    """Return what is known where refusals are taken as the rows' own from the first one on."""
+    return replace(standing, doubted_since=None, refusing=frozenset())
+
+
+def found_out(standing: Standing, explained: Iterable[Bad], key: Key) -> frozenset[Key | str]:
+    """Return which executions, and perhaps which workflow, fail for themselves, as *key* succeeded after them."""
+    failed = [bad for bad in explained if bad.kind in FAILURES and bad.key != key]
+    workflows = {bad.key[0] for bad in failed}
+    is_one = standing.is_away and len(workflows) == 1 and key[0] not in workflows
+    return frozenset({bad.key for bad in failed} | (workflows if is_one else set()))
+
+
+def settled(standing: Standing, key: Key) -> Standing:
+    """Return what is known when a row of an execution is done with: nothing that is left speaks of it any more."""
+    if key not in standing.unexplained and key not in standing.found_out:
+        return standing
+    others = {other: bad for other, bad in standing.unexplained.items() if other != key}
+    return replace(standing, unexplained=others, found_out=standing.found_out - {key})
+
+
+def rank(standing: Standing, row: Row, tried: int) -> tuple[int, bool, bool, int]:
+    """Return what a row is sorted by while one at a time is asked, the most telling first.
+
+    It is one that was *tried* least often, then one of an execution without, and of a workflow without unexplained
+    answers, then the one that stands farthest in the input from those with any.
+    """
+    bad = standing.unexplained
+    workflows = {key[0] for key in bad}
+    away = min((abs(one.row - row.row) for one in bad.values()), default=-row.row)
+    return tried, row.key in bad, row.workflow_id in workflows or standing.is_found_out(row.key), -away

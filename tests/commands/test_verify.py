@@ -1,0 +1,112 @@
+"""The audit finds whatever is wrong between an input and its report."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.program import bulksync, execution, write_rows
+
+REPORT = "rows.csv.report.csv"
+
+Tamper = Callable[[list[str]], list[str]]
+
+
+@pytest.fixture(params=["csv", "jsonl"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder with an input of four rows and its report, as CSV or as JSON lines."""
+    write_rows(tmp_path / "rows.csv", [1, 2, 3, 1])
+    output = f"report.{request.param}"
+    done = bulksync("run", "rows.csv", "--sandbox", "--rate", "unlimited", "-o", output, folder=tmp_path)
+    assert done.code == 0
+    return tmp_path
+
+
+def verify(folder: Path) -> tuple[int, list[str]]:
+    """Return the exit code of an audit and what it said."""
+    report = next(path for path in folder.glob("report.*") if path.suffix in (".csv", ".jsonl"))
+    done = bulksync("verify", "rows.csv", report, folder=folder)
+    return done.code, done.stdout.splitlines()
+
+
+def test_a_report_agrees_with_its_input(folder: Path) -> None:
+    """What a run wrote is found right."""
+    assert verify(folder) == (0, ["4 rows, 4 report lines, updated 4: OK, no discrepancies"])
+
+
+@pytest.fixture
+def csv_folder(tmp_path: Path) -> Path:
+    """A folder with an input of four rows, one of them invalid, and its report."""
+    write_rows(tmp_path / "rows.csv", [1, 2, 3, 1])
+    text = (tmp_path / "rows.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "rows.csv").write_text("".join([*text[:2], text[2].replace("0000", "zzzz", 1), *text[3:]]))
+    options = ("--sandbox", "--rate", "unlimited", "--on-invalid", "skip", "-o", "report.csv")
+    assert bulksync("run", "rows.csv", *options, folder=tmp_path).code == 3
+    return tmp_path
+
+
+TAMPERED: dict[str, tuple[Tamper, str]] = {
+    "a line lost": (lambda lines: lines[:-1], "row 4 (line 5): the report has no line for it"),
+    "a line twice": (lambda lines: [*lines, lines[-1]], "report line 5: the input has no such row"),
+    "two lines swapped": (
+        lambda lines: [*lines[:3], lines[4], lines[3]],
+        "row 3 (line 4): row is 4 in the report and 3 in the input",
+    ),
+    "another id": (
+        lambda lines: [line.replace("000000000003,", "000000000009,") for line in lines],
+        f"row 3 (line 4): executionId is {execution(9)} in the report and {execution(3)} in the input",
+    ),
+    "an unknown outcome": (
+        lambda lines: [*lines[:4], lines[4].replace(",updated,", ",done,")],
+        "row 4 (line 5): done is no outcome",
+    ),
+    "updated without an answer": (
+        lambda lines: [*lines[:4], lines[4].replace(",updated,200,", ",updated,,")],
+        "row 4 (line 5): updated, but with HTTP status none",
+    ),
+    "a sent row called unchanged": (
+        lambda lines: [*lines[:4], lines[4].replace(",updated,", ",unchanged,")],
+        "row 4 (line 5): unchanged, but with 1 attempts and HTTP status 200",
+    ),
+    "a valid row called invalid": (
+        lambda lines: [*lines[:4], lines[4].replace(",updated,", ",invalid,")],
+        "row 4 (line 5): invalid, but the input's row is valid",
+    ),
+    "an invalid row called updated": (
+        lambda lines: [lines[0], lines[1], lines[2].replace(",invalid,", ",updated,"), *lines[3:]],
+        "row 2 (line 3): updated, but the input's row is not valid",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_what_is_wrong_is_found(name: str, csv_folder: Path) -> None:
+    """A report that was tampered with, or that lost a line, exits 11 and says where."""
+    tamper, message = TAMPERED[name]
+    report = csv_folder / "report.csv"
+    report.write_text("".join(tamper(report.read_text().splitlines(keepends=True))))
+    code, said = verify(csv_folder)
+    assert (code, message in said) == (11, True), said
+
+
+def test_what_is_no_report(csv_folder: Path) -> None:
+    """A file that is no report exits 7 and says so."""
+    done = bulksync("verify", "rows.csv", "rows.csv", folder=csv_folder)
+    assert (done.code, done.stderr.splitlines()[0]) == (7, "bulksync: rows.csv is not a report of bulksync")
+
+
+def test_a_report_that_is_not_there(csv_folder: Path) -> None:
+    """A report that cannot be opened exits 7 and says why."""
+    done = bulksync("verify", "rows.csv", "nope.csv", folder=csv_folder)
+    said = "bulksync: the report nope.csv cannot be read: No such file or directory"
+    assert (done.code, done.stderr.splitlines()[0]) == (7, said)
+
+
+def test_history(csv_folder: Path) -> None:
+    """`history` shows each run of a ledger in a line, oldest first, and says beside them how large the ledger is."""
+    bulksync("run", "rows.csv", "--sandbox", "--restart", "-o", "report.csv", folder=csv_folder)
+    done = bulksync("history", "report.csv.ledger", folder=csv_folder)
+    first, second = done.stdout.splitlines()
+    assert (done.code, done.stderr) == (0, "bulksync: report.csv.ledger: 2 runs kept, 0.0 MB\n")
+    assert first.endswith("exit 3  4 rows: updated 3, invalid 1  rows.csv to sandbox")
+    assert second.endswith("exit 7  4 rows: unsent 3, invalid 1  rows.csv to sandbox")
