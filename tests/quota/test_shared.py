@@ -1,4 +1,4 @@
-"""Tests of `bulksync.quota.shared` in virtual time; `tests.support.sharing` has the runs, the rules and the mistakes."""
+"""Tests of `bulksync.quota.shared`, in virtual time; runs, rules and mistakes are those of `tests.support.sharing`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
