@@ -65,7 +65,7 @@ class RedisStation:
             decode_responses=True,
         )
         self._script = self._redis.register_script(SCRIPT)
-        self._keys = [f"bulksync:quota:{name}", f"bulksync:seat:{name}:{seat.run}"]
+        self._keys = [f"bulksync:quota:{{{name}}}", f"bulksync:seat:{{{name}}}:{seat.run}"]  # in one slot of a cluster
         self._holder = seat.holder
         self._now = now
         self._rate = 1.0

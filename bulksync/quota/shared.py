@@ -42,7 +42,7 @@ class SharedPacer(Pacer):
         self._again = AGAIN[0]
         self._has_told_rate = False
         self.lost = 0
-        """Turns that were leased and not used."""
+        """Leases that were not used."""
 
     # What the server says
 

@@ -84,8 +84,8 @@ if is_hold then
         end
         s.storm_until = now + STORM
     end
-    s.held_until = math.max(s.held_until, now + seconds)
     if seconds > 0 then
+        s.held_until = math.max(s.held_until, now + seconds)
         s.share = s.ceiling / 4
         s.storm_until = math.max(s.storm_until, s.held_until)
         local size, leak = size_and_leak(s.rate)

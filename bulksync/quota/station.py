@@ -143,11 +143,12 @@ def hold(state: State, now: float, seconds: float, *, lower: bool) -> State:
     """
     state = passed(state, now)
     pace = Pace(state.share, state.ceiling, now)
-    held_until, empty_at, storm_until = max(state.held_until, now + seconds), state.empty_at, state.storm_until
+    held_until, empty_at, storm_until = state.held_until, state.empty_at, state.storm_until
     if lower and now >= storm_until:
         pace = pace.lowered() if now - storm_until < REPEATED else pace
         storm_until = now + STORM
     if seconds > 0:
+        held_until = max(held_until, now + seconds)
         pace = pace.slowed(held_until)
         storm_until = max(storm_until, held_until)
         size, leak = size_and_leak(state.rate)

@@ -153,6 +153,16 @@ def test_a_hold_frees_what_was_reserved() -> None:
     assert after.mark != before.mark
 
 
+def test_a_complaint_without_a_hold_frees_nothing() -> None:
+    """Where the server does not ask to wait, what is reserved stays so."""
+    state, before = lease(fresh(0.0, 10.0), 0.0, 1, 10.0)
+    state, after = lease(hold(state, 0.01, 0.0, lower=True), 0.01, 1, 10.0)
+    assert isinstance(before, Lease)
+    assert isinstance(after, Lease)
+    assert after.mark == before.mark
+    assert after.at > 0.09
+
+
 @pytest.mark.parametrize(
     ("happens", "ceiling"),
     [
