@@ -24,6 +24,7 @@ ROW = {
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "sending": {"rows": 12_345, "target": "https://api.example.com", "rate": "10/s", "about": "20m34s", "run": "r1"},
+    "sending a stream": {"target": "sandbox", "rate": "10/s"},
     "acknowledged already": {"known": 5, "rows": 6, "command": "bulksync run rows.csv --only-changed"},
     "superseded": {"rows": 2},
     "continuing": {"name": "r1", "begun": "--resend"},
@@ -48,6 +49,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
 
 LINES = {
     "sending": "bulksync: sending 12,345 rows to https://api.example.com at 10/s, about 20m34s",
+    "sending a stream": "bulksync: sending rows to sandbox at 10/s as they come",
     "acknowledged already": (
         "bulksync: 5 of 6 rows are already acknowledged with the same payload; to leave them out: bulksync run rows.csv"
         " --only-changed"
