@@ -81,8 +81,10 @@ def run(
 def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> int:
     """Do what `bulksync run` is asked for; BulksyncError where it comes to no report."""
     from bulksync.commands import run as pipeline
+    from bulksync.options.quota import password_of
 
     need_format(path, options)
+    keep_secret(password := password_of(options.quota))
     terminal = terminal_of_stderr()
     job = pipeline.Job(
         input=path,
@@ -102,6 +104,8 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         return look_over(path, options, options.on_invalid)
     say = terminal.say if terminal else say_to_stderr
     tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
+    if password and any(password in argument for argument in sys.argv):
+        tell("password seen")
     ending = on_loop(lambda: pipeline.run(job, tell))
     code = ending.run.exit_code or 0
     if options.quiet and not code:
