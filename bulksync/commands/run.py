@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 from pydantic import SecretStr
 
-from bulksync.commands.target import connected, fitted
+from bulksync.commands.target import connected, fitted, sharing
 from bulksync.commands.update import UPDATE
 from bulksync.commands.verb import Verb
 from bulksync.console.closing import Ending
@@ -27,6 +27,7 @@ from bulksync.model import Outcome, Stop, Tell
 from bulksync.options.files import STDIN, Files
 from bulksync.options.models import RunOptions
 from bulksync.options.values import show_rate
+from bulksync.quota.seat import seat_for
 from bulksync.reader.source import Source, spool
 from bulksync.report.grouping import grouped
 from bulksync.report.render import input_of, measure
@@ -85,6 +86,8 @@ async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tel
         source = await located(job)
         plan = await planned(job, ledger, source, brake)
     doing.run = plan.run.name
+    for note in plan.notes:
+        tell("note", text=note)
     sent: Sent | None
     if plan.is_refused(job.options.on_invalid):
         sent = Sent(REFUSED, Tally())
@@ -141,8 +144,6 @@ async def sent_to_api(
     if plan.acknowledged:
         leave_out = f"{job.command} --only-changed"
         tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=leave_out)
-    if passed_over := plan.settings.passed_over:
-        tell("passed over", executions=passed_over)
     if plan.superseded:
         tell("superseded", rows=plan.superseded)
     if begun := plan.continued and plan.settings.begun:
@@ -169,9 +170,25 @@ async def sent_through(
 ) -> Sent:
     """Open connections and send *total* rows, None where nobody knows how many; a fault of ours is a Stop."""
     try:
-        async with connected(job.target, job.key, options) as client, job.verb.open(client, job.files, plan) as way:
+        seat = seat_for(job.target, plan.run.digest, ledger.store.path)
+        async with (
+            sharing(options, job.target, job.key, seat, tell) as station,
+            connected(job.target, job.key, options) as client,
+            job.verb.open(client, job.files, plan) as way,
+        ):
             watch = watcher(total, options, doing, job.terminal, tell)
-            sent = await send(ledger, plan, source, options, way, brake=brake, watch=watch, tell=tell, supply=supply)
+            sent = await send(
+                ledger,
+                plan,
+                source,
+                options,
+                way,
+                brake=brake,
+                watch=watch,
+                tell=tell,
+                station=station,
+                supply=supply,
+            )
             doing.keep()
         if sent.tally.outcomes[Outcome.UPDATED]:
             await ledger.call(ledger.store.prove, job.target, job.key.get_secret_value())

@@ -24,6 +24,7 @@ class Keywords(TypedDict, total=False):
     format: Literal["csv", "tsv", "jsonl"] | None
     delimiter: str | None
     encoding: str | None
+    tsv_escapes: bool
     allow_status: Sequence[str] | None
     rate: float | str
     output: TextPath | None
@@ -39,6 +40,8 @@ class Keywords(TypedDict, total=False):
     api_key_file: TextPath | None
     api_key_command: str | None
     sandbox: bool
+    quota: str | None
+    quota_name: str | None
     max_in_flight: int
     timeout: Time
     max_answer: int | str

@@ -34,11 +34,6 @@ class Input:
         return self._content.layout
 
     @property
-    def passed_over(self) -> int:
-        """How many lines of a state file, so far, hold nothing to put back."""
-        return self._content.passed_over
-
-    @property
     def header(self) -> str:
         """The header as it is in the file, line ends and a `sep=` line included; empty for JSONL."""
         return self._content.header
@@ -52,6 +47,11 @@ class Input:
     def metadata_columns(self) -> tuple[str, ...]:
         """`metadata` and the `metadata.*` columns, as the header spells them; for JSONL as the rows so far do."""
         return self._content.metadata_columns
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is worth saying about the input as far as it was read, though it can be sent."""
+        return self._content.notes.lines()
 
     def rows(self, allowed: frozenset[str] | None = None) -> Iterator[Row | InvalidRow]:
         """Every row in input order, valid or not; *allowed* are the only values that `status` may have.
@@ -72,7 +72,7 @@ class Input:
             raise RuntimeError("an input is read once; open it again")
         self._is_read = True
         yield from items
-        with explained(self._text.name):
+        with explained(self._text.source):
             self.digest = self._file.digest()
 
     def close(self) -> None:
@@ -90,12 +90,12 @@ class Input:
 
 def parser_for(source: Source, text: Text) -> Parser:
     """Return the parser of the source's format, its header read; raises InputError where that is not what it seems."""
-    return JsonLines(text) if source.format == "jsonl" else Delimited(text, source.delimiter)
+    return JsonLines(text) if source.format == "jsonl" else Delimited(text)
 
 
 def open_input(source: Source) -> Input:
     """Opens *source* and reads its header; raises InputError where it cannot be read or is not what it seems."""
-    with explained(source.name):
+    with explained(source):
         file = HashedFile(str(source.path))
     try:
         return Input(source, file)

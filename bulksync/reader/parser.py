@@ -4,18 +4,16 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from bulksync.model import InvalidRow, Row
+from bulksync.reader.noting import Notes
 from bulksync.reader.record import Layout, Record
 
 
 class Parser(Protocol):
-    """A text in one format, good for one pass; a new format is one more class that has all of this.
-
-    *passed_over* counts the lines so far that are no rows: executions of a state file that could not be read.
-    """
+    """A text in one format, good for one pass; a new format is one more class that has all of this."""
 
     layout: Layout
     header: str
-    passed_over: int
+    notes: Notes
 
     @property
     def echoed(self) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from bulksync.model import Stop, Tell, Way
 from bulksync.options.models import RunOptions
 from bulksync.options.values import show_duration
 from bulksync.quota.pacer import Pacer
+from bulksync.quota.shared import SharedPacer
+from bulksync.quota.station import Station
 from bulksync.reader.source import Source
 from bulksync.sender.clock import Clock
 from bulksync.sender.dispatcher import Dispatcher
@@ -45,6 +47,7 @@ class Parts:
     pacer: type[Pacer] = Pacer
     clock: Clock = field(default_factory=Clock)
     marked: int = 0
+    shared: type[SharedPacer] = SharedPacer
 
 
 PARTS = Parts()
@@ -113,13 +116,19 @@ async def send(
     brake: Brake,
     watch: Watch,
     tell: Tell,
+    station: Station | None = None,
     parts: Parts = PARTS,
     supply: Supply | None = None,
 ) -> Sent:
-    """Send the due rows of a plan, or those that *supply* gives; StorageError where results cannot be recorded."""
+    """Send the due rows of a plan, or those that *supply* gives; StorageError where results cannot be recorded.
+
+    With a *station* the rate is shared with all that lease their turns there.
+    """
+    now = parts.clock.now
+    shared = None if station is None else parts.shared(options.rate, now, station, tell)
+    pacer = shared or parts.pacer(options.rate, now)
     supply = supply or Planned(ledger, plan, source, options, parts.marked)
     feed = Feed(supply, options.limit)
-    pacer = parts.pacer(options.rate, parts.clock.now)
     dispatcher = parts.dispatcher(options, feed, way, ledger, pacer, tell, parts.clock, is_known=plan.is_known)
     try:
         async with anyio.create_task_group() as around:
@@ -127,6 +136,8 @@ async def send(
                 ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE), lambda: dispatcher.stop(LEDGER_GONE)
             )
             around.start_soon(watch, dispatcher)
+            if shared is not None:
+                around.start_soon(shared.keep, dispatcher.stop)
             around.start_soon(halt_with, dispatcher, supply)
             with anyio.CancelScope() as sending:
                 brake.attach(dispatcher, sending)
