@@ -137,7 +137,7 @@ def test_what_could_not_be_read_is_passed_over_with_a_count(tmp_path: Path) -> N
         assert fetch(tmp_path, url, "--accept-refusals") == 3
         done = bulksync("run", "rows.csv.state.jsonl", "--base-url", url, "--rate", "unlimited", folder=tmp_path)
     assert done.code == 0
-    assert "passed over: 2" in done.stderr
+    assert "passed over, as the state file could not read them: 2 executions" in done.stderr
     assert "3 rows, updated 3" in done.stderr
 
 
