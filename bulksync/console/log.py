@@ -60,7 +60,7 @@ class Sentence(Formatter):
         return counted(value, format_spec) if format_spec in NOUNS else super().format_field(value, format_spec)
 
 
-NOUNS = frozenset({"row"})
+NOUNS = frozenset({"row", "execution"})
 SENTENCE = Sentence()
 
 ANSWERS = frozenset({"asked"})
