@@ -140,7 +140,7 @@ async def sent_to_api(
     turns = plan.due * (1 if job.files.before is None else 2)
     seconds = estimate(turns, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate)
     if job.files.before is not None:
-        tell("saving before", path=job.files.before)
+        tell("saving before", path=str(job.files.before))
     if plan.acknowledged:
         leave_out = f"{job.command} --only-changed"
         tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=leave_out)

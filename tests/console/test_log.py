@@ -25,6 +25,8 @@ ROW = {
 SAMPLES: dict[str, dict[str, Any]] = {
     "note": {"text": "skipped as blank: 2 lines of nothing but delimiters (first: line 3)"},
     "sending": {"rows": 12_345, "target": "https://api.example.com", "rate": "10/s", "about": "20m34s", "run": "r1"},
+    "fetching": {"rows": 1, "target": "sandbox", "rate": "10/s", "about": "0.1s"},
+    "saving before": {"path": "before.jsonl"},
     "sending a stream": {"target": "sandbox", "rate": "10/s"},
     "acknowledged already": {"known": 5, "rows": 6, "command": "bulksync run rows.csv --only-changed"},
     "superseded": {"rows": 2},
@@ -51,6 +53,9 @@ SAMPLES: dict[str, dict[str, Any]] = {
 LINES = {
     "note": "bulksync: skipped as blank: 2 lines of nothing but delimiters (first: line 3)",
     "sending": "bulksync: sending 12,345 rows to https://api.example.com at 10/s, about 20m34s",
+    "fetching": "bulksync: fetching 1 execution from sandbox at 10/s, about 0.1s",
+    "saving before": "bulksync: each execution is read before its first update, which takes a turn more;"
+    " its state is saved in before.jsonl",
     "sending a stream": "bulksync: sending rows to sandbox at 10/s as they come",
     "acknowledged already": (
         "bulksync: 5 of 6 rows are already acknowledged with the same payload; to leave them out: bulksync run rows.csv"
