@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import cyclopts.config
 from cyclopts import App, CycloptsError, Parameter
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from bulksync import __version__
 from bulksync.commands import help as manual
 from bulksync.console.log import blanked, keep_secret, say_to_stderr, teller, write_to_stderr
 from bulksync.errors import BulksyncError, StorageError, UsageError, leaves, ungrouped
-from bulksync.options.config import read_configuration, wrong_options
+from bulksync.options.config import configured
 from bulksync.options.files import STDIN, STDOUT, check_files
+from bulksync.options.mistakes import wrong_call
 from bulksync.options.models import MESSAGES, InputOptions, RenderOptions, RunOptions, SandboxOptions
 from bulksync.options.target import target_for
 from bulksync.options.values import show_rate
@@ -45,11 +46,35 @@ Shell = Literal["bash", "zsh", "fish"]
 FEWEST_FILES = 20
 """Open files with which a run of one request at a time still works."""
 
-INPUT = Parameter(allow_leading_hyphen=True, help="CSV, TSV or JSON lines, also .gz; - is stdin, with --format")
+
+def check_input(_: object, path: Path) -> None:
+    """Raise UsageError for a mistyped option: as `-` is stdin, an input may begin with a hyphen."""
+    if path != STDIN and str(path).startswith("-") and not path.exists():
+        command = called(sys.argv[1:])
+        raise UsageError(f"{command} has no option {str(path).partition('=')[0]}", f"see: bulksync {command} --help")
+
+
+INPUT = Parameter(
+    allow_leading_hyphen=True,
+    validator=check_input,
+    help="CSV, TSV or JSON lines, also .gz; - is stdin, with --format",
+)
 VERBOSE = Parameter(
     name=["--verbose", "-v"], count=True, show_default=False, group=MESSAGES, help="Say more; -vv every attempt"
 )
-CONFIG = Parameter(group=MESSAGES, help="Options as TOML [default: config.toml in ~/.config/bulksync]")
+CONFIG = Parameter(
+    group=MESSAGES,
+    env_var="BULKSYNC_CONFIG",
+    show_env_var=False,
+    help="Options as TOML [default: config.toml in ~/.config/bulksync]",
+)
+PROFILE = Parameter(
+    group=MESSAGES,
+    metavar="NAME",
+    env_var="BULKSYNC_PROFILE",
+    show_env_var=False,
+    help="Use the options under [profile.NAME] in config.toml too",
+)
 LEDGER = Parameter(help="The .ledger file beside the report")
 ALL = Parameter(name="*")
 
@@ -239,18 +264,24 @@ def completion(shell: Annotated[Shell, Parameter(help="The shell that the script
     return 0
 
 
+COMMANDS = [name for name in app if not name.startswith("-")]
+
+
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     config: Annotated[Path | None, CONFIG] = None,
+    profile: Annotated[str | None, PROFILE] = None,
 ) -> int:
-    """Read the configuration: flags go before `BULKSYNC_*` variables, and these before the file."""
+    """Read the configuration: flags, then `BULKSYNC_*` variables, then the profile, then the rest of the file."""
     need_open_files()
     file = config or own_configuration(os.environ)
-    values = {} if file is None else read_configuration(file, required=config is not None)
     app.config = [
         cyclopts.config.Env("BULKSYNC_", command=False),
-        cyclopts.config.Dict(values, use_commands_as_keys=False, allow_unknown=True),
+        *(
+            cyclopts.config.Dict(values, use_commands_as_keys=False, allow_unknown=True, source=place)
+            for place, values in configured(file, required=config is not None, profile=profile).items()
+        ),
     ]
     code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     return code if isinstance(code, int) else 0
@@ -288,7 +319,7 @@ def answered(call: Callable[[], T], style: Literal["text", "json"]) -> T | int:
     try:
         return call()
     except CycloptsError as error:
-        return failed(UsageError(usage_message(error), "bulksync --help, or bulksync run --help"), style)
+        return failed(wrong_call(error, COMMANDS, called(sys.argv[1:])), style)
     except BulksyncError as error:
         return failed(error, style)
     except BrokenPipeError:
@@ -414,10 +445,9 @@ def internal(error: BaseException, style: Literal["text", "json"]) -> int:
     return 1
 
 
-def usage_message(error: CycloptsError) -> str:
-    """Return one line for a wrong call; pydantic's errors name the option they are about."""
-    cause = error.__cause__
-    return wrong_options(cause) if isinstance(cause, ValidationError) else " ".join(str(error).split())
+def called(arguments: list[str]) -> str:
+    """Return the command that was called; empty where none was."""
+    return next((word for word in arguments if word in COMMANDS), "")
 
 
 def command_line(arguments: list[str]) -> str:

@@ -28,8 +28,8 @@ from bulksync.errors import StoppedError, UsageError, ungrouped
 from bulksync.ledger.backlog import Backlog
 from bulksync.ledger.writer import Ledger, open_ledger
 from bulksync.model import Outcome, Step, Stop
-from bulksync.options.config import wrong_options
 from bulksync.options.files import STDOUT, Files, check_files, files_for
+from bulksync.options.mistakes import wrong_options
 from bulksync.options.models import RunOptions
 from bulksync.options.target import target_for
 from bulksync.reader.rows import write_rows

@@ -13,6 +13,7 @@ import orjson
 
 from bulksync.errors import InputError
 from bulksync.model import InvalidRow, Outcome, Row
+from bulksync.options.files import beside_it
 from bulksync.reader.input import open_input
 from bulksync.reader.source import Source
 from bulksync.report.table import COLUMNS, guarded, is_json
@@ -88,9 +89,10 @@ def opened(report: Path) -> Iterator[Iterator[dict[str, Any]]]:
     try:
         with report.open(encoding="utf-8-sig", newline="") as file:
             yield (orjson.loads(text) for text in file) if is_json(report) else csv_lines(report, file)
-    except (OSError, ValueError, csv.Error) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"the report {report} cannot be read: {why}", "check its path") from None
+    except OSError as error:
+        raise InputError(f"the report {report} cannot be read: {error.strerror}", "check its path") from None
+    except (ValueError, csv.Error):
+        raise no_report(report) from None
 
 
 def csv_lines(report: Path, file: Any) -> Iterator[dict[str, Any]]:
@@ -99,5 +101,14 @@ def csv_lines(report: Path, file: Any) -> Iterator[dict[str, Any]]:
     delimiter = header[3:4]  # what stands behind `row`
     names = next(csv.reader([header], delimiter=delimiter or ","), [])
     if tuple(names[: len(COLUMNS)]) != COLUMNS:
-        raise InputError(f"{report} is not a report of bulksync", "name the .report.csv file")
+        raise no_report(report)
     return csv.DictReader(file, names, delimiter=delimiter, strict=True)
+
+
+def no_report(path: Path) -> InputError:
+    """Return the error for a file that is no report, or one that others have changed."""
+    beside = beside_it(path, "report.csv")
+    return InputError(
+        f"{path} is not a report of bulksync",
+        f"name the report: {beside if beside.is_file() else 'the .report.csv file'}",
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.program import bulksync, execution, write_rows
+from tests.support.program import Done, bulksync, execution, write_rows
 
 REPORT = "rows.csv.report.csv"
 
@@ -89,10 +89,20 @@ def test_what_is_wrong_is_found(name: str, csv_folder: Path) -> None:
     assert (code, message in said) == (11, True), said
 
 
-def test_what_is_no_report(csv_folder: Path) -> None:
-    """A file that is no report exits 7 and says so."""
+@pytest.mark.parametrize("other", ["rows.csv", "report.csv.ledger", "other.jsonl"])
+def test_what_is_no_report(other: str, csv_folder: Path) -> None:
+    """A file that is no report exits 7 and says so, in no words of a parser's."""
+    (csv_folder / "other.jsonl").write_text('{"row": 1,')
+    done = bulksync("verify", "rows.csv", other, folder=csv_folder)
+    said = f"bulksync: {other} is not a report of bulksync\nbulksync: next: name the report: the .report.csv file\n"
+    assert done == Done(7, "", said)
+
+
+def test_the_report_is_named_to_who_names_the_input(csv_folder: Path) -> None:
+    """Where the input's own report stands beside it, it is what was meant."""
+    (csv_folder / "report.csv").rename(csv_folder / "rows.csv.report.csv")
     done = bulksync("verify", "rows.csv", "rows.csv", folder=csv_folder)
-    assert (done.code, done.stderr.splitlines()[0]) == (7, "bulksync: rows.csv is not a report of bulksync")
+    assert done.stderr.splitlines()[1] == "bulksync: next: name the report: rows.csv.report.csv"
 
 
 def test_a_report_that_is_not_there(csv_folder: Path) -> None:
