@@ -62,8 +62,8 @@ def check_kept(store: Store, run: Run) -> None:
     """Raise UsageError where the ledger has forgotten the lines of a run."""
     if run.rows and next(store.lines(run.id), None) is None:
         raise UsageError(
-            f"the rows of run {run.name} were forgotten",
-            "it has no report any more; to keep more of the next runs: --keep-runs 100",
+            f"the rows of run {run.name} have been pruned",
+            "its report cannot be rendered any more; to keep more runs in future: --keep-runs 100",
         )
 
 
@@ -128,4 +128,4 @@ def where_to_look(path: Path) -> str:
     """Say which file is meant by somebody who names an input, or its report, instead of the ledger."""
     beside = [beside_it(path, ending) for ending in ("ledger", "report.csv.ledger")]
     found = next((ledger for ledger in beside if ledger.is_file()), None)
-    return f"name its ledger: {found}" if found else "name the .ledger file beside the report"
+    return f"name its ledger: {found}" if found else "name the .ledger file next to the report"

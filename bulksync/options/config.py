@@ -62,7 +62,7 @@ def read_toml(path: Path, *, required: bool) -> dict[str, Any]:
             raise UsageError(f"{path} does not exist", "check --config") from None
         return {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", "mend the file, or name another with --config") from None
+        raise UsageError(f"{path} cannot be read: {error}", "fix the file, or name another with --config") from None
 
 
 def check_options(values: Mapping[str, Any], place: str) -> None:

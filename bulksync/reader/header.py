@@ -135,7 +135,7 @@ def _refuse_twice(columns: Columns, where: str) -> None:
     for name in filter(None, columns.names):
         member = _member(name)
         if member == "":
-            raise InputError(f"{where}: the column '{clean(name, 60)}' names no member of metadata", "name or drop it")
+            raise InputError(f"{where}: the column '{clean(name, 60)}' names no metadata key", "name or drop it")
         meaning = f"metadata.{member}" if member else _normal(name) or name
         if meaning in seen:
             both = " and ".join(f"'{clean(spelled, 60)}'" for spelled in (seen[meaning], name))
@@ -152,7 +152,7 @@ def _no_header(where: str, taken: list[str], chosen: str, columns: Columns, miss
             spelled = "tab" if option == "\t" else f"'{option}'"
             return InputError(f"{where}: the columns are not separated by {chosen!r}", f"give --delimiter {spelled}")
     return InputError(
-        f"{where}: the header names no {', no '.join(missing)}", f"{_WANTED}; if they are there, give --delimiter"
+        f"{where}: the header has no {', '.join(missing)} column", f"{_WANTED}; if they are there, give --delimiter"
     )
 
 
