@@ -28,7 +28,7 @@ from bulksync.errors import BulksyncError, StorageError, UsageError, leaves, ung
 from bulksync.options.config import configured
 from bulksync.options.files import STDIN, STDOUT, check_files
 from bulksync.options.mistakes import wrong_call
-from bulksync.options.models import MESSAGES, InputOptions, RenderOptions, RunOptions, SandboxOptions
+from bulksync.options.models import MESSAGES, CheckOptions, InputOptions, RenderOptions, RunOptions, SandboxOptions
 from bulksync.options.target import target_for
 from bulksync.options.values import show_rate
 from bulksync.text import name_of, quoted
@@ -36,6 +36,7 @@ from bulksync.text import name_of, quoted
 if TYPE_CHECKING:
     from bulksync.console.closing import Ending
     from bulksync.console.terminal import Terminal
+    from bulksync.model import Request
     from bulksync.options.files import Files
     from bulksync.reader.source import Source
 
@@ -75,6 +76,7 @@ PROFILE = Parameter(
     show_env_var=False,
     help="Use the options under [profile.NAME] in config.toml too",
 )
+JSON = Parameter(negative="", show_default=False, help="Output JSON")
 LEDGER = Parameter(help="The .ledger file next to the report")
 ALL = Parameter(name="*")
 
@@ -159,24 +161,27 @@ def check(
     input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
     /,
     *,
-    options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
-    json: Annotated[bool, Parameter(negative="", show_default=False, help="Output JSON")] = False,
+    options: Annotated[CheckOptions, ALL] = CheckOptions(),  # noqa: B008  frozen
+    json: Annotated[bool, JSON] = False,
 ) -> int:
     """Validate all rows and send nothing: counts, every error with row and line, how long sending takes."""
     return look_over(input, options, json=json)
 
 
-def look_over(path: Path, options: InputOptions, on_invalid: str = "abort", *, json: bool = False) -> int:
+def look_over(path: Path, options: RunOptions | CheckOptions, on_invalid: str = "abort", *, json: bool = False) -> int:
     """Print what is found in an input; return what its rows would make a run exit with before it sends any."""
     from bulksync.commands.check import check_code, checked
-    from bulksync.console.lines import check_json, check_lines, invalid_line
+    from bulksync.console.lines import check_json, check_lines, invalid_line, request_lines
     from bulksync.text import spell
 
     need_format(path, options)
     with source_of(path, options) as source, checked(source, options) as (found, invalid):
+        requests = requests_of(source, options)
         if json:
-            print(check_json(found, invalid))
+            print(check_json(found, invalid, requests))
         else:
+            for request in requests:
+                print("\n".join(request_lines(request)))
             for row in invalid:
                 print(invalid_line(row))
             takes = spell(found["secondsAtRate"])
@@ -185,6 +190,15 @@ def look_over(path: Path, options: InputOptions, on_invalid: str = "abort", *, j
         if found["invalid"] and code != 7:
             say_to_stderr(f"bulksync: invalid rows that the run would leave out: {found['invalid']:,}")
         return code
+
+
+def requests_of(source: "Source", options: RunOptions | CheckOptions) -> "list[Request]":
+    """Return the requests that `--show` asks for."""
+    if not isinstance(options, CheckOptions) or not options.show:
+        return []
+    from bulksync.commands.requests import first_requests  # here, as a check without it must not wait for aiohttp
+
+    return on_loop(lambda: first_requests(source, options))
 
 
 @app.command(help_epilogue=manual.HOW_TO_REPORT)
@@ -217,14 +231,18 @@ def verify(
     /,
     *,
     options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
+    json: Annotated[bool, JSON] = False,
 ) -> int:
     """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself."""
-    from bulksync.commands.verify import audit
-    from bulksync.console.lines import listed
+    from bulksync.commands.verify import audit, facts
+    from bulksync.console.lines import as_json, listed
 
     need_format(input, options)
     with source_of(input, options) as source:
         found = audit(source, report)
+    if json:
+        print(as_json(facts(found, source, report)))
+        return 11 if found.wrong else 0
     for problem in found.wrong:
         print(problem)
     verdict = "OK, no discrepancies" if not found.wrong else f"{len(found.wrong):,} discrepancies"
@@ -233,13 +251,16 @@ def verify(
 
 
 @app.command(help_epilogue=manual.HOW_TO_HISTORY)
-def history(ledger: Annotated[Path, LEDGER], /) -> int:
+def history(ledger: Annotated[Path, LEDGER], /, *, json: Annotated[bool, JSON] = False) -> int:
     """Show the runs in a ledger, one line each, oldest first."""
     from bulksync.commands.report import history_of
-    from bulksync.console.lines import history_line
+    from bulksync.console.lines import history_json, history_line
     from bulksync.text import counted
 
     runs, size = history_of(ledger)
+    if json:
+        print(history_json(ledger, runs, size))
+        return 0
     for one in runs:
         print(history_line(one))
     say_to_stderr(f"bulksync: {ledger}: {counted(len(runs), 'run')} kept, {size / 1e6:,.1f} MB")

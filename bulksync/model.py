@@ -128,6 +128,18 @@ class InvalidRow:
 
 
 @value
+class Request:
+    """The request that puts a row, as it stands on the wire; the key in *headers* is blanked."""
+
+    row: int
+    line: int
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str
+
+
+@value
 class Step:
     """One step execution as the server reported it, its words verbatim."""
 

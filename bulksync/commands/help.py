@@ -50,6 +50,8 @@ HOW_TO_CHECK = """\
 Examples:
   bulksync check rows.csv --rate 100/s
       Is it valid, and how long will it take at that rate?
+  bulksync check rows.csv --show 3
+      The first three requests as a run would send them
   bulksync check rows.csv --json
       For programs
 """
@@ -65,14 +67,19 @@ Examples:
 """
 
 HOW_TO_VERIFY = """\
-Example:
+Examples:
   bulksync verify rows.csv rows.csv.report.csv
       Exits 11 if it finds a discrepancy
+  bulksync verify rows.csv rows.csv.report.csv --json
+      For programs
 """
 
 HOW_TO_HISTORY = """\
-Example:
+Examples:
   bulksync history rows.csv.report.csv.ledger
+      Every run that the ledger keeps
+  bulksync history rows.csv.report.csv.ledger --json
+      For programs
 """
 
 HOW_TO_SANDBOX = """\

@@ -1,13 +1,16 @@
 """What people are shown of a run or a check, from the same values as the summary."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from bulksync.model import Request
 from bulksync.report.grouping import Group
-from bulksync.text import clean, counted
+from bulksync.text import clean, counted, name_of
 
 Part = tuple[str, str | Mapping[str, int]]
 """A part of what is said at the end: what it is about, and a text, or counts by word."""
@@ -128,11 +131,33 @@ def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]
     return lines
 
 
-def check_json(found: Mapping[str, Any], invalid: Iterable[tuple[int, int, str, str]]) -> str:
-    """Write what a check found as JSON, its invalid rows under `errors`."""
+def check_json(
+    found: Mapping[str, Any], invalid: Iterable[tuple[int, int, str, str]], requests: Sequence[Request] = ()
+) -> str:
+    """Write what a check found as JSON, its invalid rows under `errors`, and the *requests* that were asked for."""
     names = ("row", "line", "error", "detail")
     errors = [dict(zip(names, row, strict=True)) for row in invalid]
-    return orjson.dumps({**found, "errors": errors}, option=orjson.OPT_INDENT_2).decode()
+    return as_json({**found, "errors": errors, **({"requests": requests} if requests else {})})
+
+
+def as_json(found: Any) -> str:
+    """Write values as JSON, for a program or a person."""
+    return orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()
+
+
+def request_lines(request: Request) -> Iterator[str]:
+    """Write a request as it would be sent; what no terminal must be sent is escaped in its body, as JSON may."""
+    yield f"row {request.row} (line {request.line}):"
+    yield f"{request.method} {request.url}"
+    yield from (f"{name}: {value}" for name, value in request.headers.items())
+    yield ""
+    yield "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in request.body)
+    yield ""
+
+
+def history_json(ledger: Path, runs: Sequence[Mapping[str, Any]], size: int) -> str:
+    """Write the runs of a ledger, which takes *size* bytes, as JSON."""
+    return as_json({"ledger": name_of(ledger), "bytes": size, "runs": runs})
 
 
 def history_line(run: Mapping[str, Any]) -> str:

@@ -88,11 +88,30 @@ class ReportOptions(BaseModel):
     overwrite: Annotated[Flag, Parameter(group=OUTPUT, help="Replace a report that this ledger did not write")] = False
 
 
-class RunOptions(InputOptions, ReportOptions):
-    """Everything that `bulksync run` may be told."""
+class TargetOptions(BaseModel):
+    """Which API is meant: what `run` and whoever shows its requests must agree on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     base_url: Annotated[str, Parameter(group=TARGET, metavar="URL", help="prod, sandbox, or the API's URL")] = "prod"
     allow_http: Annotated[Flag, Parameter(group=TARGET, help="Allow plain http to other hosts than this one")] = False
+
+
+class CheckOptions(InputOptions, TargetOptions):
+    """What `bulksync check` may be told."""
+
+    show: Annotated[
+        int,
+        Field(ge=0),
+        Parameter(
+            group=OUTPUT, metavar="N", show_default=False, help="Show the first N requests as a run would send them"
+        ),
+    ] = 0
+
+
+class RunOptions(InputOptions, ReportOptions, TargetOptions):
+    """Everything that `bulksync run` may be told."""
+
     api_key_file: Annotated[
         Path | None, Parameter(group=TARGET, help="Read the API key from this private file [default: $FEATHER_API_KEY]")
     ] = None

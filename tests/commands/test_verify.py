@@ -1,7 +1,9 @@
 """The audit finds whatever is wrong between an input and its report."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,3 +122,47 @@ def test_history(csv_folder: Path) -> None:
     assert (done.code, done.stderr) == (0, "bulksync: report.csv.ledger: 2 runs kept, 0.0 MB\n")
     assert first.endswith("exit 3  4 rows: updated 3, invalid 1  rows.csv to sandbox")
     assert second.endswith("exit 7  4 rows: unsent 3, invalid 1  rows.csv to sandbox")
+
+
+def test_history_for_programs(csv_folder: Path) -> None:
+    """`--json` has the same runs, with numbers as numbers and nothing beside them."""
+    done = bulksync("history", "report.csv.ledger", "--json", folder=csv_folder)
+    found = json.loads(done.stdout)
+    (run,) = found.pop("runs")
+    assert (done.code, done.stderr, list(found), found["ledger"]) == (0, "", ["ledger", "bytes"], "report.csv.ledger")
+    assert run | {"run": "", "started": "", "ended": ""} == {
+        "run": "",
+        "started": "",
+        "ended": "",
+        "exitCode": 3,
+        "rows": 4,
+        "outcomes": {"updated": 3, "invalid": 1},
+        "input": "rows.csv",
+        "target": "sandbox",
+    }
+
+
+def test_verify_for_programs(csv_folder: Path) -> None:
+    """`--json` says each discrepancy with its row and line; the exit codes are the same."""
+
+    def verified() -> tuple[int, dict[str, Any]]:
+        done = bulksync("verify", "rows.csv", "report.csv", "--json", folder=csv_folder)
+        return done.code, json.loads(done.stdout)
+
+    counts = {"input": "rows.csv", "report": "report.csv", "rows": 4}
+    outcomes = {"updated": 3, "invalid": 1}
+    assert verified() == (0, {**counts, "reportLines": 4, "outcomes": outcomes, "discrepancies": []})
+    report = csv_folder / "report.csv"
+    lines = report.read_text().splitlines(keepends=True)
+    report.write_text("".join([*lines[:4], *lines[4], lines[4]]))
+    assert verified() == (
+        11,
+        {
+            **counts,
+            "reportLines": 5,
+            "outcomes": outcomes | {"updated": 4},
+            "discrepancies": [{"row": None, "line": None, "problem": "report line 5: the input has no such row"}],
+        },
+    )
+    report.write_text("".join(lines[:-1]))
+    assert verified()[1]["discrepancies"] == [{"row": 4, "line": 5, "problem": "the report has no line for it"}]
