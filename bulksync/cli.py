@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import cyclopts.config
 from cyclopts import App, CycloptsError, Parameter
@@ -29,11 +29,12 @@ from bulksync.options.config import configured
 from bulksync.options.files import STDIN, STDOUT, check_files
 from bulksync.options.mistakes import wrong_call
 from bulksync.options.models import MESSAGES, CheckOptions, InputOptions, RenderOptions, RunOptions, SandboxOptions
-from bulksync.options.target import target_for
+from bulksync.options.target import check_notify, place_of, target_for
 from bulksync.options.values import show_rate
 from bulksync.text import name_of, quoted
 
 if TYPE_CHECKING:
+    from bulksync.commands.run import Job
     from bulksync.console.closing import Ending
     from bulksync.console.terminal import Terminal
     from bulksync.model import Request
@@ -98,8 +99,10 @@ def run(
 
     def to_the_end() -> int:
         check_files(input, options)
+        if options.notify:
+            check_notify(options.notify, allow_http=options.allow_http)
         files = files_for(input, options)  # first, as metrics must not be written where another file stands
-        with failures_measured(None if options.dry_run else options.metrics_file):
+        with failures_notified(input, options), failures_measured(None if options.dry_run else options.metrics_file):
             return run_job(input, options, files, verbose)
 
     return answered(to_the_end, options.log_format)
@@ -107,30 +110,18 @@ def run(
 
 def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> int:
     """Do what `bulksync run` is asked for; BulksyncError where it comes to no report."""
-    from bulksync.commands import run as pipeline
-
-    need_format(path, options)
     terminal = terminal_of_stderr()
-    job = pipeline.Job(
-        input=path,
-        options=options,
-        files=files,
-        target=target_for(options),
-        key=SecretStr("sandbox") if options.sandbox else api_key(options),
-        command=repeated_command(sys.argv[1:]),
-        terminal=terminal if shows_live(options) else None,
-    )
-    if options.dry_run:
-        say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
-        if options.only_changed:
-            say_to_stderr(
-                "bulksync: what --only-changed would leave out is recorded in the ledger, which a dry run does not read"
-            )
-        return look_over(path, options, options.on_invalid)
     say = terminal.say if terminal else say_to_stderr
-    tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
-    ending = on_loop(lambda: pipeline.run(job, tell))
+    with failures_notified(path, options):
+        job = job_for(path, options, files, terminal)
+        if options.dry_run:
+            return rehearse(job)
+        from bulksync.commands.run import run as execute
+
+        tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
+        ending = on_loop(lambda: execute(job, tell))
     code = ending.run.exit_code or 0
+    notified(options, ending.run.summary, say)
     if options.quiet and not code:
         return code
     if options.log_format == "json":
@@ -139,6 +130,32 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
     else:
         show_ending(ending, files, terminal)
     return code
+
+
+def job_for(path: Path, options: RunOptions, files: "Files", terminal: "Terminal | None") -> "Job":
+    """Return what a call of `bulksync run` asks for; UsageError where it cannot be begun."""
+    from bulksync.commands.run import Job
+
+    need_format(path, options)
+    return Job(
+        input=path,
+        options=options,
+        files=files,
+        target=target_for(options),
+        key=SecretStr("sandbox") if options.sandbox else api_key(options),
+        command=repeated_command(sys.argv[1:]),
+        terminal=terminal if shows_live(options) else None,
+    )
+
+
+def rehearse(job: "Job") -> int:
+    """Validate the input of a job, and do nothing else."""
+    say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
+    if job.options.only_changed:
+        say_to_stderr(
+            "bulksync: what --only-changed would leave out is recorded in the ledger, which a dry run does not read"
+        )
+    return look_over(job.input, job.options, job.options.on_invalid)
 
 
 def show_ending(ending: "Ending", files: "Files", terminal: "Terminal | None") -> None:
@@ -235,7 +252,8 @@ def verify(
 ) -> int:
     """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself."""
     from bulksync.commands.verify import audit, facts
-    from bulksync.console.lines import as_json, listed
+    from bulksync.console.lines import as_json
+    from bulksync.text import listed
 
     need_format(input, options)
     with source_of(input, options) as source:
@@ -277,6 +295,17 @@ def sandbox(*, options: Annotated[SandboxOptions, ALL] = SandboxOptions()) -> in
         say_to_stderr(f"bulksync: sandbox at {url}; what it saw: {url}/_sandbox/log; end it with Ctrl-C")
 
     on_loop(lambda: serve_sandbox(options, ready))
+    return 0
+
+
+@app.command(help_epilogue=manual.HOW_TO_INIT)
+def init(folder: Annotated[Path, Parameter(help="Where to write them [default: here]")] = Path(), /) -> int:
+    """Write a sample input, a configuration with every option, and a line for cron; nothing is overwritten."""
+    from bulksync.commands.init import begin
+
+    rows, config, crontab = begin(folder, Path(sys.argv[0]).absolute())
+    say_to_stderr(f"bulksync: written: {rows} (a sample), {config} (every option, as a comment), {crontab}")
+    say_to_stderr(f"bulksync: next: bulksync run {quoted(str(rows))} --sandbox")
     return 0
 
 
@@ -380,6 +409,41 @@ def failures_measured(path: Path | None) -> Iterator[None]:
             with suppress(BulksyncError):  # of two errors the first is the one to tell
                 write_metrics(path, {}, exit_code=code_for(error), now=time.time())
         raise
+
+
+@contextmanager
+def failures_notified(path: Path, options: RunOptions) -> Iterator[None]:
+    """Post what ended a run that comes to no report, in the words of a summary."""
+    try:
+        yield
+    except BaseException as error:
+        what = str(error) if isinstance(error, BulksyncError) else ", ".join(map(type_of, leaves(error)))
+        step = error.next_step if isinstance(error, BulksyncError) else ""
+        facts = {"input": name_of(path), "exitCode": code_for(error), "stopped": what, "nextStep": step}
+        notified(options, facts, say_to_stderr)
+        raise
+
+
+def notified(options: RunOptions, summary: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Post a summary to where `--notify` asks for it; that it cannot be is said, and changes nothing else."""
+    if options.notify is None or options.dry_run:
+        return
+    from bulksync.commands.notify import notify
+
+    try:
+        reason = on_loop(lambda: notify(options, summary))
+    except BulksyncError as error:
+        reason = error.what
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  whatever it is, the run has ended as it has
+        reason = f"{type(error).__name__}"
+    if reason:
+        tell = teller(options.log_format, quiet=options.quiet, verbosity=0, say=say)
+        tell("not notified", url=place_of(options.notify), reason=reason)
+
+
+def type_of(error: BaseException) -> str:
+    """Name a fault; what it says could hold anything."""
+    return type(error).__name__
 
 
 def code_for(error: BaseException) -> int:

@@ -37,6 +37,8 @@ Examples:
       Only what the server rejected, and what is left
   bulksync run rows.csv --retry-file left.csv --summary summary.json
       With the rows still to be done as a file, and the counts as JSON
+  bulksync run rows.csv --profile prod
+      With the options under [profile.prod] in config.toml
 
 Exit codes:
   0              every row is done
@@ -88,6 +90,12 @@ Examples:
       Then, elsewhere: bulksync run rows.csv --base-url http://127.0.0.1:8099
   bulksync sandbox --faults server_error=0.05,reset_after=0.01
       With faults: what a bad day looks like
+"""
+
+HOW_TO_INIT = """\
+Example:
+  bulksync init demo
+      Then: bulksync run demo/rows.csv --sandbox
 """
 
 HOW_TO_COMPLETE = """\

@@ -16,7 +16,6 @@ from pydantic import SecretStr
 
 from bulksync.commands.target import connected, fitted
 from bulksync.console.closing import Ending
-from bulksync.console.lines import listed
 from bulksync.console.progress import Doing, since
 from bulksync.console.watch import watched, watcher
 from bulksync.errors import BulksyncError, StorageError, leaves
@@ -77,10 +76,12 @@ async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tel
     """Validate all, then send, then report; BulksyncError where it comes to none of these."""
     await ledger.call(check_output, ledger.store, job.files.output, overwrite=job.options.overwrite)
     doing.look = since(f"reading {job.name or job.input}, nothing is sent yet", anyio.current_time)
+    began = anyio.current_time()
     with brake.before_sending():
         source = await located(job)
         plan = await planned(job, ledger, source, brake)
     doing.run = plan.run.name
+    tell_plan(tell, plan, job.files, anyio.current_time() - began)
     sent: Sent | None
     if plan.is_refused(job.options.on_invalid):
         sent = Sent(REFUSED, Tally())
@@ -90,6 +91,15 @@ async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tel
         sent = None if plan.is_finished else Sent(None, Tally())
     doing.look = since(f"writing the report {job.files.output}", anyio.current_time)
     return await reported(job, ledger, plan, source, sent)
+
+
+def tell_plan(tell: Tell, plan: Plan, files: Files, seconds: float) -> None:
+    """Say what is to be done, and where it is written, to whoever wants to know more."""
+    run = plan.run
+    tell(
+        "planned", run=run.name, input=run.input, rows=run.rows, invalid=plan.invalid, due=plan.due,
+        seconds=round(seconds, 3), report=str(files.output or "none"), ledger=str(files.ledger or "none"),
+    )  # fmt: skip
 
 
 async def located(job: Job) -> Source:
@@ -128,7 +138,7 @@ async def sent_to_api(
     """Send the due rows, and say how far that is now and then."""
     tell = partial(tell, run=plan.run.name)
     options = fitted(job.options, tell)
-    about = spell(estimate(plan.due, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate))
+    seconds = estimate(plan.due, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate)
     if plan.acknowledged:
         leave_out = f"{job.command} --only-changed"
         tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=leave_out)
@@ -136,9 +146,10 @@ async def sent_to_api(
         tell("superseded", rows=plan.superseded)
     if begun := plan.continued and plan.run.reading.get("begun"):
         tell("continuing", name=plan.run.name, begun=begun)
-    tell("sending", rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about)
+    rate, about = show_rate(options.rate), spell(seconds)
+    tell("sending", rows=plan.due, target=job.target, rate=rate, about=about, etaSeconds=seconds)
     if unknown := unknown_statuses(plan.run.reading["statuses"]):
-        tell("unknown statuses", statuses=listed(unknown))
+        tell("unknown statuses", statuses=unknown)
     try:
         async with connected(job.target, job.key, options) as put:
             watch = watcher(plan.due, options, doing, job.terminal, tell)

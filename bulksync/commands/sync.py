@@ -44,8 +44,8 @@ LEFT = Stop(10, "interrupted", "the caller left before the end")
 NO_RUN = futures.Future[None]()
 NO_RUN.set_result(None)
 
-OF_THE_TERMINAL = frozenset({"dry_run", "quiet", "log_format"})
-"""Options about what a terminal shows."""
+OF_THE_TERMINAL = frozenset({"dry_run", "quiet", "log_format", "notify"})
+"""Options about what a terminal shows, or what a program hears anyway."""
 
 
 @dataclass(frozen=True, slots=True)

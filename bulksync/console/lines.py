@@ -10,7 +10,7 @@ import orjson
 
 from bulksync.model import Request
 from bulksync.report.grouping import Group
-from bulksync.text import clean, counted, name_of
+from bulksync.text import clean, counted, listed, name_of
 
 Part = tuple[str, str | Mapping[str, int]]
 """A part of what is said at the end: what it is about, and a text, or counts by word."""
@@ -171,8 +171,3 @@ def invalid_line(invalid: tuple[int, int, str, str]) -> str:
     """Say what is wrong with an invalid row, and where it stands."""
     row, line, error, detail = invalid
     return f"row {row} (line {line}): {error}: {detail}"
-
-
-def listed(counts: Mapping[str, int]) -> str:
-    """Write counts by word."""
-    return ", ".join(f"{word} {count:,}" for word, count in counts.items())

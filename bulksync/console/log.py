@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import orjson
 
 from bulksync.model import Tell
-from bulksync.text import without_passwords
+from bulksync.text import listed, without_passwords
 
 EVENTS: dict[str, tuple[int, str]] = {
     "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
@@ -26,12 +26,17 @@ EVENTS: dict[str, tuple[int, str]] = {
     "unknown statuses": (logging.WARNING, "unknown statuses (will be sent anyway): {statuses}"),
     "ended": (logging.INFO, "{outcomes}"),
     "few files": (logging.WARNING, "{allowed} concurrent requests, not the {asked} asked for: ulimit -n is {files}"),
+    "planned": (
+        logging.DEBUG,
+        "{due:,} of {rows:,} rows to send, {invalid:,} invalid, after {seconds:.1f}s; to {report} and {ledger}",
+    ),
     "progress": (logging.INFO, "{text}"),
     "asked": (logging.INFO, "{text}"),
     "hold": (logging.WARNING, "waiting {wait:.1f}s, until {until:%H:%M:%S}: {reason}"),
     "stopping": (logging.WARNING, "stopping; waiting for requests in flight (Ctrl-C again to cancel them): {reason}"),
     "retry": (logging.DEBUG, "row {row} (line {line}): {reason}; attempt {attempt}, again in {wait:.1f}s"),
     "attempt": (logging.DEBUG - 5, "row {row} (line {line}): {reason} after {duration:.3f}s"),
+    "not notified": (logging.ERROR, "{url} (--notify) did not take the summary: {reason}"),
     "failed": (logging.ERROR, "{error}"),
     "fault": (logging.ERROR, "internal error: {error}"),
     "internal error": (logging.ERROR, "row {row} (line {line}): internal error: {error}"),
@@ -91,14 +96,20 @@ def to_logging(event: str, **fields: Any) -> None:
     """Say an event to `logging`, under the name `bulksync`, where a program is the caller."""
     level, template = EVENTS[event]
     if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, "%s", template.format(**fields))
+        LOGGER.log(level, "%s", sentence(template, fields))
 
 
 def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
     """Write an event as a line for people."""
     _, template = EVENTS[fields["event"]]
     trace = f"\n{fields['exception']}" if "exception" in fields else ""
-    return f"bulksync: {template.format(**fields)}{trace}"
+    return f"bulksync: {sentence(template, fields)}{trace}"
+
+
+def sentence(template: str, fields: Mapping[str, Any]) -> str:
+    """Write an event's fields for people, its counts by word as they are written everywhere."""
+    shown = {name: listed(value) if isinstance(value, Mapping) else value for name, value in fields.items()}
+    return template.format(**shown)
 
 
 def for_programs(_: object, __: str, fields: MutableMapping[str, Any]) -> str:

@@ -112,6 +112,10 @@ class CheckOptions(InputOptions, TargetOptions):
 class RunOptions(InputOptions, ReportOptions, TargetOptions):
     """Everything that `bulksync run` may be told."""
 
+    notify: Annotated[
+        str | None,
+        Parameter(group=OUTPUT, metavar="URL", help="Post the summary as JSON to this URL when the run has ended"),
+    ] = None
     api_key_file: Annotated[
         Path | None, Parameter(group=TARGET, help="Read the API key from this private file [default: $FEATHER_API_KEY]")
     ] = None

@@ -440,7 +440,8 @@ asyncio.run(main())
     ("options", "message"),
     [
         ({"rate": "5"}, "--rate: '5' is not a rate: write 10/s, 600/m or unlimited"),
-        ({"nope": 1}, "--nope: Extra inputs are not permitted"),
+        ({"nope": 1}, "--nope: there is no such option"),
+        ({"notify": "https://example.com"}, "notify: of the command line only"),
         ({"dry_run": True}, "dry_run: of the command line only"),
         ({"output": "-"}, "stdin and stdout are the caller's"),
     ],

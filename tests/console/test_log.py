@@ -23,19 +23,28 @@ ROW = {
 }
 
 SAMPLES: dict[str, dict[str, Any]] = {
-    "sending": {"rows": 12_345, "target": "https://api.example.com", "rate": "10/s", "about": "20m34s", "run": "r1"},
+    "sending": {
+        "rows": 12_345,
+        "target": "https://api.example.com",
+        "rate": "10/s",
+        "about": "20m34s",
+        "etaSeconds": 1234.5,
+        "run": "r1",
+    },
     "acknowledged already": {"known": 5, "rows": 6, "command": "bulksync run rows.csv --only-changed"},
     "superseded": {"rows": 2},
     "continuing": {"name": "r1", "begun": "--resend"},
     "unknown statuses": {"statuses": {"DONE": 2}},
-    "ended": {"outcomes": "updated 5"},
+    "ended": {"outcomes": {"updated": 5}},
     "few files": {"asked": 100, "allowed": 16, "files": 48},
-    "progress": {"text": "5 of 10 rows"},
+    "planned": {"due": 4, "rows": 5, "invalid": 1, "seconds": 0.25, "report": "r.csv", "ledger": "r.csv.ledger"},
+    "progress": {"text": "5 of 10 rows", "done": 5, "total": 10, "etaSeconds": 2.5, "outcomes": {"updated": 5}},
     "asked": {"text": "6 of 10 rows"},
     "hold": {"wait": 2.04, "until": UNTIL, "reason": "the server answers 429"},
     "stopping": {"reason": "stopped by SIGTERM"},
     "retry": ROW | {"reason": "http_503", "wait": 0.51},
     "attempt": ROW | {"reason": "acknowledged", "duration": 0.0423},
+    "not notified": {"url": "https://hooks.example", "reason": "the answer is 404 Not Found"},
     "failed": {"error": "no API key found", "nextStep": "export one", "exitCode": 2},
     "fault": {"error": "ZeroDivisionError()"},
     "internal error": ROW | {"error": "ZeroDivisionError()"},
@@ -49,15 +58,19 @@ LINES = {
     ),
     "superseded": ("bulksync: rows skipped because a later run has updated their executions (--resend sends them): 2"),
     "continuing": "bulksync: resuming run r1, started with --resend; once it is done, --resend starts another",
-    "unknown statuses": "bulksync: unknown statuses (will be sent anyway): {'DONE': 2}",
+    "unknown statuses": "bulksync: unknown statuses (will be sent anyway): DONE 2",
     "ended": "bulksync: updated 5",
     "few files": "bulksync: 16 concurrent requests, not the 100 asked for: ulimit -n is 48",
+    "planned": "bulksync: 4 of 5 rows to send, 1 invalid, after 0.2s; to r.csv and r.csv.ledger",
     "progress": "bulksync: 5 of 10 rows",
     "asked": "bulksync: 6 of 10 rows",
     "hold": "bulksync: waiting 2.0s, until 15:20:31: the server answers 429",
     "stopping": "bulksync: stopping; waiting for requests in flight (Ctrl-C again to cancel them): stopped by SIGTERM",
     "retry": "bulksync: row 7 (line 9): http_503; attempt 2, again in 0.5s",
     "attempt": "bulksync: row 7 (line 9): acknowledged after 0.042s",
+    "not notified": (
+        "bulksync: https://hooks.example (--notify) did not take the summary: the answer is 404 Not Found"
+    ),
     "failed": "bulksync: no API key found",
     "fault": "bulksync: internal error: ZeroDivisionError()",
     "internal error": "bulksync: row 7 (line 9): internal error: ZeroDivisionError()",
@@ -81,12 +94,12 @@ def test_there_is_a_sample_of_every_event() -> None:
 @pytest.mark.parametrize(
     ("quiet", "verbosity", "hidden"),
     [
-        (False, 0, {"retry", "attempt"}),
+        (False, 0, {"planned", "retry", "attempt"}),
         (False, 1, {"attempt"}),
         (False, 2, set()),
         (False, 9, set()),
-        (True, 0, set(EVENTS) - {"asked", "failed", "fault", "internal error"}),
-        (True, 2, set(EVENTS) - {"asked", "failed", "fault", "internal error"}),
+        (True, 0, set(EVENTS) - {"asked", "not notified", "failed", "fault", "internal error"}),
+        (True, 2, set(EVENTS) - {"asked", "not notified", "failed", "fault", "internal error"}),
     ],
 )
 def test_lines_for_people(quiet: bool, verbosity: int, hidden: set[str]) -> None:
