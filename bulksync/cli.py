@@ -95,39 +95,34 @@ def run(
     verbose: Annotated[int, VERBOSE] = 0,
 ) -> int:
     """Validate all rows, send each as one rate-limited PUT, and write a report; run it again to send what is left."""
+    return answered(lambda: run_to_the_end(input, options, verbose), options.log_format)
+
+
+def run_to_the_end(path: Path, options: RunOptions, verbose: int) -> int:
+    """Do what `bulksync run` is asked for, and say what came of it; BulksyncError where it comes to no report."""
     from bulksync.options.files import files_for
 
-    def to_the_end() -> int:
-        check_files(input, options)
-        if options.notify:
-            check_notify(options.notify, allow_http=options.allow_http)
-        files = files_for(input, options)  # first, as metrics must not be written where another file stands
-        with failures_notified(input, options), failures_measured(None if options.dry_run else options.metrics_file):
-            return run_job(input, options, files, verbose)
-
-    return answered(to_the_end, options.log_format)
-
-
-def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> int:
-    """Do what `bulksync run` is asked for; BulksyncError where it comes to no report."""
+    if options.notify:
+        check_notify(options.notify, allow_http=options.allow_http)
     terminal = terminal_of_stderr()
     say = terminal.say if terminal else say_to_stderr
     with failures_notified(path, options):
-        job = job_for(path, options, files, terminal)
-        if options.dry_run:
-            return rehearse(job)
-        from bulksync.commands.run import run as execute
+        check_files(path, options)
+        files = files_for(path, options)  # first, as metrics must not be written where another file stands
+        with failures_measured(None if options.dry_run else options.metrics_file):
+            job = job_for(path, options, files, terminal)
+            if options.dry_run:
+                return rehearse(job)
+            from bulksync.commands.run import run as execute
 
-        tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
-        ending = on_loop(lambda: execute(job, tell))
-    code = ending.run.exit_code or 0
+            tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
+            ending = on_loop(lambda: execute(job, tell))
     notified(options, ending.run.summary, say)
-    if options.quiet and not code:
-        return code
-    if options.log_format == "json":
+    code = ending.run.exit_code or 0
+    if options.log_format == "json" and (code or not options.quiet):
         tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet is for when all is well
         tell("ended", note=ending.note, **ending.run.summary)
-    else:
+    elif code or not options.quiet:
         show_ending(ending, files, terminal)
     return code
 
@@ -303,7 +298,7 @@ def init(folder: Annotated[Path, Parameter(help="Where to write them [default: h
     """Write a sample input, a configuration with every option, and a line for cron; nothing is overwritten."""
     from bulksync.commands.init import begin
 
-    rows, config, crontab = begin(folder, Path(sys.argv[0]).absolute())
+    rows, config, crontab = begin(folder, Path(sys.executable).with_name("bulksync"))
     say_to_stderr(f"bulksync: written: {rows} (a sample), {config} (every option, as a comment), {crontab}")
     say_to_stderr(f"bulksync: next: bulksync run {quoted(str(rows))} --sandbox")
     return 0
@@ -417,9 +412,13 @@ def failures_notified(path: Path, options: RunOptions) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        what = str(error) if isinstance(error, BulksyncError) else ", ".join(map(type_of, leaves(error)))
-        step = error.next_step if isinstance(error, BulksyncError) else ""
-        facts = {"input": name_of(path), "exitCode": code_for(error), "stopped": what, "nextStep": step}
+        ours = error if isinstance(error, BulksyncError) else None
+        facts = {
+            "input": name_of(path),
+            "exitCode": code_for(error),
+            "stopped": type(error).__name__ if ours is None else ours.what,  # what a fault says could hold anything
+            "nextStep": "" if ours is None else steps_after(ours),
+        }
         notified(options, facts, say_to_stderr)
         raise
 
@@ -435,15 +434,10 @@ def notified(options: RunOptions, summary: Mapping[str, Any], say: Callable[[str
     except BulksyncError as error:
         reason = error.what
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  whatever it is, the run has ended as it has
-        reason = f"{type(error).__name__}"
+        reason = type(error).__name__
     if reason:
         tell = teller(options.log_format, quiet=options.quiet, verbosity=0, say=say)
         tell("not notified", url=place_of(options.notify), reason=reason)
-
-
-def type_of(error: BaseException) -> str:
-    """Name a fault; what it says could hold anything."""
-    return type(error).__name__
 
 
 def code_for(error: BaseException) -> int:
@@ -504,13 +498,18 @@ def on_loop(function: Callable[[], Awaitable[T]]) -> T:
 
 def failed(error: BulksyncError, style: Literal["text", "json"]) -> int:
     """Say what went wrong and what to do next; return the exit code."""
-    again = repeated_command(sys.argv[1:]) if error.again else ""
-    steps = ": ".join(part for part in (error.next_step, again) if part)
+    steps = steps_after(error)
     tell = teller(style, quiet=True, verbosity=0, say=say_to_stderr)
     tell("failed", error=error.what, nextStep=steps, exitCode=error.exit_code)
     if steps and style == "text":
         say_to_stderr(f"bulksync: next: {steps}")
     return error.exit_code
+
+
+def steps_after(error: BulksyncError) -> str:
+    """Say what to do after an error, with the exact command where it is to be run again."""
+    again = repeated_command(sys.argv[1:]) if error.again else ""
+    return ": ".join(part for part in (error.next_step, again) if part)
 
 
 def style_asked(arguments: list[str], environment: Mapping[str, str]) -> Literal["text", "json"]:

@@ -1,8 +1,8 @@
 """An Airflow DAG that sends the night's export to Feather; what is left over is sent by the task's next tries.
 
-For Airflow 3; in Airflow 2 `dag` and `task` come from `airflow.decorators`. Put it into the folder of your DAGs, the key
-into a private file or into FEATHER_API_KEY of the workers. EXPORT, and with it the report and the ledger that stand next
-to it, must be on a disk that every try sees: the ledger is what makes a second try send only what is left.
+For Airflow 3; in Airflow 2 `dag` and `task` come from `airflow.decorators`. Put it into the folder of your DAGs, and
+the key into FEATHER_API_KEY of the workers. EXPORT, and with it the report and the ledger that stand next to it, must
+be on a disk that every try sees: the ledger is what makes a second try send only what is left.
 """
 
 import subprocess
