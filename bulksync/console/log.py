@@ -14,6 +14,7 @@ from bulksync.text import listed, without_passwords
 
 EVENTS: dict[str, tuple[int, str]] = {
     "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
+    "sending a stream": (logging.INFO, "sending rows to {target} at {rate} as they come"),
     "acknowledged already": (
         logging.WARNING,
         "{known:,} of {rows:,} rows are already acknowledged with the same payload; to leave them out: {command}",
@@ -92,11 +93,14 @@ def logger(style: Literal["text", "json"], say: Callable[[str], None]) -> Any:
     )
 
 
-def to_logging(event: str, **fields: Any) -> None:
-    """Say an event to `logging`, under the name `bulksync`, where a program is the caller."""
+def to_logging(event: str, /, written: Callable[[str], str] = str, **fields: Any) -> None:
+    """Say an event to `logging`, under the name `bulksync`, where a program is the caller.
+
+    *written* turns what is written for the command line into what such a caller would write.
+    """
     level, template = EVENTS[event]
     if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, "%s", sentence(template, fields))
+        LOGGER.log(level, "%s", written(sentence(template, fields)))
 
 
 def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:

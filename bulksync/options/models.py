@@ -53,7 +53,8 @@ class InputOptions(BaseModel):
         ),
     ] = None
     rate: Annotated[
-        Rate, Parameter(group=PACE, help="Rate limit: 10/s, 600/m or unlimited; evenly spaced, retries included")
+        Rate,
+        Parameter(group=PACE, help="Rate limit: 10/s (or 10), 600/m or unlimited; evenly spaced, retries included"),
     ] = 10.0
 
 

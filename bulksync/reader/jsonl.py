@@ -1,10 +1,10 @@
 """JSONL: one object a line."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast, get_args
 
 from bulksync.errors import InputError
-from bulksync.model import InvalidRow, Row
+from bulksync.model import InvalidRow, LocalError, Row
 from bulksync.reader.decoding import Text
 from bulksync.reader.header import known_name
 from bulksync.reader.jsontext import dumps, parse
@@ -14,6 +14,11 @@ from bulksync.reader.validation import judge, refuse
 from bulksync.text import clean
 
 _MOST_NAMES = 1000  # each becomes a column of the report
+
+FLAW = "\0flaw"
+"""The member `[error, detail]` by which a line is invalid: a program gave a value that JSON cannot hold."""
+
+_ERRORS = frozenset(get_args(LocalError))
 
 Found = tuple[int, int, str, dict[str, Any], Flaw | None]
 """Row, line, raw text, members as far as they could be read, and what is wrong with them."""
@@ -72,7 +77,8 @@ class JsonLines:
             flaw = flaw or flawed(raw, lines.number, self._text.encoding)
             value = flaw or parse(raw, NESTING_LIMIT + 1)  # the line itself is one level more than its metadata
             if isinstance(value, dict):
-                yield row, lines.number, raw, value, self._note_names(value, lines.number)
+                told = _told(value.pop(FLAW, None))
+                yield row, lines.number, raw, value, self._note_names(value, lines.number) or told
             else:
                 other = Flaw("not_an_object", 'the line is JSON, but not an object: {"workflowId": …}')
                 yield row, lines.number, raw, {}, value if isinstance(value, Flaw) else other
@@ -106,6 +112,13 @@ class JsonLines:
                 "put names that change from row to row into metadata, or leave them out",
             )
         self._names[name] = known_name(name)
+
+
+def _told(value: object) -> Flaw | None:
+    match value:
+        case [str(error), str(detail)] if error in _ERRORS:
+            return Flaw(cast("LocalError", error), clean(detail))
+    return None
 
 
 def _metadata(value: object) -> dict[str, Any] | Flaw | None:

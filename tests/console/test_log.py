@@ -31,6 +31,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "etaSeconds": 1234.5,
         "run": "r1",
     },
+    "sending a stream": {"target": "sandbox", "rate": "10/s"},
     "acknowledged already": {"known": 5, "rows": 6, "command": "bulksync run rows.csv --only-changed"},
     "superseded": {"rows": 2},
     "continuing": {"name": "r1", "begun": "--resend"},
@@ -52,6 +53,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
 
 LINES = {
     "sending": "bulksync: sending 12,345 rows to https://api.example.com at 10/s, about 20m34s",
+    "sending a stream": "bulksync: sending rows to sandbox at 10/s as they come",
     "acknowledged already": (
         "bulksync: 5 of 6 rows are already acknowledged with the same payload; to leave them out: bulksync run rows.csv"
         " --only-changed"
