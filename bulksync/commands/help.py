@@ -37,8 +37,6 @@ Examples:
       Only what the server rejected, and what is left
   bulksync run rows.csv --retry-file left.csv --summary summary.json
       With the rows still to be done as a file, and the counts as JSON
-  bulksync run rows.csv --profile prod
-      With the options under [profile.prod] in config.toml
 
 Exit codes:
   0              every row is done
