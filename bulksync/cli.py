@@ -117,11 +117,12 @@ def run_to_the_end(path: Path, options: RunOptions, verbose: int) -> int:
 
             tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
             ending = on_loop(lambda: execute(job, tell))
-    notified(options, ending.run.summary, say)
+    notified(options, ending.summary.as_json(), say)
     code = ending.run.exit_code or 0
     if options.log_format == "json" and (code or not options.quiet):
         tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet is for when all is well
-        tell("ended", note=ending.note, **ending.run.summary)
+        notes = [ending.note] if ending.note else []
+        tell("ended", note=ending.note, notes=notes, **ending.summary.as_json())
     elif code or not options.quiet:
         show_ending(ending, files, terminal)
     return code
@@ -311,6 +312,15 @@ def completion(shell: Annotated[Shell, Parameter(help="The shell that the script
     return 0
 
 
+@app.command(help_epilogue=manual.HOW_TO_READ_SCHEMAS)
+def schema() -> int:
+    """Print the JSON Schema of the summary, and of a line of the JSON report, as one JSON document."""
+    from bulksync.commands.schema import schema_json
+
+    print(schema_json())
+    return 0
+
+
 COMMANDS = [name for name in app if not name.startswith("-")]
 
 
@@ -402,7 +412,7 @@ def failures_measured(path: Path | None) -> Iterator[None]:
             from bulksync.report.metrics import write_metrics
 
             with suppress(BulksyncError):  # of two errors the first is the one to tell
-                write_metrics(path, {}, exit_code=code_for(error), now=time.time())
+                write_metrics(path, None, exit_code=code_for(error), now=time.time())
         raise
 
 

@@ -349,7 +349,10 @@ def test_summary(folder: Path) -> None:
     """`--summary` writes what the run came to, as JSON."""
     run(folder, "--summary", "summary.json")
     summary = json.loads((folder / "summary.json").read_text())
-    measured = {"run", "started", "achievedRate", "latencyMs", "timeWent", "elapsedSeconds", "dispositions", "timeline"}
+    measured = {
+        "run", "started", "ended", "achievedRate", "latencyMs", "timeWent", "timeBreakdown", "elapsedSeconds",
+        "dispositions", "timeline",
+    }  # fmt: skip
     assert {name: value for name, value in summary.items() if name not in measured} == {
         "input": "rows.csv",
         "target": "sandbox",
@@ -370,8 +373,11 @@ def test_summary(folder: Path) -> None:
         "stopped": "",
         "exitCode": 0,
         "nextStep": "",
+        "version": __version__,
+        "schemaVersion": 1,
     }
     assert measured <= set(summary)
+    assert summary["timeBreakdown"] == summary["timeWent"]
     assert math.isclose(sum(summary["timeWent"].values()), 1.0, abs_tol=0.01)
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from bulksync.ledger.line import Line
 from bulksync.report.atomic import written
 
 TO_BE_DONE = frozenset({"failed", "unknown", "unsent"})
@@ -18,9 +19,7 @@ class Raw(Protocol):
         ...
 
 
-def write_retry_file(
-    path: Path, lines: Iterable[tuple[Any, ...]], records: Iterable[Raw], header: str, *, bom: bool
-) -> None:
+def write_retry_file(path: Path, lines: Iterable[Line], records: Iterable[Raw], header: str, *, bom: bool) -> None:
     """Write the rows still to be done as they are in the input, under its own header.
 
     *lines* are the ledger's, *records* the input's rows in the same order. StorageError where it cannot be written.
@@ -30,5 +29,5 @@ def write_retry_file(
             file.write("\ufeff")
         file.write(header)
         for line, record in zip(lines, records, strict=True):
-            if line[5] in TO_BE_DONE:
+            if line.outcome in TO_BE_DONE:
                 file.write(record.raw if record.raw.endswith(("\n", "\r")) else record.raw + "\n")
