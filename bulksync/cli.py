@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bulksync.commands.run import Job
     from bulksync.console.closing import Ending
     from bulksync.console.terminal import Terminal
-    from bulksync.model import Request
+    from bulksync.model import Request, Tell
     from bulksync.options.files import Files
     from bulksync.reader.source import Source
 
@@ -116,6 +116,7 @@ def run_to_the_end(path: Path, options: RunOptions, verbose: int) -> int:
             from bulksync.commands.run import run as execute
 
             tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
+            warn_of_password(options, tell)
             ending = on_loop(lambda: execute(job, tell))
     notified(options, ending.summary.as_json(), say)
     code = ending.run.exit_code or 0
@@ -131,8 +132,10 @@ def run_to_the_end(path: Path, options: RunOptions, verbose: int) -> int:
 def job_for(path: Path, options: RunOptions, files: "Files", terminal: "Terminal | None") -> "Job":
     """Return what a call of `bulksync run` asks for; UsageError where it cannot be begun."""
     from bulksync.commands.run import Job
+    from bulksync.options.quota import password_of
 
     need_format(path, options)
+    keep_secret(password_of(options.quota))
     return Job(
         input=path,
         options=options,
@@ -142,6 +145,15 @@ def job_for(path: Path, options: RunOptions, files: "Files", terminal: "Terminal
         command=repeated_command(sys.argv[1:]),
         terminal=terminal if shows_live(options) else None,
     )
+
+
+def warn_of_password(options: RunOptions, tell: "Tell") -> None:
+    """Warn where the password of a shared quota stands on the command line, which others can see."""
+    from bulksync.options.quota import password_of
+
+    password = password_of(options.quota)
+    if password and any(password in argument for argument in sys.argv):
+        tell("password seen")
 
 
 def rehearse(job: "Job") -> int:

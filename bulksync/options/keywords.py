@@ -39,6 +39,8 @@ class Keywords(TypedDict, total=False):
     api_key_file: TextPath | None
     api_key_command: str | None
     sandbox: bool
+    quota: str | None
+    quota_name: str | None
     max_in_flight: int
     timeout: Time
     max_answer: int | str

@@ -40,6 +40,12 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "few files": {"asked": 100, "allowed": 16, "files": 48},
     "planned": {"due": 4, "rows": 5, "invalid": 1, "seconds": 0.25, "report": "r.csv", "ledger": "r.csv.ledger"},
     "progress": {"text": "5 of 10 rows", "done": 5, "total": 10, "etaSeconds": 2.5, "outcomes": {"updated": 5}},
+    "sharing": {"quota": "/state/quota/1f"},
+    "not sharing": {"reason": "/state/quota/1f: Permission denied"},
+    "shared rate": {"others": 20.0, "own": 10.0},
+    "quota": {"reason": "the quota redis://10.0.0.5:6379/0 cannot be used: no answer"},
+    "password seen": {},
+    "progress": {"text": "5 of 10 rows"},
     "asked": {"text": "6 of 10 rows"},
     "hold": {"wait": 2.04, "until": UNTIL, "reason": "the server answers 429"},
     "stopping": {"reason": "stopped by SIGTERM"},
@@ -64,6 +70,14 @@ LINES = {
     "ended": "bulksync: updated 5",
     "few files": "bulksync: 16 concurrent requests, not the 100 asked for: ulimit -n is 48",
     "planned": "bulksync: 4 of 5 rows to send, 1 invalid, after 0.2s; to r.csv and r.csv.ledger",
+    "sharing": "bulksync: sharing the rate with other runs: /state/quota/1f",
+    "not sharing": (
+        "bulksync: the rate applies to this run alone: the quota file cannot be used: /state/quota/1f: Permission"
+        " denied"
+    ),
+    "shared rate": "bulksync: sharing the quota with a run at 20/s; this one keeps to 10/s",
+    "quota": "bulksync: paused, nothing is sent: the quota redis://10.0.0.5:6379/0 cannot be used: no answer",
+    "password seen": "bulksync: other users of this host can see the password in --quota; set BULKSYNC_QUOTA",
     "progress": "bulksync: 5 of 10 rows",
     "asked": "bulksync: 6 of 10 rows",
     "hold": "bulksync: waiting 2.0s, until 15:20:31: the server answers 429",
@@ -96,7 +110,7 @@ def test_there_is_a_sample_of_every_event() -> None:
 @pytest.mark.parametrize(
     ("quiet", "verbosity", "hidden"),
     [
-        (False, 0, {"planned", "retry", "attempt"}),
+        (False, 0, {"planned", "sharing", "retry", "attempt"}),
         (False, 1, {"attempt"}),
         (False, 2, set()),
         (False, 9, set()),
