@@ -209,6 +209,8 @@ def look_over(path: Path, options: RunOptions | CheckOptions, on_invalid: str = 
                 print("\n".join(request_lines(request)))
             for row in invalid:
                 print(invalid_line(row))
+            for note in found["notes"]:
+                print(f"note: {note}")
             takes = spell(found["secondsAtRate"])
             print("\n".join(check_lines(found, takes=takes, rate=show_rate(options.rate))))
         code = check_code(found, on_invalid)
@@ -261,7 +263,7 @@ def verify(
     """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself."""
     from bulksync.commands.verify import audit, facts
     from bulksync.console.lines import as_json
-    from bulksync.text import listed
+    from bulksync.text import counted, listed
 
     need_format(input, options)
     with source_of(input, options) as source:
@@ -271,8 +273,9 @@ def verify(
         return 11 if found.wrong else 0
     for problem in found.wrong:
         print(problem)
-    verdict = "OK, no discrepancies" if not found.wrong else f"{len(found.wrong):,} discrepancies"
-    print(f"{found.rows:,} rows, {found.lines:,} report lines, {listed(found.outcomes)}: {verdict}")
+    verdict = counted(len(found.wrong), "discrepancy", "discrepancies") if found.wrong else "OK, no discrepancies"
+    counts = [counted(found.rows, "row"), counted(found.lines, "report line"), listed(found.outcomes)]
+    print(f"{', '.join(filter(None, counts))}: {verdict}")
     return 11 if found.wrong else 0
 
 
@@ -531,6 +534,8 @@ def failed(error: BulksyncError, style: Literal["text", "json"]) -> int:
 def steps_after(error: BulksyncError) -> str:
     """Say what to do after an error, with the exact command where it is to be run again."""
     again = repeated_command(sys.argv[1:]) if error.again else ""
+    if error.adding:
+        again = changed_command(sys.argv[1:], *error.adding)
     return ": ".join(part for part in (error.next_step, again) if part)
 
 
@@ -566,6 +571,16 @@ def command_line(arguments: list[str]) -> str:
 def repeated_command(arguments: list[str]) -> str:
     """Write the call that goes on with this run: the same, but not from the start again."""
     return command_line([token for token in arguments if token not in ("--resend", "--restart")])
+
+
+def changed_command(arguments: list[str], option: str, value: str) -> str:
+    """Write the same call with another value of an option."""
+    kept = [
+        token
+        for before, token in zip(["", *arguments], arguments, strict=False)
+        if option not in (before, token, token.partition("=")[0])
+    ]
+    return command_line([*kept, option, value])
 
 
 def api_key(options: RunOptions) -> SecretStr:

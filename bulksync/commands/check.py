@@ -29,6 +29,7 @@ def checked(source: Source, options: InputOptions) -> Iterator[tuple[dict[str, A
             "valid": found.rows - found.invalid,
             "invalid": found.invalid,
             "fatal": found.fatal,
+            "notes": list(found.notes),
             "statuses": found.statuses,
             "unknownStatuses": unknown_statuses(found.statuses),
             "repeatedExecutions": len(repeated),

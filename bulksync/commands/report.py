@@ -11,7 +11,8 @@ from bulksync.ledger.database import NOTHING_KNOWN, NotALedgerError
 from bulksync.ledger.store import Run, Store
 from bulksync.options.files import STDOUT, beside_it, tell_apart
 from bulksync.options.models import RenderOptions
-from bulksync.reader.source import Source, locate
+from bulksync.reader.locating import locate
+from bulksync.reader.source import Source
 from bulksync.report.render import input_of, measure, render
 from bulksync.report.schema import Transition
 from bulksync.report.summary import moved, recorded_summary, report_of
@@ -73,7 +74,13 @@ def source_again(run: Run, path: Path) -> Source | InputError:
     """Return the input of a run where its bytes, at *path*, are what they were; else why not."""
     settings = settings_of(run)
     try:
-        source = locate(path, format=settings.format, delimiter=settings.asked_delimiter, encoding=settings.encoding)
+        source = locate(
+            path,
+            format=settings.format,
+            delimiter=settings.asked_delimiter,
+            encoding=settings.encoding,
+            escapes=settings.tsv_escapes,
+        )
     except InputError as error:
         return error
     return input_of(run, source)

@@ -83,6 +83,8 @@ async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tel
         plan = await planned(job, ledger, source, brake)
     doing.run = plan.run.name
     tell_plan(tell, plan, job.files, anyio.current_time() - began)
+    for note in plan.notes:
+        tell("note", text=note)
     sent: Sent | None
     if plan.is_refused(job.options.on_invalid):
         sent = Sent(REFUSED, Tally())

@@ -47,7 +47,8 @@ def closing_parts(summary: Summary, groups: Sequence[Group], *, report: str, led
 
 def closing_lines(summary: Summary, parts: Iterable[Part]) -> list[str]:
     """Write what is said at the end of a run as lines, for a file or a mail."""
-    lines = [f"{summary.input}: {counted(summary.rows, 'row')}, {listed(summary.outcomes)}"]
+    counts = ", ".join(filter(None, (counted(summary.rows, "row"), listed(summary.outcomes))))
+    lines = [f"{summary.input}: {counts}"]
     for label, what in parts:
         if label not in ("input", "outcomes"):
             lines.append(f"{label}: {what if isinstance(what, str) else listed(what)}")

@@ -5,19 +5,21 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import cache, partial
+from string import Formatter
 from typing import Any, Literal
 
 import orjson
 
 from bulksync.model import Tell
-from bulksync.text import listed, without_passwords
+from bulksync.text import counted, listed, without_passwords
 
 EVENTS: dict[str, tuple[int, str]] = {
-    "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
+    "note": (logging.WARNING, "{text}"),
+    "sending": (logging.INFO, "sending {rows:row} to {target} at {rate}, about {about}"),
     "sending a stream": (logging.INFO, "sending rows to {target} at {rate} as they come"),
     "acknowledged already": (
         logging.WARNING,
-        "{known:,} of {rows:,} rows are already acknowledged with the same payload; to leave them out: {command}",
+        "{known:,} of {rows:row} are already acknowledged with the same payload; to leave them out: {command}",
     ),
     "superseded": (
         logging.WARNING,
@@ -48,6 +50,20 @@ EVENTS: dict[str, tuple[int, str]] = {
     "internal error": (logging.ERROR, "row {row} (line {line}): internal error: {error}"),
 }
 """Each event's level and what it says to people."""
+
+
+class Sentence(Formatter):
+    """Formats events; `{rows:row}` is the number with its noun, in the singular for one; counts by word are listed."""
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        """Write one field, see string.Formatter."""
+        if isinstance(value, Mapping):
+            return listed(value)
+        return counted(value, format_spec) if format_spec in NOUNS else super().format_field(value, format_spec)
+
+
+NOUNS = frozenset({"row"})
+SENTENCE = Sentence()
 
 ANSWERS = frozenset({"asked"})
 """Said with --quiet too, as somebody asked."""
@@ -105,20 +121,14 @@ def to_logging(event: str, /, written: Callable[[str], str] = str, **fields: Any
     """
     level, template = EVENTS[event]
     if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, "%s", written(sentence(template, fields)))
+        LOGGER.log(level, "%s", written(SENTENCE.vformat(template, (), fields)))
 
 
 def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
     """Write an event as a line for people."""
     _, template = EVENTS[fields["event"]]
     trace = f"\n{fields['exception']}" if "exception" in fields else ""
-    return f"bulksync: {sentence(template, fields)}{trace}"
-
-
-def sentence(template: str, fields: Mapping[str, Any]) -> str:
-    """Write an event's fields for people, its counts by word as they are written everywhere."""
-    shown = {name: listed(value) if isinstance(value, Mapping) else value for name, value in fields.items()}
-    return template.format(**shown)
+    return f"bulksync: {SENTENCE.vformat(template, (), fields)}{trace}"
 
 
 def for_programs(_: object, __: str, fields: MutableMapping[str, Any]) -> str:

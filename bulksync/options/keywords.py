@@ -24,6 +24,7 @@ class Keywords(TypedDict, total=False):
     format: Literal["csv", "tsv", "jsonl"] | None
     delimiter: str | None
     encoding: str | None
+    tsv_escapes: bool
     allow_status: Sequence[str] | None
     rate: float | str
     output: TextPath | None

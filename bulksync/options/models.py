@@ -42,6 +42,10 @@ class InputOptions(BaseModel):
             group=INPUT, metavar="NAME", help="Encoding of the input [default: UTF-8, or what its byte order mark says]"
         ),
     ] = None
+    tsv_escapes: Annotated[
+        Flag,
+        Parameter(group=INPUT, help=r"Read \t, \n, \\ and \N (no value) in cells, as mysql and psql write them"),
+    ] = False
     allow_status: Annotated[
         tuple[str, ...] | None,
         BeforeValidator(parse_statuses),

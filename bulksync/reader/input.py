@@ -23,7 +23,7 @@ class Input:
     def __init__(self, source: Source, file: HashedFile) -> None:
         self._file = file
         self._text = text = Text(source, file)  # kept: its buffer would close the file when nobody holds it any more
-        self._content = JsonLines(text) if source.format == "jsonl" else Delimited(text, source.delimiter)
+        self._content = JsonLines(text) if source.format == "jsonl" else Delimited(text)
         self._is_read = False
         self.digest = ""
 
@@ -47,6 +47,11 @@ class Input:
         """`metadata` and the `metadata.*` columns, as the header spells them; for JSONL as the rows so far do."""
         return self._content.metadata_columns
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is worth saying about the input as far as it was read, though it can be sent."""
+        return self._content.notes.lines()
+
     def rows(self, allowed: frozenset[str] | None = None) -> Iterator[Row | InvalidRow]:
         """Every row in input order, valid or not; *allowed* are the only values that `status` may have.
 
@@ -66,7 +71,7 @@ class Input:
             raise RuntimeError("an input is read once; open it again")
         self._is_read = True
         yield from items
-        with explained(self._text.name):
+        with explained(self._text.source):
             self.digest = self._file.digest()
 
     def close(self) -> None:
@@ -84,7 +89,7 @@ class Input:
 
 def open_input(source: Source) -> Input:
     """Opens *source* and reads its header; raises InputError where it cannot be read or is not what it seems."""
-    with explained(source.name):
+    with explained(source):
         file = HashedFile(str(source.path))
     try:
         return Input(source, file)

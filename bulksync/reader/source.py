@@ -1,21 +1,17 @@
-"""Which file the rows come from, and how to read it."""
+"""Which file the rows come from and how to read it; its digest, and the copy of what comes by stdin."""
 
-import codecs
 import hashlib
 import os
 import secrets
 import shutil
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from bulksync.errors import InputError, StorageError, UsageError
+from bulksync.errors import InputError, StorageError
 
 Format = Literal["csv", "tsv", "jsonl"]
 
-_FORMATS: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_SPELLED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 _BLOCK = 1 << 20
 
 
@@ -24,7 +20,8 @@ class Source:
     """Where rows come from and how to read them.
 
     *path* is the file to open (for stdin: the spool), *name* what messages call it. A *delimiter* of None is
-    detected from the header; an *encoding* of None is UTF-8 or what the byte order mark says.
+    detected from the header; an *encoding* of None is UTF-8 or what the byte order mark says. *escapes* says that
+    cells are escaped with backslashes, not quoted.
     """
 
     path: Path
@@ -33,28 +30,7 @@ class Source:
     compressed: bool
     delimiter: str | None
     encoding: str | None
-
-
-def locate(
-    path: Path,
-    *,
-    name: str | None = None,
-    format: Format | None = None,  # noqa: A002 - the word that the command line uses
-    delimiter: str | None = None,
-    encoding: str | None = None,
-) -> Source:
-    """The source at *path*, its format told by *format* or else by the extension.
-
-    Raises UsageError where the call is wrong, InputError where the file cannot be read.
-    """
-    name = str(path) if name is None else name
-    compressed = path.suffix.lower() == ".gz"
-    found = format or _FORMATS.get((path.with_suffix("") if compressed else path).suffix.lower())
-    if found is None:
-        raise UsageError(f"cannot tell the format of {name}", "name it: --format csv (or tsv, jsonl)")
-    source = Source(path, name, found, compressed, _delimiter(delimiter, found), _encoding(encoding))
-    _check_readable(source)
-    return source
+    escapes: bool = False
 
 
 def fingerprint(path: Path) -> str:
@@ -63,7 +39,7 @@ def fingerprint(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise _unreadable(str(path), error) from error
+        raise unreadable(str(path), error) from error
 
 
 def spool(stream: BinaryIO, path: Path) -> None:
@@ -97,46 +73,7 @@ def _not_spooled(path: Path, error: OSError) -> StorageError:
     )
 
 
-def _unreadable(name: str, error: OSError | ValueError) -> InputError:
+def unreadable(name: str, error: OSError | ValueError) -> InputError:
+    """Return the error for a file that the system does not let us read."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return InputError(f"cannot read {name}: {reason}", "check the path and its permissions")
-
-
-def _check_readable(source: Source) -> None:
-    try:
-        mode = source.path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise InputError(f"{source.name} is a directory", "name one file")
-        if not stat.S_ISREG(mode):
-            raise InputError(
-                f"{source.name} is a pipe or a device, not a file", f"feed it to stdin: - --format {source.format}"
-            )
-        source.path.open("rb").close()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise _unreadable(source.name, error) from error
-
-
-def _delimiter(delimiter: str | None, found: Format) -> str | None:
-    if delimiter is None:
-        return "\t" if found == "tsv" else None
-    character = _SPELLED_DELIMITERS.get(delimiter.lower(), delimiter)
-    if (
-        len(character) != 1
-        or not (character == "\t" or character.isprintable())
-        or character in '"-_'
-        or character.isalnum()
-    ):
-        raise UsageError(f"{delimiter!r} cannot separate columns", "give one character, like --delimiter ';' or tab")
-    return character
-
-
-def _encoding(encoding: str | None) -> str | None:
-    if encoding is None:
-        return None
-    try:
-        "x".encode(encoding)  # unlike codecs.lookup, this refuses codecs that are not for text
-        return codecs.lookup(encoding).name
-    except (LookupError, ValueError) as error:  # ValueError: a NUL in the name, and the codec called "undefined"
-        raise UsageError(
-            f"unknown encoding {encoding!r}", "name one that Python knows, like --encoding cp1252 or utf-16"
-        ) from error

@@ -3,9 +3,10 @@
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -17,14 +18,18 @@ from bulksync.options.files import STDOUT, Files
 from bulksync.options.models import InputOptions, RunOptions
 from bulksync.reader.chunks import allowed_set, chunk_digest, chunks
 from bulksync.reader.input import open_input
-from bulksync.reader.source import Source, fingerprint, locate
+from bulksync.reader.locating import locate
+from bulksync.reader.noting import NO_VALUES
+from bulksync.reader.source import Source, fingerprint
+from bulksync.reader.validation import KNOWN_STATUSES, meant_status
 from bulksync.sender.settings import Found, HowRead, Look, RunSettings, settings_of
+from bulksync.text import counted
 
 ANSWER_TIME = 0.1
 """Seconds that an answer is taken to need before there was one: an estimate, as servers are near and far."""
 
-KNOWN_STATUSES = frozenset({"CREATED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "PAUSED"})
-"""The filter of the API page "List workflow executions"."""
+MOST_ASKED = 10
+"""Unknown statuses that are compared with the known ones; a column of other words is not worth more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class Plan:
 
     *invalid* counts the invalid rows of the input; *fatal* says that the rows behind one of them cannot be told apart,
     *is_known* that the key has had a success at the target before. *acknowledged* counts the rows of a new run whose
-    payload is acknowledged already, *superseded* those of a continued one whose execution a later run has updated.
+    payload is acknowledged already, *superseded* those of a continued one whose execution a later run has updated;
+    *notes* are what is worth saying about the input.
     """
 
     run: Run
@@ -45,6 +51,7 @@ class Plan:
     is_known: bool = False
     acknowledged: int = 0
     superseded: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def is_finished(self) -> bool:
@@ -86,7 +93,14 @@ def place_of(path: Path, ledger: Path | None) -> str:
 
 def locate_input(options: InputOptions, path: Path, name: str | None = None) -> Source:
     """Return how an input is to be read; UsageError or InputError where it cannot be."""
-    return locate(path, name=name, format=options.format, delimiter=options.delimiter, encoding=options.encoding)
+    return locate(
+        path,
+        name=name,
+        format=options.format,
+        delimiter=options.delimiter,
+        encoding=options.encoding,
+        escapes=options.tsv_escapes,
+    )
 
 
 def plan_run(
@@ -135,6 +149,7 @@ def plan_run(
         found.fatal,
         is_known=is_known,
         acknowledged=0 if options.only_changed else found.acknowledged,
+        notes=found.notes,
     )
 
 
@@ -259,7 +274,20 @@ def validate(
             metadata_columns=content.metadata_columns,
             statuses=dict(statuses.most_common()),
             acknowledged=acknowledged,
+            notes=(*content.notes, *notes_on(rows, statuses)),
         )
+
+
+def notes_on(rows: int, statuses: Mapping[str, int]) -> Iterator[str]:
+    """Yield what is worth saying about an input as a whole: no rows, and near misses of a status."""
+    if not rows:
+        yield "the input has no rows: there is nothing to send"
+    for status in islice(unknown_statuses(statuses), MOST_ASKED):
+        sent = f"status {status} is sent as it is ({counted(statuses[status], 'row')})"
+        if meant := meant_status(status, KNOWN_STATUSES):
+            yield f"{sent}; did you mean {meant}?"
+        elif status in NO_VALUES:
+            yield f"{sent}; to omit it, leave the cell empty"
 
 
 def estimate(rows: int, longest: int, rate: float) -> float:
@@ -278,6 +306,7 @@ def how_read(source: Source, options: RunOptions) -> HowRead:
         format=source.format,
         asked_delimiter=source.delimiter,
         encoding=source.encoding,
+        tsv_escapes=source.escapes,
         allow_status=options.allow_status,
     )
 

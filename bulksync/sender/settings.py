@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from bulksync.ledger.store import Run
 from bulksync.reader.source import Format
@@ -20,6 +20,7 @@ class HowRead(Kept):
     format: Format
     asked_delimiter: str | None
     encoding: str | None
+    tsv_escapes: bool = False
     allow_status: tuple[str, ...] | None
 
 
@@ -32,7 +33,7 @@ class Look(Kept):
 
 
 class Found(Kept):
-    """What a look at the whole input found."""
+    """What a look at the whole input found; *notes* are not kept, as they may quote metadata."""
 
     rows: int
     invalid: int
@@ -44,6 +45,7 @@ class Found(Kept):
     metadata_columns: tuple[str, ...]
     statuses: Mapping[str, int]
     acknowledged: int = 0
+    notes: tuple[str, ...] = Field(default=(), exclude=True)
 
 
 class RunSettings(HowRead, Look, Found):

@@ -7,7 +7,7 @@ import pytest
 from bulksync.commands.check import check_code, checked
 from bulksync.errors import InputError
 from bulksync.options.models import InputOptions
-from bulksync.reader.source import locate
+from bulksync.reader.locating import locate
 from tests.support.program import WORKFLOW, execution, write_rows
 
 
@@ -24,6 +24,7 @@ def test_what_a_check_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "valid": 7,
             "invalid": 1,
             "fatal": False,
+            "notes": [],
             "statuses": {"COMPLETED": 6, "NEW": 1},
             "unknownStatuses": {"NEW": 1},
             "repeatedExecutions": 2,

@@ -23,6 +23,7 @@ ROW = {
 }
 
 SAMPLES: dict[str, dict[str, Any]] = {
+    "note": {"text": "skipped as blank: 2 lines of nothing but delimiters (first: line 3)"},
     "sending": {
         "rows": 12_345,
         "target": "https://api.example.com",
@@ -57,6 +58,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
 }
 
 LINES = {
+    "note": "bulksync: skipped as blank: 2 lines of nothing but delimiters (first: line 3)",
     "sending": "bulksync: sending 12,345 rows to https://api.example.com at 10/s, about 20m34s",
     "sending a stream": "bulksync: sending rows to sandbox at 10/s as they come",
     "acknowledged already": (
