@@ -115,7 +115,7 @@ async def test_what_is_said_meanwhile_stands_above(folder: Path) -> None:
     write_rows(folder / "rows.csv", range(8))
     script: dict[str, list[str | int]] = {execution(3): ["server_error"], execution(5): ["unavailable_retry_after"]}
     async with serve(Settings(script=script)) as sandbox:
-        call = ("run", "rows.csv", "--base-url", sandbox.url, "--rate", "5/s", "-v")
+        call = ("run", "rows.csv", "--base-url", sandbox.url, "--rate", "5/s", "--quota", "own", "-v")
         with seated(*call, folder=folder) as seat:
             await to_thread.run_sync(seat.until_word, "again in")
             seen = await to_thread.run_sync(seat.until, lambda lines: masked(lines[-1:]) == [WAITING])
@@ -273,7 +273,8 @@ def test_three_at_once(folder: Path) -> None:
         seat.until_word("to go")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             seat.process.send_signal(number)
-        assert seat.done() in (129, 130, 143)
+        # one that comes when all is written and the run has ended finds nobody who listens: 128 more, as the shell says
+        assert seat.done() in (129, 130, 143, -signal.SIGTERM, -signal.SIGHUP)
         assert seat.shows_cursor
 
 
