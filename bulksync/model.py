@@ -129,6 +129,18 @@ class InvalidRow:
 
 
 @value
+class Preview:
+    """The request that puts a row, as it would stand on the wire; the key in *headers* is blanked."""
+
+    row: int
+    line: int
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str
+
+
+@value
 class Step:
     """One step execution as the server reported it, its words verbatim."""
 

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import unicodedata
+from collections.abc import Mapping
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor moves (ECMA-48 section 5.4)
@@ -63,6 +64,11 @@ def spell(seconds: float) -> str:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """Write a number with its noun."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Write counts by word."""
+    return ", ".join(f"{word} {count:,}" for word, count in counts.items())
 
 
 def without_passwords(text: str) -> str:

@@ -68,6 +68,8 @@ HOW_TO_CHECK = """\
 Examples:
   bulksync check rows.csv --rate 100/s
       Is it valid, and how long will it take at that rate?
+  bulksync check rows.csv --show 3
+      The first three requests as a run would send them
   bulksync check rows.csv --json
       For programs
 """
@@ -92,11 +94,16 @@ Examples:
       Does the server hold what was sent? 500 executions from all over the input
   bulksync verify rows.csv rows.csv.report.csv --live --settle
       Unknown rows that turn out to be applied are not sent again
+  bulksync verify rows.csv rows.csv.report.csv --json
+      For programs
 """
 
 HOW_TO_HISTORY = """\
-Example:
+Examples:
   bulksync history rows.csv.report.csv.ledger
+      Every run that the ledger keeps
+  bulksync history rows.csv.report.csv.ledger --json
+      For programs
 """
 
 HOW_TO_SANDBOX = """\
@@ -105,6 +112,12 @@ Examples:
       Then, elsewhere: bulksync run rows.csv --base-url http://127.0.0.1:8099
   bulksync sandbox --faults server_error=0.05,reset_after=0.01
       With faults: what a bad day looks like
+"""
+
+HOW_TO_INIT = """\
+Example:
+  bulksync init demo
+      Then: bulksync run demo/rows.csv --sandbox
 """
 
 HOW_TO_COMPLETE = """\

@@ -18,7 +18,6 @@ from bulksync.commands.target import connected, fitted, sharing
 from bulksync.commands.update import UPDATE
 from bulksync.commands.verb import Verb
 from bulksync.console.closing import Ending
-from bulksync.console.lines import listed
 from bulksync.console.progress import Doing, since
 from bulksync.console.watch import watched, watcher
 from bulksync.errors import BulksyncError, StorageError, leaves
@@ -82,10 +81,12 @@ async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tel
     """Validate all, then send, then report; BulksyncError where it comes to none of these."""
     await ledger.call(check_output, ledger.store, job.files.output, overwrite=job.options.overwrite)
     doing.look = since(f"reading {job.name or job.input}, nothing is sent yet", anyio.current_time)
+    began = anyio.current_time()
     with brake.before_sending():
         source = await located(job)
         plan = await planned(job, ledger, source, brake)
     doing.run = plan.run.name
+    tell_plan(tell, plan, job.files, anyio.current_time() - began)
     for note in plan.notes:
         tell("note", text=note)
     sent: Sent | None
@@ -97,6 +98,15 @@ async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tel
         sent = None if plan.is_finished else Sent(None, Tally())
     doing.look = since(f"writing the report {job.files.output}", anyio.current_time)
     return await reported(job, ledger, plan, source, sent)
+
+
+def tell_plan(tell: Tell, plan: Plan, files: Files, seconds: float) -> None:
+    """Say what is to be done, and where it is written, to whoever wants to know more."""
+    run = plan.run
+    tell(
+        "planned", run=run.name, input=run.input, rows=run.rows, invalid=plan.invalid, due=plan.due,
+        seconds=round(seconds, 3), report=str(files.output or "none"), ledger=str(files.ledger or "none"),
+    )  # fmt: skip
 
 
 async def located(job: Job) -> Source:
@@ -151,7 +161,7 @@ async def sent_to_api(
     rate, about = show_rate(options.rate), spell(seconds)
     tell(job.verb.saying, rows=plan.due, target=job.target, rate=rate, about=about, etaSeconds=round(seconds, 3))
     if not job.verb.reads and (unknown := unknown_statuses(plan.settings.statuses)):
-        tell("unknown statuses", statuses=listed(unknown))
+        tell("unknown statuses", statuses=unknown)
     return await sent_through(job, ledger, plan, source, options, brake, doing, tell, total=plan.due)
 
 

@@ -16,7 +16,6 @@ import anyio
 from bulksync.commands.run import Job, reported, sent_through
 from bulksync.commands.target import fitted
 from bulksync.console.closing import Ending
-from bulksync.console.lines import listed
 from bulksync.console.progress import Doing
 from bulksync.errors import InputError, StorageError
 from bulksync.ledger.backlog import Backlog
@@ -71,7 +70,7 @@ async def travel_stream(job: Job, ledger: Ledger, brake: Brake, doing: Doing, te
     run = await ledger.call(store.run, run.id)
     plan = replace(plan, run=run, settings=settings_of(run))
     if unknown := unknown_statuses(plan.settings.statuses):
-        tell("unknown statuses", statuses=listed(unknown))
+        tell("unknown statuses", statuses=unknown)
     return await reported(job, ledger, plan, source, sent)
 
 

@@ -33,9 +33,9 @@ from bulksync.errors import StoppedError, UsageError, ungrouped
 from bulksync.ledger.backlog import Backlog
 from bulksync.ledger.writer import Ledger, open_ledger
 from bulksync.model import Stop
-from bulksync.options.config import wrong_options
 from bulksync.options.files import STDOUT, Files, check_files, files_for
 from bulksync.options.keywords import OF_THE_TERMINAL, Keywords, as_keyword, for_python, in_python
+from bulksync.options.mistakes import wrong_options
 from bulksync.options.models import RunOptions
 from bulksync.options.target import target_for
 from bulksync.reader.echoes import Echoes, Kept

@@ -94,11 +94,34 @@ class ReportOptions(BaseModel):
     overwrite: Annotated[Flag, Parameter(group=OUTPUT, help="Replace a report that this ledger did not write")] = False
 
 
-class RunOptions(InputOptions, ReportOptions):
-    """Everything that `bulksync run` may be told."""
+class TargetOptions(BaseModel):
+    """Which API is meant: what `run` and whoever shows its requests must agree on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     base_url: Annotated[str, Parameter(group=TARGET, metavar="URL", help="prod, sandbox, or the API's URL")] = "prod"
     allow_http: Annotated[Flag, Parameter(group=TARGET, help="Allow plain http to other hosts than this one")] = False
+
+
+class CheckOptions(InputOptions, TargetOptions):
+    """What `bulksync check` may be told."""
+
+    show: Annotated[
+        int,
+        Field(ge=0),
+        Parameter(
+            group=OUTPUT, metavar="N", show_default=False, help="Show the first N requests as a run would send them"
+        ),
+    ] = 0
+
+
+class RunOptions(InputOptions, ReportOptions, TargetOptions):
+    """Everything that `bulksync run` may be told."""
+
+    notify: Annotated[
+        str | None,
+        Parameter(group=OUTPUT, metavar="URL", help="Post the summary as JSON to this URL when the run has ended"),
+    ] = None
     api_key_file: Annotated[
         Path | None, Parameter(group=TARGET, help="Read the API key from this private file [default: $FEATHER_API_KEY]")
     ] = None
@@ -280,7 +303,6 @@ class VerifyOptions(RunOptions):
     sample: Annotated[
         int | None, Field(ge=1), Parameter(group=OUTPUT, metavar="N", help="Ask about N executions [default: all]")
     ] = None
-    json_: Annotated[Flag, Parameter(group=OUTPUT, name="--json", help="Say what the server holds as JSON")] = False
     settle: Annotated[
         Flag, Parameter(group=REPEATING, help="Let the ledger know unknown rows as updated that the server has applied")
     ] = False
@@ -310,8 +332,8 @@ class VerifyOptions(RunOptions):
 
     @model_validator(mode="after")
     def _live_options(self) -> "VerifyOptions":
-        if not self.live and (self.sample or self.json_ or self.settle or self.output):
-            raise ValueError("--sample, --json, --settle and --output go with --live: give both")
+        if not self.live and (self.sample or self.settle or self.output):
+            raise ValueError("--sample, --settle and --output go with --live: give both")
         return self
 
 

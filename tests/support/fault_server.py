@@ -279,7 +279,7 @@ class FaultServer:
 async def read_head(reader: asyncio.StreamReader, connection: int) -> Request | None:
     """Read a request up to its body; None where it is no HTTP."""
     first = await reader.readexactly(4)
-    if first not in (b"PUT ", b"GET "):
+    if first not in (b"PUT ", b"GET ", b"POST"):
         return None
     at = time.monotonic()
     head = first + await reader.readuntil(b"\r\n\r\n")
