@@ -58,6 +58,7 @@ class Text:
     """The text of a source, block by block; *bom* says whether it began with a byte order mark."""
 
     def __init__(self, source: Source, file: HashedFile) -> None:
+        self.source = source
         self.name = source.name
         with explained(self.name):
             buffered = io.BufferedReader(file, _BLOCK)

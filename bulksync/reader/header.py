@@ -3,15 +3,19 @@
 import csv
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from bulksync.errors import InputError
+from bulksync.reader.fields import Fields, is_metadata, member_of, normal, own_field
 from bulksync.reader.lines import Lines, TooLarge, flawed
-from bulksync.text import clean
+from bulksync.reader.resembling import meant
+from bulksync.text import clean, quoted
 
-_NAMES = {"workflowid": "workflowId", "executionid": "executionId", "status": "status", "metadata": "metadata"}
 _DELIMITERS = (",", "\t", ";", "|")
 _SEP_LINE = re.compile(r'"?sep=([^"\r\n\0])"?[\r\n]*', re.IGNORECASE)
 _UUID_LIKE = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-")
+_SHOWN = 20
+"""Columns that a message lists."""
 _WANTED = "name the columns workflowId, executionId and status or metadata in the first line"
 
 
@@ -21,6 +25,7 @@ class Columns:
 
     *known* has the four names that are sent, *members* the `metadata.*` columns by the member that they set, *echoed*
     and *metadata* the columns under the names that the header gives them; *named* counts up to the last with a name.
+    What the caller gives to every row stands behind the others, as if in columns of its own: *fixed* has their cells.
     """
 
     names: tuple[str, ...]
@@ -29,11 +34,18 @@ class Columns:
     members: dict[str, int]
     echoed: dict[str, int]
     metadata: dict[str, int]
+    fixed: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
         """The names without which no row can be sent."""
         ids = [name for name in ("workflowId", "executionId") if name not in self.known]
-        return ids if "status" in self.known or self.metadata else [*ids, "status or metadata"]
+        is_given = "status" in self.known or "metadata" in self.known or self.members
+        return ids if is_given else [*ids, "status or metadata"]
+
+    def sent(self) -> dict[int, str]:
+        """The field that each column is sent as, by its place."""
+        members = {place: f"metadata.{member}" for member, place in self.members.items()}
+        return {place: name for name, place in self.known.items()} | members
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +57,7 @@ class Header:
     columns: Columns
 
 
-def known_name(name: str) -> str | None:
-    """Which of the four names *name* means, ignoring case, spaces, `_` and `-`."""
-    return _NAMES.get(_normal(name))
-
-
-def read_header(lines: Lines, name: str, delimiter: str | None, encoding: str) -> Header | None:
+def read_header(lines: Lines, name: str, delimiter: str | None, encoding: str, fields: Fields) -> Header | None:
     """The header of the file called *name*, None if the file is empty; raises InputError where there is none."""
     try:
         sep, taken = _header_lines(lines)
@@ -65,15 +72,17 @@ def read_header(lines: Lines, name: str, delimiter: str | None, encoding: str) -
     where, raw = f"{name}, line {first}", "".join(taken)
     _refuse_unreadable(raw, where, first, encoding)
     delimiter = delimiter or (_SEP_LINE.sub(r"\1", sep) if sep else None)
-    tried = {option: _columns(taken, option) for option in ((delimiter,) if delimiter else _DELIMITERS)}
+    tried = {option: _columns(taken, option, fields) for option in ((delimiter,) if delimiter else _DELIMITERS)}
     readable = {option: columns for option, columns in tried.items() if columns is not None}
     if not readable:
         raise InputError(f"{where}: the header is not valid CSV", _cure(raw))
     chosen = min(readable, key=lambda option: len(readable[option].missing()))
     columns = readable[chosen]
+    _refuse_unnamed(columns, where, fields)
+    _refuse_absent(columns, where, fields)
     if missing := columns.missing():
-        raise _no_header(where, taken, chosen, columns, missing)
-    _refuse_twice(columns, where)
+        raise _no_header(where, taken, chosen, columns, missing, fields)
+    _refuse_twice(columns, where, fields)
     return Header(sep + raw, chosen, columns)
 
 
@@ -103,7 +112,7 @@ def _refuse_unreadable(raw: str, where: str, line: int, encoding: str) -> None:
         raise InputError(f"{where}: {what}", "name the encoding of the file, like --encoding cp1252")
 
 
-def _columns(taken: list[str], delimiter: str) -> Columns | None:
+def _columns(taken: list[str], delimiter: str, fields: Fields) -> Columns | None:
     reader = csv.reader(taken, delimiter=delimiter, strict=True)
     try:
         names = [name.strip() for name in next(reader)]
@@ -111,62 +120,78 @@ def _columns(taken: list[str], delimiter: str) -> Columns | None:
         return None
     if reader.line_num != len(taken):
         return None  # a quote in the middle of a name made the lines behind it look like part of the header
-    return _sorted_out(names)
+    return _sorted_out(names, fields)
 
 
-def _sorted_out(names: list[str]) -> Columns:
+def _sorted_out(names: list[str], fields: Fields) -> Columns:
     named = max((place for place, name in enumerate(names, 1) if name), default=0)
-    columns = Columns(tuple(names), named, {}, {}, {}, {})
-    for place, name in enumerate(names):
-        known, member = known_name(name), _member(name)
-        if known:
-            columns.known[known] = place
-        elif member is not None:
+    columns = Columns(tuple(names), named, {}, {}, {}, {}, tuple(fields.given.values()))
+    for place, name in enumerate([*names, *fields.given]):
+        field = fields.of(name) if place < len(names) else name
+        known, _, member = (field or "").partition(".")
+        if member:
             columns.members[member] = place
-        elif name:
+        elif known:
+            columns.known[known] = place
+        elif name and not is_metadata(own_field(name)):
             columns.echoed[name] = place
-        if known == "metadata" or member is not None:
+        if place < len(names) and (is_metadata(field) or is_metadata(own_field(name))):
             columns.metadata[name] = place
     return columns
 
 
-def _refuse_twice(columns: Columns, where: str) -> None:
+def _refuse_absent(columns: Columns, where: str, fields: Fields) -> None:
+    for name, field in fields.mapped.items():
+        if name not in columns.names:
+            near = get_close_matches(name, filter(None, columns.names), 1)
+            names = ", ".join(f"'{clean(one, 40)}'" for one in near or filter(None, columns.names[:_SHOWN]))
+            raise InputError(
+                f"{where}: there is no column '{clean(name, 60)}', which --map gives to {clean(field, 60)}",
+                f"correct --map: {'did you mean ' if near else 'the columns are '}{names}{'?' if near else ''}",
+            )
+
+
+def _refuse_unnamed(columns: Columns, where: str, fields: Fields) -> None:
+    for name in columns.names:
+        if name not in fields.mapped and member_of(name) == "":
+            raise InputError(f"{where}: the column '{clean(name, 60)}' names no member of metadata", "name or drop it")
+
+
+def _refuse_twice(columns: Columns, where: str, fields: Fields) -> None:
     seen: dict[str, str] = {}
     for name in filter(None, columns.names):
-        member = _member(name)
-        if member == "":
-            raise InputError(f"{where}: the column '{clean(name, 60)}' names no member of metadata", "name or drop it")
-        meaning = f"metadata.{member}" if member else _normal(name) or name
+        meaning = fields.of(name) or normal(name) or name
         if meaning in seen:
             both = " and ".join(f"'{clean(spelled, 60)}'" for spelled in (seen[meaning], name))
             raise InputError(f"{where}: two columns have one name: {both}", "rename or remove one of them")
         seen[meaning] = name
 
 
-def _no_header(where: str, taken: list[str], chosen: str, columns: Columns, missing: list[str]) -> InputError:
+def _no_header(
+    where: str, taken: list[str], chosen: str, columns: Columns, missing: list[str], fields: Fields
+) -> InputError:
     if any(_UUID_LIKE.match(name) for name in columns.names):
         return InputError(f"{where} looks like data: the header line is missing", _WANTED)
     for option in _DELIMITERS:
-        other = _columns(taken, option)
+        other = _columns(taken, option, fields)
         if other and not other.missing():
             spelled = "tab" if option == "\t" else f"'{option}'"
             return InputError(f"{where}: the columns are not separated by {chosen!r}", f"give --delimiter {spelled}")
-    return InputError(
-        f"{where}: the header names no {', no '.join(missing)}", f"{_WANTED}; if they are there, give --delimiter"
-    )
+    what = f"{where}: the header names no {', no '.join(missing)}"
+    if near := _near(columns, missing):
+        asked = " and ".join(f"'{clean(name, 60)}'" for name in near.values())
+        options = " ".join(f"--map {quoted(f'{field}={name}')}" for field, name in near.items())
+        return InputError(f"{what}; did you mean {asked}?", f"if so, add {options}")
+    return InputError(what, f"{_WANTED}; if they are there, give --delimiter")
+
+
+def _near(columns: Columns, missing: list[str]) -> dict[str, str]:
+    """The columns whose names resemble those of the *missing* fields."""
+    wanted = {field for what in missing for field in what.split(" or ")}
+    return {field: name for name in columns.echoed if (field := meant(name)) in wanted and field is not None}
 
 
 def _cure(raw: str) -> str:
     if "\r" in raw.rstrip("\r\n"):
         return "its lines end in a bare carriage return; convert them: tr '\\r' '\\n'"
     return "write a name that holds a quote in quotes, and the quote twice"
-
-
-def _member(name: str) -> str | None:
-    """What follows the dot of a `metadata.` column, in its own spelling."""
-    head, dot, member = name.partition(".")
-    return member.strip() if dot and _normal(head) == "metadata" else None
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[\s_-]", "", name).lower()

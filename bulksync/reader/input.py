@@ -8,7 +8,8 @@ from bulksync.model import InvalidRow, Row
 from bulksync.reader.decoding import HashedFile, Text, explained
 from bulksync.reader.delimited import Delimited
 from bulksync.reader.jsonl import JsonLines
-from bulksync.reader.record import Layout, Record
+from bulksync.reader.record import Column, Layout, Record
+from bulksync.reader.resembling import unsent
 from bulksync.reader.source import Source
 
 T = TypeVar("T")
@@ -46,6 +47,16 @@ class Input:
     def metadata_columns(self) -> tuple[str, ...]:
         """`metadata` and the `metadata.*` columns, as the header spells them; for JSONL as the rows so far do."""
         return self._content.metadata_columns
+
+    @property
+    def columns(self) -> list[Column]:
+        """What becomes of each column, and how many of the rows so far carry it."""
+        return self._content.columns
+
+    @property
+    def notes(self) -> list[str]:
+        """What is worth saying about the input as far as it was read, though it can be sent."""
+        return [*unsent(self.columns, self._content.row_count)]
 
     def rows(self, allowed: frozenset[str] | None = None) -> Iterator[Row | InvalidRow]:
         """Every row in input order, valid or not; *allowed* are the only values that `status` may have.

@@ -56,6 +56,11 @@ def dumps(value: object) -> bytes:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
+def as_written(text: str) -> Any:
+    """The value that valid JSON *text* holds, with numbers that `dumps` writes as they are written there."""
+    return _WRITTEN.decode(text)
+
+
 def _simple(text: str) -> dict[str, Any] | None:
     """The object in *text*, where it is as simple as most: names with words and whole numbers, none of them twice.
 
@@ -96,6 +101,8 @@ def _no_constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
+
+_WRITTEN = json.JSONDecoder(parse_float=orjson.Fragment, parse_int=orjson.Fragment)
 
 
 def _too_deep(levels: int) -> Flaw:

@@ -6,11 +6,12 @@ import os
 import secrets
 import shutil
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from bulksync.errors import InputError, StorageError, UsageError
+from bulksync.reader.fields import Fields
 
 Format = Literal["csv", "tsv", "jsonl"]
 
@@ -24,7 +25,8 @@ class Source:
     """Where rows come from and how to read them.
 
     *path* is the file to open (for stdin: the spool), *name* what messages call it. A *delimiter* of None is read off
-    the header line; an *encoding* of None is UTF-8 or what the byte order mark says.
+    the header line; an *encoding* of None is UTF-8 or what the byte order mark says. *fields* are what the caller says
+    of columns.
     """
 
     path: Path
@@ -33,6 +35,7 @@ class Source:
     compressed: bool
     delimiter: str | None
     encoding: str | None
+    fields: Fields = field(default_factory=Fields)
 
 
 def locate(
@@ -42,6 +45,7 @@ def locate(
     format: Format | None = None,  # noqa: A002 - the word that the command line uses
     delimiter: str | None = None,
     encoding: str | None = None,
+    fields: Fields | None = None,
 ) -> Source:
     """The source at *path*, its format told by *format* or else by the extension.
 
@@ -52,7 +56,9 @@ def locate(
     found = format or _FORMATS.get((path.with_suffix("") if compressed else path).suffix.lower())
     if found is None:
         raise UsageError(f"cannot tell the format of {name}", "name it: --format csv (or tsv, jsonl)")
-    source = Source(path, name, found, compressed, _delimiter(delimiter, found), _encoding(encoding))
+    source = Source(
+        path, name, found, compressed, _delimiter(delimiter, found), _encoding(encoding), fields or Fields()
+    )
     _check_readable(source)
     return source
 
