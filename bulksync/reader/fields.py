@@ -72,9 +72,8 @@ def parse_fields(maps: Iterable[str], sets: Iterable[str]) -> Fields:
     for text in maps:
         name, column = _pair("--map", text)
         if name in mapped.values() or column in mapped:
-            raise UsageError(
-                f"--map {quoted(text)}: that {_twice(name, mapped)} is given twice", "leave one of them out"
-            )
+            what = name if name in mapped.values() else f"the column '{clean(column, 60)}'"
+            raise UsageError(f"--map {quoted(text)}: {what} is given twice", "leave one of them out")
         mapped[column] = name
     for text in sets:
         name, value = _pair("--set", text)
