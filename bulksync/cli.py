@@ -47,10 +47,10 @@ FEWEST_FILES = 20
 
 INPUT = Parameter(allow_leading_hyphen=True, help="CSV, TSV or JSON lines, also .gz; - is stdin, with --format")
 VERBOSE = Parameter(
-    name=["--verbose", "-v"], count=True, show_default=False, group=MESSAGES, help="Say more; -vv every attempt"
+    name=["--verbose", "-v"], count=True, show_default=False, group=MESSAGES, help="More detail; -vv logs every attempt"
 )
 CONFIG = Parameter(group=MESSAGES, help="Options as TOML [default: config.toml in ~/.config/bulksync]")
-LEDGER = Parameter(help="The .ledger file beside the report")
+LEDGER = Parameter(help="The .ledger file next to the report")
 ALL = Parameter(name="*")
 
 app = App(
@@ -66,7 +66,7 @@ def run(
     options: Annotated[RunOptions, ALL] = RunOptions(),  # noqa: B008  frozen
     verbose: Annotated[int, VERBOSE] = 0,
 ) -> int:
-    """Validate all rows, send each as one paced PUT, and write a report; run it again to send what is left."""
+    """Validate all rows, send each as one rate-limited PUT, and write a report; run it again to send what is left."""
     from bulksync.options.files import files_for
 
     def to_the_end() -> int:
@@ -96,7 +96,9 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
     if options.dry_run:
         say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
         if options.only_changed:
-            say_to_stderr("bulksync: what --only-changed would leave out stands in the ledger, which is not read")
+            say_to_stderr(
+                "bulksync: what --only-changed would leave out is recorded in the ledger, which a dry run does not read"
+            )
         return look_over(path, options, options.on_invalid)
     say = terminal.say if terminal else say_to_stderr
     tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
@@ -133,7 +135,7 @@ def check(
     /,
     *,
     options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
-    json: Annotated[bool, Parameter(negative="", show_default=False, help="Say it as JSON")] = False,
+    json: Annotated[bool, Parameter(negative="", show_default=False, help="Output JSON")] = False,
 ) -> int:
     """Validate all rows and send nothing: counts, every error with row and line, how long sending takes."""
     return look_over(input, options, json=json)
@@ -200,7 +202,7 @@ def verify(
         found = audit(source, report)
     for problem in found.wrong:
         print(problem)
-    verdict = "they agree" if not found.wrong else f"{len(found.wrong):,} discrepancies"
+    verdict = "OK, no discrepancies" if not found.wrong else f"{len(found.wrong):,} discrepancies"
     print(f"{found.rows:,} rows, {found.lines:,} report lines, {listed(found.outcomes)}: {verdict}")
     return 11 if found.wrong else 0
 
@@ -405,7 +407,7 @@ def style_asked(arguments: list[str], environment: Mapping[str, str]) -> Literal
 def internal(error: BaseException, style: Literal["text", "json"]) -> int:
     """Say that it is our fault, with the trace where `-v` asks for it."""
     verbosity = any(token.startswith(("-v", "--verbose")) for token in sys.argv[1:])
-    steps = f"report this as a fault of bulksync; for its trace: {command_line(sys.argv[1:])} -v"
+    steps = f"please report this as a bug; for the traceback: {command_line(sys.argv[1:])} -v"
     tell = teller(style, quiet=True, verbosity=int(verbosity), say=say_to_stderr)
     causes = "; ".join(f"{type(cause).__name__}: {cause}" for cause in leaves(error))
     tell("fault", error=causes, nextStep=steps, exitCode=1, exc_info=error)

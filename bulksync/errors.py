@@ -46,7 +46,7 @@ class StoppedError(BulksyncError):
     """A signal came before the first request; its exit code is the signal's."""
 
     def __init__(self, what: str, exit_code: int) -> None:
-        super().__init__(what, "go on with the same command", again=True)
+        super().__init__(what, "to resume, run the same command", again=True)
         self.exit_code = exit_code
 
 

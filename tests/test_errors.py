@@ -13,7 +13,7 @@ KINDS = {"UsageError", "InputError", "StorageError", "LockedError"}
 
 WITHOUT_NEXT_STEP = {
     "changed after it was validated": "ends the run by a stop, whose exit code has a next step",
-    "is not what it was when the run read it": "a note in the report's closing lines",
+    "has changed since the run read it": "a note in the report's closing lines",
 }
 """Parts of messages that are not shown by themselves."""
 

@@ -30,7 +30,7 @@ def shown_runs() -> list[tuple[str, str]]:
 
 def masked(text: str) -> str:
     """Return output without what differs from run to run: measured speeds, latencies and times."""
-    return re.sub(r"\d[\d.,]*(?=/s of| ms| % rate-bound|s instead|s\n)", "N", text)
+    return re.sub(r"\d[\d.,]*(?=/s of| ms| % limited by --rate|s instead|s\n)", "N", text)
 
 
 @pytest.fixture

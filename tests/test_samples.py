@@ -111,7 +111,7 @@ async def test_a_night_is_over_and_the_next_one_goes_on(folder: Path) -> None:
         second = await by_cron(folder, sandbox)
         sent = [arrival.execution_id for arrival in sandbox.log]
     assert (first.code, second) == (10, Done(0, "", ""))
-    assert first.stderr.splitlines()[-1].startswith("bulksync: next: go on with the same command: bulksync run ")
+    assert first.stderr.splitlines()[-1].startswith("bulksync: next: to resume, run the same command: bulksync run ")
     assert 0 < left < 8
     assert len(sent) == len(set(sent)) == 8
 

@@ -96,16 +96,21 @@ async def await_objection(connection: Connection, seconds: float) -> None:
     assert protocol is not None  # noqa: S101  an open connection has one
     try:
         if (closed := protocol.closed) is not None:
+            closed.add_done_callback(see)  # it may be lost at any time, and asyncio complains of what nobody has seen
             await asyncio.wait([closed], timeout=seconds)
     except BaseException:
         drop(connection)
         raise
     if not protocol.is_connected():
-        if closed is not None and closed.done():
-            closed.exception()  # seen, or asyncio would complain
         error = protocol.exception()
         drop(connection)
         raise error or aiohttp.ServerDisconnectedError
+
+
+def see(closed: asyncio.Future[None]) -> None:
+    """Retrieve why a connection was closed."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 class Client:

@@ -24,7 +24,7 @@ def read_key(environment: Mapping[str, str], file: Path | None, command: str | N
         return checked_key(key_from(command), "the key that --api-key-command printed")
     if (text := environment.get(VARIABLE)) is None:
         raise UsageError(
-            "there is no API key", f"export {VARIABLE}=…, or name a private file with --api-key-file, or use --sandbox"
+            "no API key found", f"export {VARIABLE}=…, or name a private file with --api-key-file, or use --sandbox"
         )
     return checked_key(text, f"the key in {VARIABLE}")
 
@@ -44,6 +44,6 @@ def checked_key(text: str, what: str) -> SecretStr:
     key = text.rstrip("\r\n")
     if not re.fullmatch(r"[\x21-\x7e]{1,4096}", key):
         raise UsageError(
-            f"{what} is empty, or has spaces or other characters that no key has", "check for a stray blank or line"
+            f"{what} is empty, or contains whitespace or invalid characters", "check for a stray blank or line"
         )
     return SecretStr(key)

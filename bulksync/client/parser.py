@@ -72,10 +72,10 @@ class Parser:
             except HttpProcessingError as refusal:
                 self._refusal = refusal
         assert self._head is not None  # noqa: S101  only a head is refused
-        mended = with_one_length(self._head)
-        if mended is None:
+        repaired = with_one_length(self._head)
+        if repaired is None:
             raise self._refusal
-        return self._begin_again(mended) if mended else NOTHING
+        return self._begin_again(repaired) if repaired else NOTHING
 
     def _begin_again(self, head: bytes) -> Any:
         self._refusal = None

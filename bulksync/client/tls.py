@@ -76,7 +76,7 @@ def alert_of(error: BaseException | None) -> str:
 
     aiohttp keeps of OpenSSL's error only the text, in which its name stands in brackets.
     """
-    text = str(error.args[-1]) if isinstance(error, OSError) and error.args else ""
+    text = str(error.args[-1]) if error is not None and error.args else ""
     match = re.search(r"\[SSL: \w+?_ALERT_(\w+)\]", text)
     return match[1] if match else ""
 

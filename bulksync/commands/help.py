@@ -1,6 +1,8 @@
 """What the help says around the options: examples that work as they stand, and what the exit codes ask for."""
 
-HELP = "Update thousands to millions of workflow executions: one paced PUT a row, and a report of every answer."
+HELP = (
+    "Update thousands to millions of workflow executions: one rate-limited PUT per row, and a report of every answer."
+)
 
 FIRST_STEPS = """\
 Examples:
@@ -9,12 +11,12 @@ Examples:
   bulksync check rows.csv
       Every error with row and line, before anything is sent
   bulksync run rows.csv --api-key-file ~/.feather-key
-      For real; the report stands beside the input, as rows.csv.report.csv
+      For real; the report is written next to the input, as rows.csv.report.csv
   bulksync COMMAND --help
       All options of a command, with examples
 
 Every option is also a variable (BULKSYNC_RATE=10/s) and a key of config.toml
-(rate = "10/s"); a flag goes before a variable, a variable before the file.
+(rate = "10/s"); flags override variables, variables override the file.
 """
 
 HOW_TO_RUN = """\
@@ -24,15 +26,15 @@ Examples:
   FEATHER_API_KEY=... bulksync run rows.csv --limit 10
       Ten rows for real; the same command without --limit sends the others
   bulksync run rows.csv --api-key-file ~/.feather-key --rate 600/m
-      With the key in a private file (chmod 600), at a quota of one's own
+      With the key in a private file (chmod 600), with your own quota
   zcat rows.csv.gz | bulksync run - --format csv -o rows.report.csv
       From stdin
   bulksync run rows.csv --quiet --max-duration 4h --lock-wait 10m
       By cron at night: silent when all is well, over before the morning
   bulksync run rows.csv
-      Once more, after a stop or a crash: sends only what is not done yet
+      Again, after a stop or a crash: sends only what is not done yet
   bulksync run rows.csv --retry-rejected
-      Only what the server refused, and what is left
+      Only what the server rejected, and what is left
   bulksync run rows.csv --retry-file left.csv --summary summary.json
       With the rows still to be done as a file, and the counts as JSON
 
@@ -40,14 +42,14 @@ Exit codes:
   0              every row is done
   4, 6, 10       not yet: the same command again, later
   129, 130, 143  stopped by HUP, INT (Ctrl-C) or TERM: the same command again
-  3, 7           rows to mend: see the columns error and detail of the report
+  3, 7           rows to fix: see the columns error and detail of the report
   others         look first; the last line said what to do
 """
 
 HOW_TO_CHECK = """\
 Examples:
   bulksync check rows.csv --rate 100/s
-      Is it valid, and how long does it take at that quota?
+      Is it valid, and how long will it take at that rate?
   bulksync check rows.csv --json
       For programs
 """
@@ -59,13 +61,13 @@ Examples:
   bulksync report rows.csv.report.csv.ledger --output rows.jsonl
       As JSON lines, with every step
   bulksync report rows.csv.report.csv.ledger --diff > moved.csv
-      The rows whose disposition is another than an earlier run was told
+      The rows whose disposition differs from the one an earlier run recorded
 """
 
 HOW_TO_VERIFY = """\
 Example:
   bulksync verify rows.csv rows.csv.report.csv
-      Exits 11 where they do not agree
+      Exits 11 if it finds a discrepancy
 """
 
 HOW_TO_HISTORY = """\
@@ -78,7 +80,7 @@ Examples:
   bulksync sandbox --port 8099 --rate 10/s
       Then, elsewhere: bulksync run rows.csv --base-url http://127.0.0.1:8099
   bulksync sandbox --faults server_error=0.05,reset_after=0.01
-      What a bad day looks like
+      With faults: what a bad day looks like
 """
 
 HOW_TO_COMPLETE = """\

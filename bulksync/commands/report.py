@@ -61,8 +61,8 @@ def check_kept(store: Store, run: Run) -> None:
     """Raise UsageError where the ledger has forgotten the lines of a run."""
     if run.rows and next(store.lines(run.id), None) is None:
         raise UsageError(
-            f"the rows of run {run.name} were forgotten",
-            "it has no report any more; to keep more of the next runs: --keep-runs 100",
+            f"the rows of run {run.name} have been pruned",
+            "its report cannot be rendered any more; to keep more runs in future: --keep-runs 100",
         )
 
 
@@ -107,6 +107,6 @@ def history_of(ledger: Path) -> tuple[list[dict[str, Any]], int]:
 def opened(ledger: Path) -> Iterator[Store]:
     """Yield the store in a ledger that is there; StorageError or LockedError where it cannot be read."""
     if not ledger.is_file():
-        raise StorageError(f"there is no ledger {ledger}", "name the .ledger file beside the report")
+        raise StorageError(f"there is no ledger {ledger}", "name the .ledger file next to the report")
     with closing(Store(ledger)) as store:
         yield store

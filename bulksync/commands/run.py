@@ -150,7 +150,7 @@ async def sent_to_api(
         if any(isinstance(cause, BulksyncError) for cause in leaves(error)):
             raise
         tell("fault", error=", ".join(repr(cause) for cause in leaves(error)), exc_info=error)
-        return Sent(Stop(1, "internal_error", "a fault of bulksync ended the run"), Tally())
+        return Sent(Stop(1, "internal_error", "an internal error of bulksync ended the run"), Tally())
 
 
 async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: Sent | None) -> Ending:

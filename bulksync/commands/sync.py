@@ -177,7 +177,7 @@ class Sync:
         return path
 
     async def _end(self) -> None:
-        """Wait until the run has ended, and let go what it held; a cancellation meanwhile cancels what is in flight."""
+        """Wait for the run to end and release what it held; a cancellation meanwhile cancels the requests in flight."""
         interrupted: BaseException | None = None
         self._have(self._leave)
         while not self._run.done():

@@ -94,7 +94,7 @@ def opened(report: Path) -> Iterator[Iterator[dict[str, Any]]]:
 
 
 def csv_lines(report: Path, file: Any) -> Iterator[dict[str, Any]]:
-    """Return the lines of a CSV report, its delimiter read off the header."""
+    """Return the lines of a CSV report, its delimiter detected from the header."""
     header = file.readline()
     delimiter = header[3:4]  # what stands behind `row`
     names = next(csv.reader([header], delimiter=delimiter or ","), [])

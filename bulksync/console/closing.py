@@ -30,7 +30,7 @@ def ending_lines(ending: Ending, files: Files) -> list[str]:
 
 
 def first_lines(ending: Ending) -> list[str]:
-    """Say what comes before all else: rows that must be mended, and that nothing was to be done."""
+    """Say what comes before all else: rows that must be fixed, and that nothing was to be done."""
     run, plan = ending.run, ending.plan
     lines = [invalid_line(row) for row in ending.invalid]
     if plan.invalid > len(lines):

@@ -115,14 +115,16 @@ def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]
     if found["statuses"]:
         lines.append(f"statuses: {listed(found['statuses'])}")
     if found["unknownStatuses"]:
-        lines.append(f"not among the known statuses, sent all the same: {listed(found['unknownStatuses'])}")
+        lines.append(f"unknown statuses (will be sent anyway): {listed(found['unknownStatuses'])}")
     if repeated := found["repeatedExecutions"]:
-        stand = counted(repeated, "execution stands", "executions stand")
-        lines.append(f"{stand} in several rows ({found['rowsOfThose']:,}), which are sent in file order")
+        appear = counted(repeated, "execution appears", "executions appear")
+        lines.append(
+            f"{appear} in more than one row ({counted(found['rowsOfThose'], 'row')}); those are sent in file order"
+        )
         lines += [
             f"  {one['executionId']} in {one['rows']} rows, from row {one['row']} on" for one in found["repeated"]
         ]
-    lines.append(f"sending takes {takes} at {rate}")
+    lines.append(f"estimated duration: {takes} at {rate}")
     return lines
 
 

@@ -25,7 +25,7 @@ STOPPED = 0.5
 class Terminal:
     """Owns the last lines of a terminal.
 
-    The cursor rests below them and is never hidden: whatever ends the process, nothing is left to mend.
+    The cursor rests below them and is never hidden: whatever ends the process, nothing is left to clean up.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:

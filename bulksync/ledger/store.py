@@ -349,7 +349,7 @@ class Store:
             compared += rows
 
     def repeated(self, run: int) -> list[tuple[str, int, int]]:
-        """Return the executions that stand in several rows: id, first row, number of rows."""
+        """Return the executions that appear in more than one row: id, first row, number of rows."""
         with explained(self.path):
             return self._db.execute(sql.REPEATED, (run,)).fetchall()
 

@@ -37,7 +37,7 @@ def read_configuration(path: Path, *, required: bool) -> dict[str, Any]:
             raise UsageError(f"{path} does not exist", "check --config") from None
         return {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", "mend the file, or name another with --config") from None
+        raise UsageError(f"{path} cannot be read: {error}", "fix the file, or name another with --config") from None
     known = {name.replace("_", "-") for name in RunOptions.model_fields}
     if unknown := sorted(name for name in values if name.replace("_", "-") not in known):
         raise UsageError(f"{path}: no such option: {', '.join(unknown)}", "see: bulksync run --help")

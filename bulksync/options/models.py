@@ -13,11 +13,13 @@ from bulksync.options.values import Duration, Flag, PositiveDuration, Rate, Size
 INPUT = Group.create_ordered("Input")
 OUTPUT = Group.create_ordered("Output")
 TARGET = Group.create_ordered("Target and key")
-PACE = Group.create_ordered("Pace and patience", help="TIME is 500ms, 30s, 15m or 2h.")
+PACE = Group.create_ordered("Rate and timeouts", help="TIME is 500ms, 30s, 15m or 2h.")
 FAILURES = Group.create_ordered("Failures")
 STOPPING = Group.create_ordered("Stopping")
-REPEATING = Group.create_ordered("Repeating", help="The same command again sends only what is not done yet.")
-MESSAGES = Group.create_ordered("Messages and settings")
+REPEATING = Group.create_ordered(
+    "Resuming and re-running", help="The same command again sends only what is not done yet."
+)
+MESSAGES = Group.create_ordered("Messages and configuration")
 
 
 class InputOptions(BaseModel):
@@ -31,7 +33,7 @@ class InputOptions(BaseModel):
     ] = None
     delimiter: Annotated[
         str | None,
-        Parameter(group=INPUT, metavar="CHAR", help="Delimiter of the CSV input [default: read off the header line]"),
+        Parameter(group=INPUT, metavar="CHAR", help="Delimiter of the CSV input [default: detected from the header]"),
     ] = None
     encoding: Annotated[
         str | None,
@@ -51,7 +53,7 @@ class InputOptions(BaseModel):
         ),
     ] = None
     rate: Annotated[
-        Rate, Parameter(group=PACE, help="Quota: 10/s, 600/m or unlimited; evenly spaced, retries included")
+        Rate, Parameter(group=PACE, help="Rate limit: 10/s, 600/m or unlimited; evenly spaced, retries included")
     ] = 10.0
 
 
@@ -70,12 +72,12 @@ class ReportOptions(BaseModel):
         ),
     ] = None
     retry_file: Annotated[
-        Path | None, Parameter(group=OUTPUT, help="Write the rows still to be done, as they stand in the input")
+        Path | None, Parameter(group=OUTPUT, help="Write the rows still to be done, exactly as they are in the input")
     ] = None
     summary: Annotated[Path | None, Parameter(group=OUTPUT, help="Write counts, rates and timings as JSON")] = None
-    html: Annotated[Path | None, Parameter(group=OUTPUT, help="Write a page with pictures and the rows not done")] = (
-        None
-    )
+    html: Annotated[
+        Path | None, Parameter(group=OUTPUT, help="Write an HTML report with charts and the unfinished rows")
+    ] = None
     metrics_file: Annotated[
         Path | None, Parameter(group=OUTPUT, help="Write metrics for node_exporter's textfile collector, NAME.prom")
     ] = None
@@ -102,18 +104,19 @@ class RunOptions(InputOptions, ReportOptions):
     ] = False
 
     max_in_flight: Annotated[
-        int, Field(ge=1, le=10_000), Parameter(group=PACE, metavar="N", help="Requests at once")
+        int, Field(ge=1, le=10_000), Parameter(group=PACE, metavar="N", help="Concurrent requests")
     ] = 32
     timeout: Annotated[
-        PositiveDuration, Parameter(group=PACE, help="For one attempt, from its write to the last byte of the answer")
+        PositiveDuration,
+        Parameter(group=PACE, help="Timeout of one attempt, from the write to the last byte of the answer"),
     ] = 30.0
     max_answer: Annotated[
         Size, Parameter(group=PACE, help="Largest answer that is read: 4MiB, 512KiB, 10MB or a number of bytes")
     ] = 4 * 1024 * 1024
     connect_timeout: Annotated[
-        PositiveDuration, Parameter(group=PACE, help="For opening a connection: DNS, TCP, proxy and TLS together")
+        PositiveDuration, Parameter(group=PACE, help="Connect timeout: DNS, TCP, proxy and TLS together")
     ] = 5.0
-    keepalive: Annotated[Duration, Parameter(group=PACE, help="How long an idle connection may be used again")] = 10.0
+    keepalive: Annotated[Duration, Parameter(group=PACE, help="How long an idle connection may be reused")] = 10.0
     proxy: Annotated[
         str | None, Parameter(group=TARGET, metavar="URL", help="Proxy URL; variables such as https_proxy are not read")
     ] = None
@@ -130,10 +133,12 @@ class RunOptions(InputOptions, ReportOptions):
     max_attempts: Annotated[
         int, Field(ge=1, le=100), Parameter(group=FAILURES, metavar="N", help="Requests for one row in one run")
     ] = 5
-    max_retry_after: Annotated[Duration, Parameter(group=FAILURES, help="Stop when the server asks to wait longer")] = (
-        300.0
-    )
-    max_outage: Annotated[Duration, Parameter(group=FAILURES, help="Stop when the server was away for longer")] = 900.0
+    max_retry_after: Annotated[
+        Duration, Parameter(group=FAILURES, help="Stop when the server asks to wait longer than this")
+    ] = 300.0
+    max_outage: Annotated[
+        Duration, Parameter(group=FAILURES, help="Stop after the server has been unreachable this long")
+    ] = 900.0
     max_failures: Annotated[
         str,
         BeforeValidator(parse_failures),
@@ -143,7 +148,9 @@ class RunOptions(InputOptions, ReportOptions):
     ] = "50%"
     accept_refusals: Annotated[
         Flag,
-        Parameter(group=FAILURES, help="Take refusals before the first success as the rows' own faults"),
+        Parameter(
+            group=FAILURES, help="Treat refusals before the first success as the rows' own, not as a wrong key or URL"
+        ),
     ] = False
     max_duration: Annotated[PositiveDuration | None, Parameter(group=STOPPING, help="Stop sending after this time")] = (
         None
@@ -164,16 +171,14 @@ class RunOptions(InputOptions, ReportOptions):
     ] = False
     resend: Annotated[Flag, Parameter(group=REPEATING, help="Send every row again, updated ones too")] = False
     retry_rejected: Annotated[Flag, Parameter(group=REPEATING, help="Send rejected rows again")] = False
-    restart: Annotated[Flag, Parameter(group=REPEATING, help="Begin a new run instead of continuing the latest")] = (
-        False
-    )
+    restart: Annotated[Flag, Parameter(group=REPEATING, help="Start a new run instead of resuming the latest")] = False
     dry_run: Annotated[
-        Flag, Parameter(group=TARGET, name=["--dry-run", "-n"], help="Validate, and do nothing else")
+        Flag, Parameter(group=TARGET, name=["--dry-run", "-n"], help="Validate only; send and write nothing")
     ] = False
 
-    ledger: Annotated[Path | None, Parameter(group=REPEATING, help="Memory across runs [default: OUTPUT.ledger]")] = (
-        None
-    )
+    ledger: Annotated[
+        Path | None, Parameter(group=REPEATING, help="Ledger: state kept between runs [default: OUTPUT.ledger]")
+    ] = None
     keep_runs: Annotated[
         int, Field(ge=1), Parameter(group=REPEATING, metavar="N", help="Runs whose rows the ledger keeps")
     ] = 30
@@ -181,22 +186,21 @@ class RunOptions(InputOptions, ReportOptions):
         Duration, Parameter(group=REPEATING, help="How long to wait for another run on the same ledger")
     ] = 0.0
 
-    quiet: Annotated[Flag, Parameter(group=MESSAGES, name=["--quiet", "-q"], help="Say nothing when all is well")] = (
-        False
-    )
+    quiet: Annotated[Flag, Parameter(group=MESSAGES, name=["--quiet", "-q"], help="No output on success")] = False
     log_format: Annotated[
-        Literal["text", "json"], Parameter(group=MESSAGES, help="Messages for people or for programs")
+        Literal["text", "json"],
+        Parameter(group=MESSAGES, help="Log format: lines for people, or one JSON object per line"),
     ] = "text"
     progress: Annotated[
         bool | None,
         Parameter(
             group=MESSAGES,
-            help="Live progress, on terminals only; any run, a quiet one too, says how far it is at kill -USR1 PID",
+            help="Live progress, on terminals only; kill -USR1 PID makes any run print its progress",
         ),
     ] = None
     stats: Annotated[
         Duration,
-        Parameter(group=MESSAGES, help="How often to say how far the run is, without live progress; 0s is never"),
+        Parameter(group=MESSAGES, help="How often to log progress where there is no live display; 0s is never"),
     ] = 30.0
 
     @model_validator(mode="after")
@@ -218,12 +222,10 @@ class RenderOptions(ReportOptions):
     run: Annotated[
         str | None, Parameter(group=INPUT, metavar="NAME", help="Name of an older run [default: the latest]")
     ] = None
-    input: Annotated[
-        Path | None, Parameter(group=INPUT, help="Where the input stands now [default: where it stood]")
-    ] = None
+    input: Annotated[Path | None, Parameter(group=INPUT, help="Where the input is now [default: where it was]")] = None
     diff: Annotated[
         Flag,
-        Parameter(group=OUTPUT, help="Print, instead, the rows whose disposition moved since an earlier run, as CSV"),
+        Parameter(group=OUTPUT, help="Print instead, as CSV, the rows whose disposition changed since an earlier run"),
     ] = False
 
     @model_validator(mode="after")

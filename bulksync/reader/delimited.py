@@ -16,7 +16,7 @@ from bulksync.reader.validation import judge, refuse
 from bulksync.text import clean
 
 _EMPTY = Columns((), 0, {}, {}, {}, {})
-_QUOTING = "in CSV a field that holds a quote stands in quotes, and the quote is written twice"
+_QUOTING = 'write a literal quote as "" inside a quoted field'
 _COUNTED = 1_000
 """Rows whose cells are counted at once, column by column, which takes a fifth of counting them cell by cell."""
 _LOST = "where the next row starts cannot be told"
@@ -117,7 +117,7 @@ class Delimited:
     def _miscounted(self, cells: list[str]) -> Flaw | None:
         names, named = self._columns.names, self._columns.named
         if len(cells) != len(names):
-            hint = "; one that holds the delimiter stands in quotes" if len(cells) > len(names) else ""
+            hint = "; quote fields that contain the delimiter" if len(cells) > len(names) else ""
             return Flaw("field_count_mismatch", f"{len(cells)} fields where the header has {len(names)}{hint}")
         if named < len(names) and any(cells[named:]):
             return Flaw("field_count_mismatch", f"{len(cells)} fields where the header has {named} with a name")
@@ -132,7 +132,7 @@ class Delimited:
                 metadata = {} if metadata is None else metadata
                 if member in metadata:
                     spelled = clean(member, 60)
-                    return Flaw("metadata_invalid", f"'{spelled}' stands in metadata and in a column of its own")
+                    return Flaw("metadata_invalid", f"'{spelled}' is given both in metadata and as a column")
                 metadata[member] = value
         return metadata
 
@@ -160,8 +160,8 @@ def _malformed(lines: Lines) -> Flaw:
             "csv_malformed", f"a quote opened here is never closed (seen on line {lines.number}): {_LOST}", True
         )
     if "\r" in lines.taken[0].rstrip("\r\n"):
-        return Flaw("csv_malformed", f"a carriage return stands outside quotes, or text behind a quote; {_QUOTING}")
-    return Flaw("csv_malformed", f"a quote is not closed, or text follows it; {_QUOTING}")
+        return Flaw("csv_malformed", f"a carriage return outside quotes, or text after a closing quote; {_QUOTING}")
+    return Flaw("csv_malformed", f"unclosed quote, or text after a closing quote; {_QUOTING}")
 
 
 def _too_large(lines: Lines, large: TooLarge) -> Flaw:

@@ -154,7 +154,7 @@ def _refuse_absent(columns: Columns, where: str, fields: Fields) -> None:
 def _refuse_unnamed(columns: Columns, where: str, fields: Fields) -> None:
     for name in columns.names:
         if name not in fields.mapped and member_of(name) == "":
-            raise InputError(f"{where}: the column '{clean(name, 60)}' names no member of metadata", "name or drop it")
+            raise InputError(f"{where}: the column '{clean(name, 60)}' names no metadata key", "name or drop it")
 
 
 def _refuse_twice(columns: Columns, where: str, fields: Fields) -> None:
@@ -177,7 +177,7 @@ def _no_header(
         if other and not other.missing():
             spelled = "tab" if option == "\t" else f"'{option}'"
             return InputError(f"{where}: the columns are not separated by {chosen!r}", f"give --delimiter {spelled}")
-    what = f"{where}: the header names no {', no '.join(missing)}"
+    what = f"{where}: the header has no {', '.join(missing)} column"
     if near := _near(columns, missing):
         asked = " and ".join(f"'{clean(name, 60)}'" for name in near.values())
         options = " ".join(f"--map {quoted(f'{field}={name}')}" for field, name in near.items())

@@ -35,7 +35,7 @@ class Input:
 
     @property
     def header(self) -> str:
-        """The header as it stands in the file, line ends and a `sep=` line included; empty for JSONL."""
+        """The header as it is in the file, line ends and a `sep=` line included; empty for JSONL."""
         return self._content.header
 
     @property

@@ -34,7 +34,7 @@ class Column:
 
 @value
 class Record:
-    """One row as it stands in the input.
+    """One row as it is in the input.
 
     *raw* is its physical lines, terminators included ("" for a row over the limit); undecodable bytes are there as
     `surrogateescape` has them. *cells* holds the text of the columns that were asked for, empty where the row has none;

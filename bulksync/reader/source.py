@@ -24,9 +24,9 @@ _BLOCK = 1 << 20
 class Source:
     """Where rows come from and how to read them.
 
-    *path* is the file to open (for stdin: the spool), *name* what messages call it. A *delimiter* of None is read off
-    the header line; an *encoding* of None is UTF-8 or what the byte order mark says. *fields* are what the caller says
-    of columns.
+    *path* is the file to open (for stdin: the spool), *name* what messages call it. A *delimiter* of None is
+    detected from the header; an *encoding* of None is UTF-8 or what the byte order mark says. *fields* are
+    what the caller says of columns.
     """
 
     path: Path

@@ -59,7 +59,7 @@ def _id_flaw(name: str, value: object) -> Flaw | None:
     if _UUID.fullmatch(value):
         return None
     hint = "; a spreadsheet made a number of it, export the column as text" if _ROUNDED.fullmatch(value) else ""
-    return Flaw("id_invalid", f"{name} '{clean(value, 60)}' is no id (8-4-4-4-12 hex digits){hint}")
+    return Flaw("id_invalid", f"{name} '{clean(value, 60)}' is not a valid ID (8-4-4-4-12 hex digits){hint}")
 
 
 def _status_flaw(value: object, allowed: frozenset[str] | None) -> Flaw | None:

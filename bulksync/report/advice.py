@@ -7,7 +7,12 @@ from typing import Any
 from bulksync.options.values import parse_rate, show_rate
 from bulksync.text import counted, spell
 
-CAUSES = {"rate": "rate-bound", "server": "server-bound", "hold": "on hold", "retry": "without a row to send"}
+CAUSES = {
+    "rate": "limited by --rate",
+    "server": "limited by response time",
+    "hold": "paused by the server",
+    "retry": "waiting on retries or input",
+}
 """What kept the next request from starting, in words."""
 
 WORTH_SAYING = 0.1
@@ -71,7 +76,7 @@ def of_holds(summary: Mapping[str, Any]) -> str:
     held = f": {counted(summary['pauses'], 'pause')} of {spell(summary['pausedSeconds'])} in all"
     if refused := refusals(summary):
         return f"{held}; {refused}, lower --rate"
-    return f"{held}; the server was away or asked to wait, run it at another time"
+    return f"{held}; the server was unreachable or asked to wait; run it at another time"
 
 
 def of_retries(summary: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ COUNTS = {
     "requests": ("requests", "Requests that the run put on the wire."),
     "retries": ("retries", "Requests that repeated an earlier one of the same row."),
     "throttled": ("throttled_requests", "Requests answered with 429."),
-    "pauses": ("pauses", "Times that every request was held back, as the server asked or was away."),
+    "pauses": ("pauses", "Times that all requests were paused, because the server asked or was unreachable."),
     "pausedSeconds": ("pause_seconds", "Time that every request was held back."),
     "elapsedSeconds": ("duration_seconds", "Time from the first request to the last answer."),
 }

@@ -30,7 +30,7 @@ MEANINGS = {
     "updated": ("acknowledged by the server and recorded", "no"),
     "unchanged": ("not sent: the same payload is the last one acknowledged", "no"),
     "rejected": ("refused by the server for good", "with --retry-rejected"),
-    "invalid": ("failed validation, never sent", "no: mend the row"),
+    "invalid": ("failed validation, never sent", "no: fix the row"),
     "failed": ("gave up: not processed, so far as the answers say", "yes"),
     "unknown": ("sent, and may or may not have been applied", "yes"),
     "unsent": ("the run ended before its turn", "yes"),
@@ -44,17 +44,17 @@ VERDICTS = {
     3: "finished; some rows were rejected or are invalid",
     4: "finished; some rows failed or are unknown",
     5: "stopped: the key, the address or TLS was refused",
-    6: "stopped: the server was away, or does not speak this API",
+    6: "stopped: the server was unreachable, or does not speak this API",
     7: "stopped: the input cannot be used",
     8: "stopped: the ledger or the report could not be written",
     10: "stopped at a limit that was set",
-    12: "stopped: too many rows went wrong",
+    12: "stopped: too many rows were not updated",
 }
 """What an exit code says of a run."""
 
 WENT = {
     "rate": ("waiting for a turn", "the quota, --rate"),
-    "hold": ("holding everyone back", "the server asked for it, or was away"),
+    "hold": ("paused", "the server asked for it, or was unreachable"),
     "server": ("waiting for answers", "every slot in flight, --max-in-flight"),
     "retry": ("rows backing off", "nothing else was left to send"),
 }
@@ -186,7 +186,7 @@ def told(summary: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
 
 
 def mood(code: int | None) -> str:
-    """Return how good an ending is: `good`, `fair` where rows are left to mend or to send, `bad` after a stop."""
+    """Return how good an ending is: `good`, `fair` where rows are left to fix or to send, `bad` after a stop."""
     return "good" if code == 0 else "fair" if code in (3, 4, 10) else "bad"
 
 

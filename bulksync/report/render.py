@@ -31,7 +31,7 @@ def input_of(run: Run, source: Source) -> Source | InputError:
             return source
     except InputError as error:
         return error
-    return InputError(f"{source.name} is not what it was when the run read it")
+    return InputError(f"{source.name} has changed since the run read it")
 
 
 def render(store: Store, run: Run, source: Source | InputError, output: Path | None, options: ReportOptions) -> str:
@@ -49,7 +49,7 @@ def render(store: Store, run: Run, source: Source | InputError, output: Path | N
             draw(store, run, output, options.html)
         if options.retry_file:
             raise InputError(source.what, f"without the input there is no retry file; the report is {output}")
-        return f"{source.what}; the report is without the input's other columns"
+        return f"{source.what}; the report lacks the input's other columns"
     if output:
         view = view_of(run, echoed=True)
         with open_input(source) as content:

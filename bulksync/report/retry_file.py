@@ -1,4 +1,4 @@
-"""The rows still to be done, as they stand in the input, ready to run."""
+"""The rows still to be done, as they are in the input, ready to run."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +10,7 @@ TO_BE_DONE = frozenset({"failed", "unknown", "unsent"})
 
 
 class Raw(Protocol):
-    """What the retry file needs of an input row: its text as it stands in the file."""
+    """What the retry file needs of an input row: its text as it is in the file."""
 
     @property
     def raw(self) -> str:
@@ -21,7 +21,7 @@ class Raw(Protocol):
 def write_retry_file(
     path: Path, lines: Iterable[tuple[Any, ...]], records: Iterable[Raw], header: str, *, bom: bool
 ) -> None:
-    """Write the rows still to be done as they stand in the input, under its own header.
+    """Write the rows still to be done as they are in the input, under its own header.
 
     *lines* are the ledger's, *records* the input's rows in the same order. StorageError where it cannot be written.
     """

@@ -21,7 +21,7 @@ MOVES = 20
 
 
 def exit_code(stop: Stop | None, outcomes: Mapping[str, int], errors: Mapping[str, int]) -> int:
-    """Say what the caller should do next; a stop tells more than rows, and rows to repeat more than rows to mend."""
+    """Say what the caller should do next; a stop tells more than rows, and rows to repeat more than rows to fix."""
     if stop is not None:
         return stop.exit_code
     if errors.get("internal_error"):
@@ -36,17 +36,17 @@ def next_step(code: int, command: str, report: object) -> str:
     """Say what to do after an exit code, with the exact command where it is to be run again."""
     return {
         0: "",
-        1: f"report this as a fault of bulksync, with its output; the run can go on: {command}",
-        3: f"see the columns error and detail in {report}, mend those rows, and run them as a new file",
+        1: f"please report this as a bug, with the output; to resume the run: {command}",
+        3: f"see the columns error and detail in {report}, fix those rows, and run them as a new file",
         4: f"run it again, now or later: {command}",
         5: f"check the API key and the URL (for TLS also --ca-file and the clock), then run it again: {command}; where "
         "the refused rows are themselves wrong, such as deleted executions, add --accept-refusals",
         6: f"run it again later: {command}",
-        7: f"mend the input, then run it again: {command}; with --on-invalid skip the valid rows are sent",
+        7: f"fix the input, then run it again: {command}; with --on-invalid skip the valid rows are sent",
         8: f"free space, then run it again: {command}",
-        10: f"go on with the same command: {command}",
+        10: f"to resume, run the same command: {command}",
         12: f"look at the columns error and detail in {report}, then run it again: {command}",
-    }.get(code, f"go on with the same command: {command}")
+    }.get(code, f"to resume, run the same command: {command}")
 
 
 def close_run(store: Store, run: Run, stop: Stop | None, tally: Tally, *, now: float, command: str, rate: float) -> Run:
@@ -97,7 +97,7 @@ def summary_of(store: Store, run: Run) -> dict[str, Any]:
     killed = {
         "stopped": "the run was killed",
         "exitCode": None,
-        "nextStep": "go on with the same command as before",
+        "nextStep": "to resume, run the same command as before",
     }
     return known(store, run) | killed
 

@@ -101,7 +101,7 @@ class Dispatcher:
             around.cancel_scope.cancel()
 
     def stop(self, stop: Stop) -> None:
-        """Take nothing new; what is in flight may finish. The first reason stands, but a signal replaces it."""
+        """Take nothing new; requests in flight may finish. The first reason stands, but a signal replaces it."""
         if self.stopped is None or stop.exit_code > 128:
             self.stopped = stop
             self._tell("stopping", reason=stop.detail)
@@ -204,7 +204,7 @@ class Dispatcher:
             self._follow(before)
 
     def _is_charged(self, row: Row, verdict: Verdict) -> bool:
-        """Whether a failure counts against `--max-attempts`: not while the server is away or asks everyone to wait.
+        """Whether a failure counts against `--max-attempts`: not while the server is unreachable or asks us to wait.
 
         503 does where others succeed meanwhile, as some row may get it for ever; 429 speaks of the rate alone.
         """
@@ -281,7 +281,7 @@ class Dispatcher:
         self.tally.outcomes[result.outcome] += 1
         budget, failures = self._options.max_failures, self.tally.failures
         if failures and over_budget(failures, self.tally.done, budget):
-            reason = f"{failures} of {self.tally.done} rows went wrong, more than --max-failures {budget}"
+            reason = f"{failures} of {self.tally.done} rows were not updated, more than --max-failures {budget}"
             self.stop(Stop(12, "aborted_error_budget", reason))
 
     def _failed_by_us(self, tries: Tries, error: Exception) -> Result:
@@ -308,7 +308,7 @@ class Dispatcher:
         self.turns.look_again()
 
     def _forgive(self, standing: Standing) -> None:
-        """Give back the attempts that failed because the server is away, and let rows go on that had no more."""
+        """Give back the attempts that failed because the server is unreachable, and let rows go on that had no more."""
         failing = standing.failing
         since = min(bad.answered for bad in failing)
         for tries in self._carried.values():

@@ -169,7 +169,7 @@ class Health:
         if holds_everyone(reply):
             return self._hold_as_asked(reply)
         if self.standing.is_away:
-            self._hold(backoff(self._next_hold(), self._clock.chance()), f"the server is away ({reply.error})")
+            self._hold(backoff(self._next_hold(), self._clock.chance()), f"the server is unreachable ({reply.error})")
         elif self.standing.is_doubted and (self.is_proven or kind in PAUSING):
             wait = backoff(min(self._next_hold(), PATIENT), self._clock.chance())
             self._hold(wait, f"rows are refused or fail ({reply.error}), asking others")

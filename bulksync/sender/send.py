@@ -57,7 +57,7 @@ PARTS = Parts()
 
 
 class Brake:
-    """What stops a run: pulled, it lets nothing new start; slammed, it cancels what is in flight."""
+    """What stops a run: pulled, it lets nothing new start; slammed, it cancels the requests in flight."""
 
     def __init__(self) -> None:
         self.stop: Stop | None = None
@@ -94,7 +94,7 @@ class Brake:
             self._dispatcher.stop(self.stop)
 
     def slam(self) -> None:
-        """Cancel what is in flight."""
+        """Cancel the requests in flight."""
         if self._sending is not None:
             self._sending.cancel()
 
@@ -219,7 +219,7 @@ class Limit:
 
 
 async def stop_in_time(dispatcher: Dispatcher, sending: anyio.CancelScope, options: RunOptions) -> None:
-    """Stop after `--max-duration`, and cancel what is in flight when it has not finished `--drain` after any stop."""
+    """Stop after `--max-duration`; after any stop, cancel the requests that outlast `--drain`."""
     limit = options.max_duration
     with anyio.move_on_after(limit):
         await dispatcher.halted()

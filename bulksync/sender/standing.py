@@ -9,10 +9,10 @@ A bad answer alone does not say. So it is kept, as *unexplained*, until another 
 | refused (4xx, 501) in JSON     | the `ENOUGH`th execution: no access | the `BLOCK`th in a row: access is doubted  |
 | refused without a JSON object  | the `ENOUGH`th execution: no access | access is doubted                          |
 | not this API's (2xx, not HTTP) | the `ENOUGH`th execution: no API    | as 5xx                                     |
-| 5xx, lost, no connection       | one request at a time, with pauses  | the `BLOCK`th execution: server is away    |
+| 5xx, lost, no connection       | one request at a time, with pauses  | the `BLOCK`th execution: server unreachable |
 
-Access is doubted from the start unless (target, key) has worked before. While it is doubted, or the server is away, one
-request at a time asks, each time another row: see `rank`. What a doubt comes to:
+Access is doubted from the start unless (target, key) has worked before. While it is doubted, or the server is
+unreachable, one request at a time asks, each time another row: see `rank`. What a doubt comes to:
 
 - Doubted, then acknowledged: the refusals before are the rows' own; but a row that was refused without a JSON object
   is asked once more, as a firewall or a deploy may have passed. Refused `ENOUGH` times: the run stops, and the refused
@@ -113,7 +113,7 @@ class Standing:
 
     @property
     def is_away(self) -> bool:
-        """Whether the server is away: many executions fail in a row, not only one workflow that crashes."""
+        """Whether the server is unreachable: many executions fail in a row, not only one workflow that crashes."""
         failing = self.failing
         return len(failing) >= BLOCK and not self._is_one_workflows(failing)
 

@@ -767,7 +767,7 @@ def test_no_more_than_a_credential_is_let_through(tmp_path: Path, mode: int, fol
 )
 def test_a_key_that_cannot_be_one(tmp_path: Path, text: str) -> None:
     """A key that could not stand in a header is refused, wherever it comes from, and not repeated."""
-    wrong = "is empty, or has spaces or other characters that no key has"
+    wrong = "is empty, or contains whitespace or invalid characters"
     path = key_file(tmp_path, text.encode())
     for what, environment, file, command in (
         ("the key in FEATHER_API_KEY", {"FEATHER_API_KEY": text}, None, None),
@@ -799,7 +799,7 @@ def test_a_key_command_that_fails(command: str, reason: str) -> None:
 
 def test_no_key_at_all(tmp_path: Path) -> None:
     """Without a key, or without the file that was named, the message says where keys come from."""
-    with pytest.raises(UsageError, match=r"^there is no API key$"):
+    with pytest.raises(UsageError, match=r"^no API key found$"):
         read_key({}, None, None)
     with pytest.raises(UsageError, match=r"cannot be read: No such file or directory$"):
         read_key({"FEATHER_API_KEY": KEY}, tmp_path / "missing", None)

@@ -122,10 +122,10 @@ async def test_what_contradicts_itself_is_not_read(build: Bytes) -> None:
 @given(head=st.binary() | st.from_regex(rb"(content-length: [0-9, ]*\r?\n|[a-z:]*\n|transfer-encoding: chunked\n)*\n?"))
 def test_a_head_that_was_refused_never_fails(head: bytes) -> None:
     """Whatever was refused, a head comes out that says one length at most, or nothing."""
-    mended = with_one_length(head)
-    if mended:
-        end = HEAD_END.search(mended)
-        assert len(LENGTH.findall(mended[: end.end() if end else None])) <= 1
+    repaired = with_one_length(head)
+    if repaired:
+        end = HEAD_END.search(repaired)
+        assert len(LENGTH.findall(repaired[: end.end() if end else None])) <= 1
 
 
 # Compressed bodies

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from aiohttp import ClientConnectionError
 
 from bulksync.client.tls import CERTIFICATE_WANTED, OPTIONS, alert_of, alert_text
 from bulksync.errors import UsageError
@@ -161,6 +162,8 @@ def test_an_alert_is_found_in_the_text() -> None:
         alert_of(OSError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 (_ssl.c:2580)")) == "CERTIFICATE_REQUIRED"
     )
     assert alert_of(OSError(1, "[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 (_ssl.c:1006)")) == "HANDSHAKE_FAILURE"
+    lost = ClientConnectionError("Connection lost: [SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca (_ssl.c:2580)")
+    assert alert_of(lost) == "UNKNOWN_CA"
     assert alert_of(OSError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")) == ""
     assert [alert_of(error) for error in (None, OSError(), TimeoutError("x"), ConnectionResetError(104, "reset"))] == [
         ""

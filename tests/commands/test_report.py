@@ -114,7 +114,7 @@ def test_an_input_that_has_moved_is_named(rows: Path) -> None:
 def changed(rows: Path) -> str:
     """Change the input."""
     rows.write_text(INPUT + "\n")
-    return f"{rows} is not what it was when the run read it"
+    return f"{rows} has changed since the run read it"
 
 
 def deleted(rows: Path) -> str:
@@ -130,7 +130,7 @@ def test_without_the_input_its_columns_are_missing(harm: Any, rows: Path) -> Non
     report = rows.with_name("rows.csv.report.csv")
     before = rows_of(report, ";")
     why = harm(rows)
-    assert again(ledger)[2] == f"{why}; the report is without the input's other columns"
+    assert again(ledger)[2] == f"{why}; the report lacks the input's other columns"
     for row in before:
         del row["city"]
     assert rows_of(report, ";") == before
@@ -240,7 +240,7 @@ def test_a_run_that_was_killed_has_a_page_and_a_summary(rows: Path) -> None:
         "errors": {"interrupted": 2},
         "stopped": "the run was killed",
         "exitCode": None,
-        "nextStep": "go on with the same command as before",
+        "nextStep": "to resume, run the same command as before",
     }
 
 

@@ -326,7 +326,7 @@ async def test_a_second_cancellation_cancels_what_is_in_flight(path: Path) -> No
 
 
 async def test_drain_bounds_the_waiting(path: Path) -> None:
-    """`drain="0s"` cancels what is in flight as soon as the caller leaves."""
+    """`drain="0s"` cancels the requests in flight as soon as the caller leaves."""
     async with serve(STUCK) as sandbox, sync(path, **against(sandbox, drain="0s", max_in_flight=2)) as results:
         count = 0
         async for _ in results:
@@ -412,7 +412,7 @@ async def test_streams_and_signals_are_the_callers(capfd: pytest.CaptureFixture[
         logger.setLevel(logging.NOTSET)
     assert [(record.levelname, record.getMessage()) for record in drained(said)] == [
         ("INFO", "sending 1 rows to sandbox at 10/s, about 0.1s"),
-        ("WARNING", "statuses that the API's pages do not name, sent all the same: ODD 1"),
+        ("WARNING", "unknown statuses (will be sent anyway): ODD 1"),
     ]
     assert capfd.readouterr() == ("", "")
 
@@ -456,7 +456,7 @@ def test_wrong_options(options: dict[str, Any], message: str) -> None:
 async def test_no_key(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """Without a key the run raises UsageError and makes no file; an unusable one is not shown."""
     monkeypatch.delenv("FEATHER_API_KEY", raising=False)
-    for key, message in ((None, "there is no API key"), (f"{KEY} {KEY}", "api_key is empty, or has spaces")):
+    for key, message in ((None, "no API key found"), (f"{KEY} {KEY}", "api_key is empty, or contains whitespace")):
         with pytest.raises(UsageError, match=message) as caught:
             [result async for result in sync(path, api_key=key)]
         assert KEY not in repr(caught.value)

@@ -11,7 +11,7 @@ SUMMARY: dict[str, Any] = {
     "rows": 1200, "input": "rows.csv", "outcomes": {"updated": 1199, "failed": 1}, "requests": 1300,
     "achievedRate": 9.87, "rate": "10/s", "retries": 1, "throttled": 2, "pauses": 1, "pausedSeconds": 2.25,
     "latencyMs": {"p50": 30, "p95": 40, "p99": 50}, "dispositions": {"DNC": 1199}, "errors": {"http_503": 1},
-    "moved": [], "stopped": "", "advice": "97 % rate-bound",
+    "moved": [], "stopped": "", "advice": "97 % limited by --rate",
     "nextStep": "run it again, now or later: bulksync run rows.csv",
 }  # fmt: skip
 
@@ -31,7 +31,7 @@ def test_the_end_of_a_run() -> None:
     assert lines(GROUP) == [
         "rows.csv: 1,200 rows, updated 1,199, failed 1",
         f"sent: 1,300 requests, 9.87/s of 10/s, 1 retry, 2 answered 429, {PAUSE}, latency p50 30 ms, p99 50 ms",
-        "time: 97 % rate-bound",
+        "time: 97 % limited by --rate",
         "dispositions: DNC 1,199",
         "errors: http_503 1",
         "error: 3 rows, first row 7 (line 9): http_503: try … later",
@@ -131,15 +131,15 @@ def test_what_a_check_says() -> None:
     assert check_lines(found, takes="1m40s", rate="10/s") == [
         "rows.csv: 1,000 rows, 999 valid, 1 invalid",
         "statuses: COMPLETED 990, NEW 9",
-        "not among the known statuses, sent all the same: NEW 9",
-        "1 execution stands in several rows (3), which are sent in file order",
+        "unknown statuses (will be sent anyway): NEW 9",
+        "1 execution appears in more than one row (3 rows); those are sent in file order",
         "  e in 3 rows, from row 7 on",
-        "sending takes 1m40s at 10/s",
+        "estimated duration: 1m40s at 10/s",
     ]
     bare = found | {"statuses": {}, "unknownStatuses": {}, "repeatedExecutions": 0}
     assert check_lines(bare, takes="0.1s", rate="10/s") == [
         "rows.csv: 1,000 rows, 999 valid, 1 invalid",
-        "sending takes 0.1s at 10/s",
+        "estimated duration: 0.1s at 10/s",
     ]
 
 

@@ -78,8 +78,8 @@ def test_a_hold_makes_no_endless_guess() -> None:
 def test_what_the_server_says_is_only_text() -> None:
     """Neither rich's markup nor a terminal's escape sequences are obeyed."""
     tally = Tally(dispositions=Counter({"[red]STOP[/red]": 2, "\x1b[2J:smile: \x07gone": 1}))
-    lines = shown(100, tally=tally, waiting="the server is away (\x1b[31mhttp_503\r)")
-    assert lines[2:] == ["[red]STOP[/red] 2  :smile: gone 1", "the server is away (http_503 )"]
+    lines = shown(100, tally=tally, waiting="the server is unreachable (\x1b[31mhttp_503\r)")
+    assert lines[2:] == ["[red]STOP[/red] 2  :smile: gone 1", "the server is unreachable (http_503 )"]
 
 
 # How fast lately

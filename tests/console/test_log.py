@@ -36,7 +36,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "stopping": {"reason": "stopped by SIGTERM"},
     "retry": ROW | {"reason": "http_503", "wait": 0.51},
     "attempt": ROW | {"reason": "acknowledged", "duration": 0.0423},
-    "failed": {"error": "there is no API key", "nextStep": "export one", "exitCode": 2},
+    "failed": {"error": "no API key found", "nextStep": "export one", "exitCode": 2},
     "fault": {"error": "ZeroDivisionError()"},
     "internal error": ROW | {"error": "ZeroDivisionError()"},
 }
@@ -44,23 +44,21 @@ SAMPLES: dict[str, dict[str, Any]] = {
 LINES = {
     "sending": "bulksync: sending 12,345 rows to https://api.example.com at 10/s, about 20m34s",
     "acknowledged already": (
-        "bulksync: 5 of 6 rows are acknowledged already with the same payload; to leave them out: bulksync run rows.csv"
+        "bulksync: 5 of 6 rows are already acknowledged with the same payload; to leave them out: bulksync run rows.csv"
         " --only-changed"
     ),
-    "superseded": (
-        "bulksync: rows left out, as a later run has updated their executions since (--resend sends them): 2"
-    ),
-    "continuing": "bulksync: continuing run r1, begun with --resend; once it is done, --resend begins another",
-    "unknown statuses": "bulksync: statuses that the API's pages do not name, sent all the same: {'DONE': 2}",
+    "superseded": ("bulksync: rows skipped because a later run has updated their executions (--resend sends them): 2"),
+    "continuing": "bulksync: resuming run r1, started with --resend; once it is done, --resend starts another",
+    "unknown statuses": "bulksync: unknown statuses (will be sent anyway): {'DONE': 2}",
     "ended": "bulksync: updated 5",
-    "few files": "bulksync: 16 at once, not the 100 asked for: ulimit -n is 48",
+    "few files": "bulksync: 16 concurrent requests, not the 100 asked for: ulimit -n is 48",
     "progress": "bulksync: 5 of 10 rows",
     "asked": "bulksync: 6 of 10 rows",
     "hold": "bulksync: waiting 2.0s, until 15:20:31: the server answers 429",
-    "stopping": "bulksync: stopping, what is in flight may finish: stopped by SIGTERM",
+    "stopping": "bulksync: stopping; waiting for requests in flight (Ctrl-C again to cancel them): stopped by SIGTERM",
     "retry": "bulksync: row 7 (line 9): http_503; attempt 2, again in 0.5s",
     "attempt": "bulksync: row 7 (line 9): acknowledged after 0.042s",
-    "failed": "bulksync: there is no API key",
+    "failed": "bulksync: no API key found",
     "fault": "bulksync: internal error: ZeroDivisionError()",
     "internal error": "bulksync: row 7 (line 9): internal error: ZeroDivisionError()",
 }

@@ -444,7 +444,7 @@ async def test_a_server_that_is_often_unavailable(tmp_path: Path) -> None:
         len(api.log),
         len(api.log) - 100,
     )
-    assert "the server is away" not in ended.said
+    assert "the server is unreachable" not in ended.said
     assert sum(int(row["attempts"]) for row in ended.rows) == len(api.log) > 120
 
 

@@ -75,9 +75,12 @@ async def test_the_first_signal_lets_requests_finish(name: str, loop: str, folde
             await program.until(lambda: len(sandbox.log) >= 3)
             program.process.send_signal(signal.Signals[name])
             done = await program.done()
-        again = f"go on with the same command: bulksync run rows.csv --base-url {sandbox.url} --rate unlimited"
+        again = f"to resume, run the same command: bulksync run rows.csv --base-url {sandbox.url} --rate unlimited"
         assert (done.code, done.stdout) == (CODES[name], "")
-        assert f"bulksync: stopping, what is in flight may finish: stopped by {name}\n" in done.stderr
+        assert (
+            f"bulksync: stopping; waiting for requests in flight (Ctrl-C again to cancel them): stopped by {name}\n"
+            in done.stderr
+        )
         assert done.stderr.endswith(f"bulksync: next: {again} --max-in-flight 4\n")
         rows = rows_of(folder / REPORT)
         assert [row["row"] for row in rows] == [str(number) for number in range(1, 21)]
@@ -194,7 +197,7 @@ async def test_a_signal_while_the_input_is_validated(name: str, tmp_path: Path) 
         command = f"bulksync run rows.csv --base-url {sandbox.url} --rate unlimited --max-in-flight 4"
     assert done.stderr == (
         "bulksync: stopped before the first request; nothing was sent\n"
-        f"bulksync: next: go on with the same command: {command}\n"
+        f"bulksync: next: to resume, run the same command: {command}\n"
     )
     assert not (tmp_path / REPORT).exists()
     write_rows(tmp_path / "rows.csv", [1])

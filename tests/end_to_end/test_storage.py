@@ -107,7 +107,10 @@ async def test_no_space_for_the_ledger_for_a_while(folder: Path) -> None:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             done = await program.done()
         sent = updates(sandbox)
-    assert said.decode() == "bulksync: stopping, what is in flight may finish: the ledger cannot be written\n"
+    assert (
+        said.decode() == "bulksync: stopping; waiting for requests in flight (Ctrl-C again to cancel them): "
+        "the ledger cannot be written\n"
+    )
     assert done.code == 8
     assert next_of(done.stderr).startswith("free space, then run it again: bulksync run rows.csv")
     assert told(folder) == {("updated", ""): len(sent), ("unsent", "aborted_storage"): ROWS - len(sent)}
@@ -284,7 +287,7 @@ async def test_an_input_that_is_deleted_meanwhile(tmp_path: Path) -> None:
             done = await program.done()
         assert len(updates(sandbox)) == LONG
     assert (done.code, told(tmp_path)) == (0, {("updated", ""): LONG})
-    assert "No such file or directory; the report is without the input's other columns\n" in done.stderr
+    assert "No such file or directory; the report lacks the input's other columns\n" in done.stderr
 
 
 # Two at once
@@ -382,7 +385,7 @@ async def test_few_open_files(files: int, allowed: int, folder: Path) -> None:
         asked = call(sandbox, "--max-in-flight", 100)
         done = await ran(*asked, folder=folder, through=f"ulimit -n {files}; exec {{}}")
     assert (done.code, told(folder)) == (0, {("updated", ""): ROWS})
-    assert f"bulksync: {allowed} at once, not the 100 asked for: ulimit -n is {files}\n" in done.stderr
+    assert f"bulksync: {allowed} concurrent requests, not the 100 asked for: ulimit -n is {files}\n" in done.stderr
 
 
 @pytest.mark.fault(55, "clock step")

@@ -72,7 +72,7 @@ def test_the_closing_table(folder: Path) -> None:
             "input  rows.csv, N rows",
             "outcomes  updated  N  N %",
             "sent  N requests, N/s of N/s, latency pN N ms, pN N ms",
-            "time  N % rate-bound; at N/s this takes N instead of N",
+            "time  N % limited by --rate; at N/s this takes N instead of N",
             "dispositions  WARM_TRANSFER  N  N %",
             "report  rows.csv.report.csv",
             "ledger  rows.csv.report.csv.ledger",

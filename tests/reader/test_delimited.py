@@ -75,7 +75,7 @@ def test_valid_row(read: Read, cells: str, row: Row) -> None:
     assert read(HEADER + cells + "\n") == [row]
 
 
-_UNQUOTED = "; in CSV a field that holds a quote stands in quotes, and the quote is written twice"
+_UNQUOTED = '; write a literal quote as "" inside a quoted field'
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ _UNQUOTED = "; in CSV a field that holds a quote stands in quotes, and the quote
                 1,
                 2,
                 "id_invalid",
-                "executionId '5.5E+11' is no id (8-4-4-4-12 hex digits);"
+                "executionId '5.5E+11' is not a valid ID (8-4-4-4-12 hex digits);"
                 " a spreadsheet made a number of it, export the column as text",
                 W,
                 "5.5E+11",
@@ -104,7 +104,7 @@ _UNQUOTED = "; in CSV a field that holds a quote stands in quotes, and the quote
                 1,
                 2,
                 "id_invalid",
-                "executionId '../../admin' is no id (8-4-4-4-12 hex digits)",
+                "executionId '../../admin' is not a valid ID (8-4-4-4-12 hex digits)",
                 W,
                 "../../admin",
                 "RUNNING",
@@ -159,13 +159,13 @@ _UNQUOTED = "; in CSV a field that holds a quote stands in quotes, and the quote
             f'{W},{E},RUNNING,{{"a": 1, "b": 2}}',
             bad(
                 "field_count_mismatch",
-                "5 fields where the header has 4; one that holds the delimiter stands in quotes",
+                "5 fields where the header has 4; quote fields that contain the delimiter",
                 status="RUNNING",
             ),
         ),
         (
             f'{W},{E},RUNNING,"a"b',
-            bad("csv_malformed", "a quote is not closed, or text follows it" + _UNQUOTED, status="RUNNING"),
+            bad("csv_malformed", "unclosed quote, or text after a closing quote" + _UNQUOTED, status="RUNNING"),
         ),
         (
             f"{W},{E},RUN\rNING,",
@@ -173,7 +173,7 @@ _UNQUOTED = "; in CSV a field that holds a quote stands in quotes, and the quote
                 1,
                 2,
                 "csv_malformed",
-                "a carriage return stands outside quotes, or text behind a quote" + _UNQUOTED,
+                "a carriage return outside quotes, or text after a closing quote" + _UNQUOTED,
             ),
         ),
         (f"{W},{E},RUNNING,\0", bad("encoding_invalid", "byte 83 of line 2 is NUL", status="RUNNING")),
@@ -200,7 +200,7 @@ def test_nesting_of_32_is_allowed(read: Read) -> None:
 @pytest.mark.parametrize("wrong", ["x" + E, E + "0", E.replace("-", ""), f"urn:uuid:{E}", E.replace("a", "\uff11")])
 def test_ids_in_another_spelling(read: Read, wrong: str) -> None:
     """Only 8-4-4-4-12 ASCII hex digits are an id: not longer, without hyphens, with a prefix or with other digits."""
-    detail = f"workflowId '{wrong}' is no id (8-4-4-4-12 hex digits)"
+    detail = f"workflowId '{wrong}' is not a valid ID (8-4-4-4-12 hex digits)"
     assert read(f"{HEADER}{wrong},{E},RUNNING,\n") == [InvalidRow(1, 2, "id_invalid", detail, wrong, E, "RUNNING")]
 
 
@@ -275,7 +275,7 @@ def test_unclosed_quote_in_the_last_line_is_a_bad_row(read: Read) -> None:
         good(1, 2),
         bad(
             "csv_malformed",
-            "a quote is not closed, or text follows it" + _UNQUOTED,
+            "unclosed quote, or text after a closing quote" + _UNQUOTED,
             status="RUNNING",
             row=2,
             line=3,
@@ -337,7 +337,7 @@ def test_quoted_text_over_the_limit_ends_the_reading(read: Read, swallowed: str)
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
 def test_header_spellings_delimiters_and_encodings(read: Read, data: bytes, encoding: str) -> None:
-    """Names ignore case, spaces, `_` and `-`; the delimiter is read off the header; byte order marks are obeyed."""
+    """Names ignore case, spaces, `_` and `-`; the delimiter is detected in the header; byte order marks count."""
     text = data.decode()
     delimiter = next(character for character in "\t|;," if character in text)
     row = delimiter.join([W, E, "RUNNING", ""])
@@ -375,7 +375,7 @@ def test_metadata_member_given_both_ways(read: Read) -> None:
     """One member cannot come from the JSON and from a column."""
     data = f'executionId,workflowId,metadata.a,metadata\n{E},{W},x,"{{""a"":1}}"\n{E},{W},,"{{""a"":1}}"\n'
     assert read(data) == [
-        bad("metadata_invalid", "'a' stands in metadata and in a column of its own"),
+        bad("metadata_invalid", "'a' is given both in metadata and as a column"),
         good(2, 3, '{"metadata":{"a":1}}', None),
     ]
 
@@ -385,7 +385,7 @@ def test_a_long_member_name_does_not_flood_the_detail(read: Read) -> None:
     name = "\x1b[2J" + "n" * 500
     data = json.dumps({name: 1}).replace('"', '""')
     assert read(f'executionId,workflowId,"metadata.{name}",metadata\n{E},{W},x,"{data}"\n') == [
-        bad("metadata_invalid", f"'{'n' * 59}…' stands in metadata and in a column of its own"),
+        bad("metadata_invalid", f"'{'n' * 59}…' is given both in metadata and as a column"),
     ]
 
 
@@ -411,12 +411,12 @@ _WANTED = "name the columns workflowId, executionId and status or metadata in th
         ),
         (
             "\nworkflowId,status\n",
-            "rows.csv, line 2: the header names no executionId",
+            "rows.csv, line 2: the header has no executionId column",
             f"{_WANTED}; if they are there, give --delimiter",
         ),
         (
             "workflowId^executionId^status\n",
-            "rows.csv, line 1: the header names no workflowId, no executionId, no status or metadata",
+            "rows.csv, line 1: the header has no workflowId, executionId, status or metadata column",
             f"{_WANTED}; if they are there, give --delimiter",
         ),
         (
@@ -436,7 +436,7 @@ _WANTED = "name the columns workflowId, executionId and status or metadata in th
         ),
         (
             "workflowId,executionId,metadata.\n",
-            "rows.csv, line 1: the column 'metadata.' names no member of metadata",
+            "rows.csv, line 1: the column 'metadata.' names no metadata key",
             "name or drop it",
         ),
         (

@@ -97,7 +97,7 @@ def test_the_headline_says_what_came_of_the_run() -> None:
     assert page_of(SUMMARY, FACTS).said["top"] == (
         "rows.csv: bulksync run 20231114T120000Z-ab12 To the outcomes bulksync run 20231114T120000Z-ab12 rows.csv "
         "exit 130 stopped by a signal Why: stopped by SIGINT "
-        "Next go on with the same command: bulksync run rows.csv "
+        "Next to resume, run the same command: bulksync run rows.csv "
         "Rows 6 Done 3 50.0 % of all Requests 7 2 retries, 1 answered 429 Rate 2/s of 10/s "
         "Time sending 4.0s 1 pause, 1.0s "
         "Sent to https://api.invalid Started 2023-11-14 12:00:00 UTC Ended 2023-11-14 12:00:05 UTC "
@@ -135,7 +135,7 @@ def test_every_number_stands_in_a_table() -> None:
         "went": [
             ["Cause", "Set by", "Time", "Share"],
             ["waiting for a turn", "the quota, --rate", "3.0s", "75.0 %"],
-            ["holding everyone back", "the server asked for it, or was away", "1.0s", "25.0 %"],
+            ["paused", "the server asked for it, or was unreachable", "1.0s", "25.0 %"],
         ],
         "errors": [
             ["Rows", "Error", "What was said", "First row", "Line"],
@@ -193,7 +193,7 @@ def test_what_is_cut_says_so() -> None:
     groups = [Group(f"http_{code}", "", 1, code, code) for code in range(400, 400 + MOST_GROUPS + 7)]
     page = page_of(summary, replace(FACTS, errors=groups))
     assert page.said["rows"].startswith(
-        "Rows not done Cut: 3 of 5,000 rows, those that went wrong before those never sent; the report has them all."
+        "Rows not done Cut: 3 of 5,000 rows, failed ones before those never sent; the report has them all."
     )
     assert page.said["errors"].endswith("The 50 most frequent of 57.")
     assert len(page.tables["errors"]) == MOST_GROUPS + 1
@@ -205,14 +205,18 @@ def killed() -> tuple[dict[str, Any], Facts]:
     """Return what is known of a run that was killed: no measurements, and rows by the time they were finished."""
     names = ("run", "input", "target", "rows", "started", "outcomes", "httpStatuses", "dispositions", "errors")
     summary = {name: SUMMARY[name] for name in names}
-    summary |= {"stopped": "the run was killed", "exitCode": None, "nextStep": "go on with the same command as before"}
+    summary |= {
+        "stopped": "the run was killed",
+        "exitCode": None,
+        "nextStep": "to resume, run the same command as before",
+    }
     return summary, replace(FACTS, quota=None, slices=sliced([(NOON, 5), (NOON + 2, 1)]))
 
 
 def test_a_run_that_was_killed_has_a_page() -> None:
     """What was not measured is not shown, and the page says why."""
     page = page_of(*killed())
-    assert "no exit code killed before it could end Why: the run was killed Next go on with" in page.said["top"]
+    assert "no exit code killed before it could end Why: the run was killed Next to resume, run" in page.said["top"]
     assert "Rows 6 Done 3 50.0 % of all Sent to" in page.said["top"]
     assert page.said["time"].startswith(
         "Over time Rows finished per second, in slices of 1 s, times in UTC. "
@@ -239,7 +243,7 @@ def test_a_run_that_sent_nothing_has_a_page() -> None:
         "time": "Over time Nothing was sent.",
         "latency": "Latency No answer came.",
         "went": "Where the time went Nothing was sent.",
-        "errors": "Errors Rows that say the same but for ids and numbers (…) are one line.",
+        "errors": "Errors Errors that differ only in IDs or numbers (…) are grouped.",
     }
     assert set(page.tables) == {"outcomes", "errors", "rows"}
 
@@ -274,8 +278,8 @@ def test_what_moved_has_a_section() -> None:
 
 def test_advice_stands_where_the_time_went() -> None:
     """The sentence of advice is the first thing said of where the time went."""
-    said = page_of(SUMMARY | {"advice": "75 % rate-bound"}, FACTS).said["went"]
-    assert said == "Where the time went 75 % rate-bound What kept the next request from starting."
+    said = page_of(SUMMARY | {"advice": "75 % limited by --rate"}, FACTS).said["went"]
+    assert said == "Where the time went 75 % limited by --rate What kept the next request from starting."
 
 
 @pytest.mark.parametrize("more", [{}, {"moved": [], "advice": ""}])

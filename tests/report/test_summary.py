@@ -86,16 +86,16 @@ def test_rows_to_repeat_tell_more_than_rows_to_mend(
 
 def test_what_to_do_next() -> None:
     """Every code but 0 says what to do, with the exact command where it is to be run again."""
-    again = f"go on with the same command: {COMMAND}"
+    again = f"to resume, run the same command: {COMMAND}"
     assert {code: next_step(code, COMMAND, REPORT) for code in (0, 3, *STOPS, 4)} == {
         0: "",
-        1: f"report this as a fault of bulksync, with its output; the run can go on: {COMMAND}",
-        3: f"see the columns error and detail in {REPORT}, mend those rows, and run them as a new file",
+        1: f"please report this as a bug, with the output; to resume the run: {COMMAND}",
+        3: f"see the columns error and detail in {REPORT}, fix those rows, and run them as a new file",
         4: f"run it again, now or later: {COMMAND}",
         5: f"check the API key and the URL (for TLS also --ca-file and the clock), then run it again: {COMMAND}; where "
         "the refused rows are themselves wrong, such as deleted executions, add --accept-refusals",
         6: f"run it again later: {COMMAND}",
-        7: f"mend the input, then run it again: {COMMAND}; with --on-invalid skip the valid rows are sent",
+        7: f"fix the input, then run it again: {COMMAND}; with --on-invalid skip the valid rows are sent",
         8: f"free space, then run it again: {COMMAND}",
         10: again,
         12: f"look at the columns error and detail in {REPORT}, then run it again: {COMMAND}",
@@ -129,7 +129,7 @@ def test_a_run_is_closed_with_its_summary(store: Store, source: Source) -> None:
         "stopped": "stopped by SIGINT",
         "advice": "",
         "exitCode": 130,
-        "nextStep": f"go on with the same command: {COMMAND}",
+        "nextStep": f"to resume, run the same command: {COMMAND}",
     }
     assert [line[17:19] for line in store.lines(run.id)] == [("", ""), ("interrupted", "stopped by SIGINT")]
 
@@ -183,7 +183,7 @@ def test_the_input_is_shown_only_as_it_was(store: Store, source: Source) -> None
     source.path.write_text("other")
     changed = input_of(run, source)
     assert isinstance(changed, InputError)
-    assert changed.what == f"{source.path} is not what it was when the run read it"
+    assert changed.what == f"{source.path} has changed since the run read it"
     source.path.unlink()
     gone = input_of(run, source)
     assert isinstance(gone, InputError)
@@ -243,7 +243,7 @@ def test_without_the_input_there_is_a_report_but_no_retry_file(store: Store, sou
     run = close_run(store, plan.run, None, Tally(), now=1.0, command=COMMAND, rate=10.0)
     gone, output = InputError("rows.csv is gone"), tmp_path / "r.csv"
     note = render(store, run, gone, output, ReportOptions())
-    assert note == "rows.csv is gone; the report is without the input's other columns"
+    assert note == "rows.csv is gone; the report lacks the input's other columns"
     with pytest.raises(InputError) as caught:
         render(store, run, gone, output, ReportOptions(retry_file=tmp_path / "again.csv"))
     assert (caught.value.what, caught.value.next_step) == (

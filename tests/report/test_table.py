@@ -72,7 +72,7 @@ MAYBE = line(4, "unknown", doubtful=1, error="interrupted", detail="killed")
 
 
 def text_of(path: Path, lines: Iterable[Line], *, records: list[Record] | None = None, **view: Any) -> str:
-    """Write a report and return it as it stands in the file."""
+    """Write a report and return it as it is in the file."""
     if is_json(path):
         write_json_report(path, lines, {1}, records, View(**view))
     else:
@@ -339,7 +339,7 @@ def test_a_closed_stdout_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_retry_file_has_the_rows_still_to_be_done(tmp_path: Path) -> None:
-    """Failed, unknown and unsent rows as they stand in the input, in its order, under its own header."""
+    """Failed, unknown and unsent rows as they are in the input, in its order, under its own header."""
     source = tmp_path / "i.csv"
     rows = [f'{WORKFLOW},{execution(n)},COMPLETED,"Street {n}\nCity ""{n}"""\r\n' for n in range(1, 8)]
     header = "Workflow Id,EXECUTIONID,status,address\r\n"

@@ -79,9 +79,9 @@ def test_an_outage() -> None:
         number += 1
         said = saw(seen, away, number)
     assert (number, seen.width()) == (21, 1)
-    assert said == "waiting 1s more, until 12:00:00: the server is away (connect_failed), giving up at 12:15:00"
+    assert said == "waiting 1s more, until 12:00:00: the server is unreachable (connect_failed), giving up at 12:15:00"
     clock.seconds = 60.0
-    assert seen.waiting_for == "the server is away (connect_failed), giving up at 12:15:00"
+    assert seen.waiting_for == "the server is unreachable (connect_failed), giving up at 12:15:00"
     assert saw(seen, ACKNOWLEDGEMENT) == ""
     assert seen.width() == 32
 

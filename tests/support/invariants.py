@@ -38,7 +38,7 @@ FAILURES = {"connection_lost", "request_timeout", "response_truncated", "respons
 """What charges an attempt, if it is not the server that is away."""
 
 MANY = 20
-"""Executions that fail in a row while the server is away."""
+"""Executions that fail in a row while the server is unreachable."""
 
 SETTLED = {"updated", "unchanged", "rejected", "invalid"}
 

@@ -18,7 +18,8 @@ SUMMARY: dict[str, Any] = {
     "requests": 7, "retries": 2, "throttled": 1, "pauses": 1, "pausedSeconds": 1.0, "rate": "10/s",
     "achievedRate": 2.0, "latencyMs": {"p50": 11, "p95": 13, "p99": 13},
     "timeWent": {"rate": 0.75, "hold": 0.25, "server": 0.0, "retry": 0.0}, "elapsedSeconds": 4.0,
-    "stopped": "stopped by SIGINT", "exitCode": 130, "nextStep": "go on with the same command: bulksync run rows.csv",
+    "stopped": "stopped by SIGINT", "exitCode": 130,
+    "nextStep": "to resume, run the same command: bulksync run rows.csv",
 }  # fmt: skip
 """Of a run that was stopped before its last row."""
 
