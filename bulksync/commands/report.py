@@ -10,6 +10,7 @@ from bulksync.errors import InputError, StorageError, UsageError
 from bulksync.ledger.store import Run, Store
 from bulksync.options.files import STDOUT, tell_apart
 from bulksync.options.models import RenderOptions
+from bulksync.reader.fields import parse_fields
 from bulksync.reader.source import Source, locate
 from bulksync.report.render import input_of, measure, render
 from bulksync.report.summary import moved, report_of
@@ -75,6 +76,8 @@ def source_again(run: Run, path: Path) -> Source | InputError:
             format=reading["format"],
             delimiter=reading["asked_delimiter"],
             encoding=reading["encoding"],
+            fields=parse_fields(reading.get("map", ()), reading.get("set", ())),  # runs of long ago have none
+            sheet=reading.get("sheet"),
         )
     except InputError as error:
         return error

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from bulksync.commands.target import connected, fitted
 from bulksync.console.closing import Ending
-from bulksync.console.lines import listed
+from bulksync.console.lines import columns_said, listed
 from bulksync.console.progress import Doing, since
 from bulksync.console.watch import watched, watcher
 from bulksync.errors import BulksyncError, StorageError, leaves
@@ -81,6 +81,8 @@ async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tel
         source = await located(job)
         plan = await planned(job, ledger, source, brake)
     doing.run = plan.run.name
+    for note in plan.notes:
+        tell("note", text=note)
     sent: Sent | None
     if plan.is_refused(job.options.on_invalid):
         sent = Sent(REFUSED, Tally())
@@ -129,6 +131,8 @@ async def sent_to_api(
     tell = partial(tell, run=plan.run.name)
     options = fitted(job.options, tell)
     about = spell(estimate(plan.due, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate))
+    if columns := plan.run.reading.get("columns"):  # runs of long ago have none
+        tell("columns", **columns_said(columns))
     if plan.acknowledged:
         leave_out = f"{job.command} --only-changed"
         tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=leave_out)

@@ -14,6 +14,8 @@ from bulksync.text import without_passwords
 
 EVENTS: dict[str, tuple[int, str]] = {
     "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
+    "columns": (logging.INFO, "columns sent: {sent}; only echoed: {echoed}"),
+    "note": (logging.WARNING, "{text}"),
     "acknowledged already": (
         logging.WARNING,
         "{known:,} of {rows:,} rows are already acknowledged with the same payload; to leave them out: {command}",

@@ -13,9 +13,9 @@ from typing import BinaryIO, Literal
 from bulksync.errors import InputError, StorageError, UsageError
 from bulksync.reader.fields import Fields
 
-Format = Literal["csv", "tsv", "jsonl"]
+Format = Literal["csv", "tsv", "jsonl", "xlsx"]
 
-_FORMATS: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_FORMATS: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".xlsx": "xlsx"}
 _SPELLED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 _BLOCK = 1 << 20
 
@@ -26,7 +26,7 @@ class Source:
 
     *path* is the file to open (for stdin: the spool), *name* what messages call it. A *delimiter* of None is
     detected from the header; an *encoding* of None is UTF-8 or what the byte order mark says. *fields* are
-    what the caller says of columns.
+    what the caller says of columns, *sheet* is the name or the number of the sheet that a workbook is read for.
     """
 
     path: Path
@@ -36,6 +36,7 @@ class Source:
     delimiter: str | None
     encoding: str | None
     fields: Fields = field(default_factory=Fields)
+    sheet: str | None = None
 
 
 def locate(
@@ -46,6 +47,7 @@ def locate(
     delimiter: str | None = None,
     encoding: str | None = None,
     fields: Fields | None = None,
+    sheet: str | None = None,
 ) -> Source:
     """The source at *path*, its format told by *format* or else by the extension.
 
@@ -55,10 +57,11 @@ def locate(
     compressed = path.suffix.lower() == ".gz"
     found = format or _FORMATS.get((path.with_suffix("") if compressed else path).suffix.lower())
     if found is None:
-        raise UsageError(f"cannot tell the format of {name}", "name it: --format csv (or tsv, jsonl)")
-    source = Source(
-        path, name, found, compressed, _delimiter(delimiter, found), _encoding(encoding), fields or Fields()
-    )
+        raise UsageError(f"cannot tell the format of {name}", "name it: --format csv (or tsv, jsonl, xlsx)")
+    if sheet is not None and found != "xlsx":
+        raise UsageError(f"--sheet is for workbooks, and {name} is {found}", "leave --sheet out")
+    told = _delimiter(delimiter, found), _encoding(encoding)
+    source = Source(path, name, found, compressed, *told, fields or Fields(), sheet)
     _check_readable(source)
     return source
 

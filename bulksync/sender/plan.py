@@ -17,8 +17,11 @@ from bulksync.model import InvalidRow, Row
 from bulksync.options.files import STDOUT, Files
 from bulksync.options.models import InputOptions, RunOptions
 from bulksync.reader.chunks import allowed_set, chunk_digest, chunks
+from bulksync.reader.fields import parse_fields
 from bulksync.reader.input import open_input
+from bulksync.reader.record import Column
 from bulksync.reader.source import Source, fingerprint, locate
+from bulksync.text import counted
 
 ANSWER_TIME = 0.1
 """Seconds that an answer is taken to need before there was one: an estimate, as servers are near and far."""
@@ -33,7 +36,8 @@ class Plan:
 
     *invalid* counts the invalid rows of the input; *fatal* says that the rows behind one of them cannot be told apart,
     *is_known* that the key has had a success at the target before. *acknowledged* counts the rows of a new run whose
-    payload is acknowledged already, *superseded* those of a continued one whose execution a later run has updated.
+    payload is acknowledged already, *superseded* those of a continued one whose execution a later run has updated;
+    *notes* are what is worth saying about the input.
     """
 
     run: Run
@@ -44,6 +48,7 @@ class Plan:
     is_known: bool = False
     acknowledged: int = 0
     superseded: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def is_finished(self) -> bool:
@@ -85,7 +90,22 @@ def place_of(path: Path, ledger: Path | None) -> str:
 
 def locate_input(options: InputOptions, path: Path, name: str | None = None) -> Source:
     """Return how an input is to be read; UsageError or InputError where it cannot be."""
-    return locate(path, name=name, format=options.format, delimiter=options.delimiter, encoding=options.encoding)
+    return locate(
+        path,
+        name=name,
+        format=options.format,
+        delimiter=options.delimiter,
+        encoding=options.encoding,
+        fields=parse_fields(options.map, options.set),
+        sheet=options.sheet,
+    )
+
+
+def check_enough(rows: int, source: Source, options: InputOptions) -> None:
+    """Raise InputError where an input has fewer rows than it must have."""
+    if rows < options.min_rows:
+        has = f"{source.name} has {counted(rows, 'row')}, fewer than --min-rows {options.min_rows:,}"
+        raise InputError(has, "check that the file is complete; if it is, lower --min-rows")
 
 
 def plan_run(
@@ -107,6 +127,8 @@ def plan_run(
     how, look = how_read(source, options), looks_for(options, files)
     is_known = store.is_proven(target, key.get_secret_value())
     latest = store.latest(target, digest)
+    if latest:
+        check_enough(latest.rows, source, options)
     if latest and is_wanted(store, latest, options) and reads_the_same(store, latest, source, options, how, stopping):
         return continue_run(store, latest, source, options, look, stopping, is_known=is_known)
     look["begun"] = begun_by(options)
@@ -122,10 +144,11 @@ def plan_run(
         found = validate(store, run, source, options.allow_status, stopping, only_changed=options.only_changed)
         if found.digest != digest:
             raise InputError(f"{source.name} changed while it was read", "wait until it is complete, then run again")
+        check_enough(found.rows, source, options)
         if options.only_changed:
             is_refused = refuses(found.invalid, found.fatal, options.on_invalid)
             (store.take_all_back if is_refused else store.take_back)(run)
-        store.set_reading(run, found.rows, how | look | asdict(found))
+        store.set_reading(run, found.rows, how | look | kept(found))
     return Plan(
         store.run(run),
         store.count_due(run),
@@ -133,6 +156,7 @@ def plan_run(
         found.fatal,
         is_known=is_known,
         acknowledged=0 if options.only_changed else found.acknowledged,
+        notes=found.notes,
     )
 
 
@@ -217,7 +241,7 @@ def run_name(now: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look at the whole input found, kept in the ledger for the report."""
+    """What a look at the whole input found, kept in the ledger for the report, but for its *notes*."""
 
     rows: int
     invalid: int
@@ -229,6 +253,13 @@ class Found:
     metadata_columns: tuple[str, ...]
     statuses: dict[str, int]
     acknowledged: int
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...]
+
+
+def kept(found: Found) -> dict[str, Any]:
+    """Return what the ledger keeps of a look at an input; notes may quote what stands in it."""
+    return {name: value for name, value in asdict(found).items() if name != "notes"}
 
 
 def validate(
@@ -272,6 +303,8 @@ def validate(
             metadata_columns=content.metadata_columns,
             statuses=dict(statuses.most_common()),
             acknowledged=acknowledged,
+            columns=tuple(content.columns),
+            notes=tuple(content.notes),
         )
 
 
@@ -291,6 +324,9 @@ def how_read(source: Source, options: RunOptions) -> dict[str, Any]:
         "format": source.format,
         "asked_delimiter": source.delimiter,
         "encoding": source.encoding,
+        "map": list(options.map),
+        "set": list(options.set),
+        "sheet": source.sheet,
         "allow_status": None if options.allow_status is None else list(options.allow_status),
     }
 
