@@ -91,6 +91,7 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         target=target_for(options),
         key=SecretStr("sandbox") if options.sandbox else api_key(options),
         command=repeated_command(sys.argv[1:]),
+        arguments=tuple(sys.argv[1:]),
         terminal=terminal if shows_live(options) else None,
     )
     if options.dry_run:

@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 from pydantic import SecretStr
 
+from bulksync.commands.again import fixing
 from bulksync.commands.target import connected, fitted
 from bulksync.console.closing import Ending
 from bulksync.console.lines import columns_said, listed
@@ -47,8 +48,8 @@ REFUSED = Stop(7, "interrupted", "not sent: the input has invalid rows")
 class Job:
     """One call of `bulksync run`, or of `sync`: its input, its files, the API at *target* and its *key*.
 
-    *command* is the call itself, *name* what messages call the input, if not by its path, and *terminal* is where live
-    progress is shown, if anywhere.
+    *command* is the call itself, *arguments* are its words if it came from the command line, *name* is what messages
+    call the input, if not by its path, and *terminal* is where live progress is shown, if anywhere.
     """
 
     input: Path
@@ -59,6 +60,7 @@ class Job:
     command: str
     name: str | None = None
     terminal: "Terminal | None" = None
+    arguments: tuple[str, ...] = ()
 
 
 async def run(job: Job, tell: Tell) -> Ending:
@@ -159,12 +161,17 @@ async def sent_to_api(
 
 async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: Sent | None) -> Ending:
     """Close the run in the ledger, then show it to people; with nothing *sent*, as an earlier run left it."""
-    store, rate, command = ledger.store, job.options.rate, job.command
+    store, rate = ledger.store, job.options.rate
+    rejected = job.options.rejected_file
+    advised = {
+        "command": job.command,
+        "fixing": fixing(job.arguments, job.input, source.format, ledger=job.files.ledger, rejected=rejected),
+    }
     if sent is None:
-        ended = await ledger.call(close_finished, store, plan.run, now=time.time(), command=command, rate=rate)
+        ended = await ledger.call(close_finished, store, plan.run, now=time.time(), rate=rate, **advised)
     else:
         ended = await ledger.call(
-            close_run, store, plan.run, sent.stop, sent.tally, now=time.time(), command=command, rate=rate
+            close_run, store, plan.run, sent.stop, sent.tally, now=time.time(), rate=rate, **advised
         )
     await ledger.call(store.prune, job.options.keep_runs)
     shown = await to_thread.run_sync(input_of, ended, source)

@@ -8,6 +8,7 @@ import codecs
 import gzip
 import hashlib
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,9 +29,20 @@ _NOT_TEXT = (
     (b"\x1f\x8b", "is compressed with gzip", "give it a name that ends in .gz, or feed `gunzip -c` of it to stdin"),
     (b"PK\x03\x04", "is a workbook or a zip archive", "save the sheet as CSV (UTF-8), or unpack the archive"),
 )
-_UNDECODABLE = "\udcff"  # what `surrogateescape` makes of a byte FF, so that it can be written back
+_WITHOUT_MARK = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
+"""Encodings that put a mark before every text which they encode, and what they are without."""
 
-codecs.register_error("bulksync_mark", lambda error: (_UNDECODABLE, getattr(error, "end", 0)))
+_LOST = re.compile("([\udc00-\udcff]+)")
+
+
+def _kept(error: UnicodeError) -> tuple[str, int]:
+    """Stands for undecodable bytes as `surrogateescape` does, which refuses those of ASCII."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("bulksync_mark", _kept)
 
 
 class HashedFile(io.FileIO):
@@ -69,7 +81,8 @@ class Text:
                 raise InputError(f"{self.name} {what}", cure)
         marked = [encoding for mark, encoding in _MARKS if start.startswith(mark)]
         self.bom = bool(marked)
-        self.encoding = marked[0] if marked else source.encoding or "utf-8"  # the mark knows better than the call
+        encoding = marked[0] if marked else source.encoding or "utf-8"  # the mark knows better than the call
+        self.encoding = _WITHOUT_MARK.get(encoding, encoding)
 
     def blocks(self) -> Iterator[str]:
         """The decoded text without its byte order mark; raises InputError where it cannot be read."""
@@ -81,6 +94,19 @@ class Text:
                 yield decoder.decode(block).removeprefix(mark)
                 mark = ""
             yield decoder.decode(b"", final=True)
+
+
+def encoded(text: str, encoding: str) -> bytes:
+    """The bytes that *text* was decoded from; a question mark for a character that is not in this encoding."""
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError:
+        parts = enumerate(_LOST.split(text))
+        return b"".join(_bytes(part) if at % 2 else part.encode(encoding, "replace") for at, part in parts)
+
+
+def _bytes(lost: str) -> bytes:
+    return bytes(ord(character) - 0xDC00 for character in lost)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from itertools import islice, zip_longest
 from typing import Any
 
 from bulksync.model import InvalidRow, Row
+from bulksync.reader.annotating import annotated_cells, annotated_header
 from bulksync.reader.decoding import Text
 from bulksync.reader.header import Columns, read_header
 from bulksync.reader.jsontext import parse
@@ -82,6 +83,15 @@ class Delimited:
         places = [(known | self._columns.echoed)[name] for name in names]
         for row, line, raw, cells, _ in self._found():
             yield Record(row, line, raw, [repaired(cells[at]) if at < len(cells) else "" for at in places])
+
+    @property
+    def annotated_header(self) -> str:
+        """The header with columns for an error and its detail behind."""
+        return annotated_header(self.header, self.layout.delimiter, self.layout.columns)
+
+    def annotated(self, raw: str, error: str, detail: str) -> str:
+        """A row with an error and its detail behind."""
+        return annotated_cells(raw, self.layout.delimiter, self.layout.columns, error, detail)
 
     def _found(self) -> Iterator[Found]:
         lines, row = self._lines, 0

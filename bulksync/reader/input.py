@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from bulksync.model import InvalidRow, Row
-from bulksync.reader.decoding import HashedFile, Text, explained
+from bulksync.reader.decoding import HashedFile, Text, encoded, explained
 from bulksync.reader.delimited import Delimited
 from bulksync.reader.jsonl import JsonLines
 from bulksync.reader.record import Column, Layout, Record
@@ -37,6 +37,20 @@ class Input:
     def header(self) -> str:
         """The header as it is in the file, line ends and a `sep=` line included; empty for JSONL."""
         return self._content.header
+
+    @property
+    def annotated_header(self) -> str:
+        """The header of `annotated` rows."""
+        return self._content.annotated_header
+
+    def annotated(self, record: Record, error: str, detail: str) -> str:
+        """A row as it stands there, with an error and its detail behind, as its format has them."""
+        where = "" if record.raw else f" (line {record.line})"
+        return self._content.annotated(record.raw, error, detail + where)
+
+    def encoded(self, text: str) -> bytes:
+        """*text* of this input as the bytes that it was read from."""
+        return encoded(text, self._text.encoding)
 
     @property
     def echoed(self) -> tuple[str, ...]:

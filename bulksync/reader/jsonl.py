@@ -7,6 +7,7 @@ from typing import Any
 
 from bulksync.errors import InputError
 from bulksync.model import InvalidRow, Row
+from bulksync.reader.annotating import annotated_object
 from bulksync.reader.decoding import Text
 from bulksync.reader.fields import is_metadata, own_field
 from bulksync.reader.jsontext import as_written, dumps, parse
@@ -53,7 +54,7 @@ class JsonLines:
         self._carried = Counter[str]()
         self.row_count = 0
         self.layout = Layout((), ",", text.bom)
-        self.header = ""
+        self.header = self.annotated_header = ""
 
     @property
     def echoed(self) -> tuple[str, ...]:
@@ -98,6 +99,10 @@ class JsonLines:
         """Every row as it stands, numbered as in `rows`, with its cells under these *names*."""
         for row, line, raw, members, _, _ in self._found():
             yield Record(row, line, raw, _echoes(raw, [members.get(name) for name in names], names))
+
+    def annotated(self, raw: str, error: str, detail: str) -> str:
+        """A line with an error and its detail as members."""
+        return annotated_object(raw, error, detail, is_utf=self._text.encoding.startswith("utf"))
 
     def _found(self) -> Iterator[Found]:
         lines, row = self._lines, 0

@@ -55,7 +55,7 @@ def locate(
     """
     name = str(path) if name is None else name
     compressed = path.suffix.lower() == ".gz"
-    found = format or _FORMATS.get((path.with_suffix("") if compressed else path).suffix.lower())
+    found = format or format_of(path)
     if found is None:
         raise UsageError(f"cannot tell the format of {name}", "name it: --format csv (or tsv, jsonl, xlsx)")
     if sheet is not None and found != "xlsx":
@@ -64,6 +64,12 @@ def locate(
     source = Source(path, name, found, compressed, *told, fields or Fields(), sheet)
     _check_readable(source)
     return source
+
+
+def format_of(path: Path) -> Format | None:
+    """The format that the name of a file tells."""
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return _FORMATS.get(plain.suffix.lower())
 
 
 def fingerprint(path: Path) -> str:
