@@ -17,7 +17,8 @@ demo: install
 
 .PHONY: test  ## Run every test
 test: install
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m compileall -q bulksync tests  # the tests start the program some thousand times
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 .PHONY: format  ## Rewrite the code in the one style
 format: install

@@ -7,9 +7,11 @@ import pytest
 
 from tests.support.leaks import leaks
 
-# A suite started by nohup or cron must see the same as one started from a terminal.
+# A suite started by nohup or cron, or in the background of a script, must see the same as one from a terminal.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

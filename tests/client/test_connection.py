@@ -403,7 +403,7 @@ async def test_a_connection_that_said_too_much_is_not_reused() -> None:
 
 async def test_a_connection_that_was_left_is_not_reused() -> None:
     """The answer to a request that was given up never reaches the row behind it."""
-    async with serve(faults.drip) as server, client(server.url, timeout=0.2) as put:
+    async with serve(faults.drip) as server, client(server.url, timeout=1.5) as put:
         assert [await put(row(1)), await put(row(2))] == [LATE, ACKNOWLEDGED]
     assert server.connections == 2
 

@@ -1,5 +1,6 @@
 """The audit finds whatever is wrong between an input and its report."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ Tamper = Callable[[list[str]], list[str]]
 
 @pytest.fixture(params=["csv", "jsonl"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A folder with an input of four rows and its report, as CSV or as JSON lines."""
+    """Return a folder with an input of four rows and its report, as CSV or as JSON lines."""
     write_rows(tmp_path / "rows.csv", [1, 2, 3, 1])
     output = f"report.{request.param}"
     done = bulksync("run", "rows.csv", "--sandbox", "--rate", "unlimited", "-o", output, folder=tmp_path)
@@ -34,15 +35,22 @@ def test_a_report_agrees_with_its_input(folder: Path) -> None:
     assert verify(folder) == (0, ["4 rows, 4 report lines, updated 4: OK, no discrepancies"])
 
 
-@pytest.fixture
-def csv_folder(tmp_path: Path) -> Path:
-    """A folder with an input of four rows, one of them invalid, and its report."""
-    write_rows(tmp_path / "rows.csv", [1, 2, 3, 1])
-    text = (tmp_path / "rows.csv").read_text().splitlines(keepends=True)
-    (tmp_path / "rows.csv").write_text("".join([*text[:2], text[2].replace("0000", "zzzz", 1), *text[3:]]))
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an input of four rows, one of them invalid, and its report; nobody changes it."""
+    folder = tmp_path_factory.mktemp("reported")
+    write_rows(folder / "rows.csv", [1, 2, 3, 1])
+    text = (folder / "rows.csv").read_text().splitlines(keepends=True)
+    (folder / "rows.csv").write_text("".join([*text[:2], text[2].replace("0000", "zzzz", 1), *text[3:]]))
     options = ("--sandbox", "--rate", "unlimited", "--on-invalid", "skip", "-o", "report.csv")
-    assert bulksync("run", "rows.csv", *options, folder=tmp_path).code == 3
-    return tmp_path
+    assert bulksync("run", "rows.csv", *options, folder=folder).code == 3
+    return folder
+
+
+@pytest.fixture
+def csv_folder(reported: Path, tmp_path: Path) -> Path:
+    """Return a copy of that folder, to be tampered with."""
+    return Path(shutil.copytree(reported, tmp_path / "copy"))
 
 
 TAMPERED: dict[str, tuple[Tamper, str]] = {

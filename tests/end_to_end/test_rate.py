@@ -1,4 +1,7 @@
-"""The quota, end to end: a server that counts arrivals in a sliding second never has to refuse one."""
+"""The quota, end to end: a server that counts arrivals in a sliding second never has to refuse one.
+
+Other rates, and how well they are used, are shown in virtual time by `tests.quota.test_pacer`.
+"""
 
 import json
 from pathlib import Path
@@ -7,27 +10,16 @@ import pytest
 
 from tests.support.program import bulksync, write_rows
 
+ROWS = 400
 
-@pytest.mark.parametrize(
-    ("rate", "rows", "loop"),
-    [
-        (10, 200, "uvloop"),
-        (100, 1_000, "uvloop"),
-        (100, 1_000, "asyncio"),
-        (1_000, 5_000, "uvloop"),
-        (1_000, 5_000, "asyncio"),
-    ],
-)
-def test_the_quota_is_filled_and_never_exceeded(rate: int, rows: int, loop: str, tmp_path: Path) -> None:
-    """At 10, 100 and 1,000/s a strict server that forgives 10 ms refuses nothing, and the run fills the rate."""
-    write_rows(tmp_path / "rows.csv", range(rows))
-    options = ("--sandbox", "--rate", f"{rate}/s", "--summary", "summary.json")
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_the_quota_is_never_exceeded(loop: str, tmp_path: Path) -> None:
+    """At 100/s a strict server that forgives 10 ms refuses nothing, and nothing is sent sooner than the rate allows."""
+    write_rows(tmp_path / "rows.csv", range(ROWS))
+    options = ("--sandbox", "--rate", "100/s", "--summary", "summary.json")
     done = bulksync("run", "rows.csv", *options, folder=tmp_path, loop=loop)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert (done.code, summary["outcomes"], summary["throttled"], summary["requests"]) == (
-        0,
-        {"updated": rows},
-        0,
-        rows,
-    )
-    assert summary["elapsedSeconds"] <= 1.06 * rows / rate + 1
+    told = (done.code, summary["outcomes"], summary["throttled"], summary["requests"])
+    assert told == (0, {"updated": ROWS}, 0, ROWS)
+    assert summary["elapsedSeconds"] >= ROWS / 100 - 1

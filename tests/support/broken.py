@@ -699,3 +699,31 @@ BROKEN = {
     "last batch lost": Mistake(Parts(ledger=LosesTheLastBatch), rules.i10_a_finished_run_sends_nothing),
 }
 """By the mistake that was made."""
+
+SHOWN_BY = {
+    "no order": 14,
+    "parked rows taken from the wrong end": 19,
+    "place taken after reading": 5,
+    "window ten times too large": 5,
+    "retries without a turn": 3,
+    "no reply stops the run": 10,
+    "hold ends too early": 15,
+    "bursts": 8,
+    "no canary": 2,
+    "refusals believed at once": 4,
+    "refusals asked for without end": 12,
+    "nobody asked elsewhere": 8,
+    "last answers not explained": 13,
+    "waiting charged": 9,
+    "clock wound by every answer": 15,
+    "doubt not remembered": 3,
+    "doubt about everything": 3,
+    "retries not counted": 3,
+    "attempts without limit": 16,
+    "stop hidden": 14,
+    "requests of retries counted twice": 3,
+    "acknowledged in spite of doubt": 7,
+    "late update forgotten": 7,
+    "acknowledged in spite of a later doubt": 11,
+}
+"""The seed that is played first where the others would take long to show the mistake."""

@@ -153,6 +153,19 @@ def for_seconds(first: int, seconds: float, said: Answer) -> Rule:
     return rule
 
 
+def until_told(first: int, count: int, said: Answer) -> Rule:
+    """Return the rule that begins with an arrival's number and ends once so many executions were told it."""
+    told: set[str] = set()
+
+    def rule(request: Request) -> Answer | None:
+        if request.number < first or len(told) >= count:
+            return None
+        told.add(request.execution)
+        return said
+
+    return rule
+
+
 def held(at: float, seconds: float) -> Rule:
     """Return the rule that keeps all answers, from seconds after the first arrival on, until that time is over."""
 

@@ -309,7 +309,8 @@ def ill(seed: int) -> Scenario:
 
 def crowded(seed: int) -> Scenario:
     """Draw a run in which every other request fails, so that many rows back off at once."""
-    return quiet(seed, 120, faults={"500 before": 0.5}, rate=300.0, step=10, max_attempts=5)
+    many: dict[str, Any] = {"rate": 300.0, "latency": 0.0, "max_in_flight": 16, "max_attempts": 5}
+    return quiet(seed, 120, faults={"500 before": 0.5}, step=10, **many)
 
 
 def chained(seed: int) -> Scenario:
@@ -626,6 +627,7 @@ class Simulation:
 
     async def _invoke(self, ending: Ending) -> None:
         store = self._parts.store(self._files.ledger)
+        store._db.execute("PRAGMA synchronous = OFF")  # processes die here, the machine does not
         running = asyncio.ensure_future(self._run(store, ending))
         self._kill, self._kills_ahead = asyncio.Event(), ending.killed_when == "ahead"
         killing = asyncio.ensure_future(self._kill.wait())

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from tests.support.recorder import (
     html,
     limited,
     recording,
+    until_told,
     when,
 )
 
@@ -89,6 +91,16 @@ def test_rules_of_time() -> None:
     assert waits == pytest.approx([0, 3.0, 1.1, 0.9, 0])
     quick = [limit(arrival(number, 1 + number / 20)) for number in range(5)]
     assert quick == [None, answer(503), None, answer(503), None]
+
+
+def test_an_outage_that_ends_when_enough_were_told() -> None:
+    """It begins with an arrival's number; who is told twice counts once."""
+    rule = until_told(1, 2, answer(502))
+    arrivals = [
+        replace(arrival(number), path=f"/workflow/{WORKFLOW}/execution/{execution(of)}")
+        for number, of in enumerate((0, 1, 1, 2, 3))
+    ]
+    assert [rule(one) for one in arrivals] == [None, answer(502), answer(502), answer(502), None]
 
 
 @pytest.mark.parametrize("rule", [always(RESET), always(HANG), always(Answer(headers=(("Connection", "close"),)))])

@@ -10,7 +10,7 @@ import anyio
 
 from tests.support.program import Done, command, environment
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds after which a test stops waiting for anything."""
 
 
