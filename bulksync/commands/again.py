@@ -81,7 +81,7 @@ def written_as(kind: Format) -> Format:
 
 def next_name(path: Path) -> Path:
     """Return a name for what is rejected of rejected rows: rejected-2.csv, then rejected-3.csv."""
-    stem, dot, suffixes = path.name.partition(".")
-    number = re.fullmatch(r"(.*)-(\d+)", stem)
-    numbered = f"{number[1]}-{int(number[2]) + 1}" if number else f"{stem}-2"
-    return path.with_name(numbered + dot + suffixes)
+    plain = Path(path.stem) if path.suffix.lower() == ".gz" else Path(path.name)
+    number = re.fullmatch(r"(.*)-(\d+)", plain.stem)
+    numbered = f"{number[1]}-{int(number[2]) + 1}" if number else f"{plain.stem}-2"
+    return path.with_name(numbered + path.name.removeprefix(plain.stem))

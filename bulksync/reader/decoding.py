@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bulksync.errors import InputError
+from bulksync.reader.lines import TooLarge, split
 from bulksync.reader.source import Source
 
 _BLOCK = 1 << 18
@@ -71,6 +72,7 @@ class Text:
 
     def __init__(self, source: Source, file: HashedFile) -> None:
         self.source = source
+        self.notes: list[str] = []
         self.name = source.name
         with explained(self.name):
             buffered = io.BufferedReader(file, _BLOCK)
@@ -83,6 +85,10 @@ class Text:
         self.bom = bool(marked)
         encoding = marked[0] if marked else source.encoding or "utf-8"  # the mark knows better than the call
         self.encoding = _WITHOUT_MARK.get(encoding, encoding)
+
+    def lines(self) -> Iterator[str | TooLarge]:
+        """The physical lines of the text, see `split`."""
+        return split(self.blocks())
 
     def blocks(self) -> Iterator[str]:
         """The decoded text without its byte order mark; raises InputError where it cannot be read."""

@@ -14,6 +14,7 @@ from bulksync.reader.jsontext import parse
 from bulksync.reader.lines import Lines, TooLarge, flawed
 from bulksync.reader.record import NESTING_LIMIT, ROW_LIMIT, Column, Flaw, Layout, Record, repaired
 from bulksync.reader.validation import judge, refuse
+from bulksync.reader.workbook import SheetText
 from bulksync.text import clean
 
 _EMPTY = Columns((), 0, {}, {}, {}, {})
@@ -31,8 +32,8 @@ csv.field_size_limit(max(csv.field_size_limit(), ROW_LIMIT))  # the limit is our
 class Delimited:
     """A CSV or TSV text whose header has been read."""
 
-    def __init__(self, text: Text, delimiter: str | None) -> None:
-        self._lines = Lines(text.blocks())
+    def __init__(self, text: Text | SheetText, delimiter: str | None) -> None:
+        self._lines = Lines(text.lines())
         self._encoding = text.encoding
         found = read_header(self._lines, text.name, delimiter, text.encoding, text.source.fields)
         self._columns = found.columns if found else _EMPTY

@@ -4,13 +4,15 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
+from bulksync.errors import InputError
 from bulksync.model import InvalidRow, Row
 from bulksync.reader.decoding import HashedFile, Text, encoded, explained
 from bulksync.reader.delimited import Delimited
 from bulksync.reader.jsonl import JsonLines
 from bulksync.reader.record import Column, Layout, Record
-from bulksync.reader.resembling import unsent
+from bulksync.reader.resembling import nested, unsent
 from bulksync.reader.source import Source
+from bulksync.reader.workbook import SheetText
 
 T = TypeVar("T")
 
@@ -23,8 +25,18 @@ class Input:
 
     def __init__(self, source: Source, file: HashedFile) -> None:
         self._file = file
-        self._text = text = Text(source, file)  # kept: its buffer would close the file when nobody holds it any more
-        self._content = JsonLines(text) if source.format == "jsonl" else Delimited(text, source.delimiter)
+        # The text is kept: its buffer would close the file when nobody holds it any more.
+        self._text: Text | SheetText
+        self._content: JsonLines | Delimited
+        if source.format == "xlsx":
+            self._text = sheet = SheetText(source, file)
+            try:
+                self._content = Delimited(sheet, ",")
+            except InputError as error:
+                raise sheet.refused(error) from None
+        else:
+            self._text = text = Text(source, file)
+            self._content = JsonLines(text) if source.format == "jsonl" else Delimited(text, source.delimiter)
         self._is_read = False
         self.digest = ""
 
@@ -70,7 +82,8 @@ class Input:
     @property
     def notes(self) -> list[str]:
         """What is worth saying about the input as far as it was read, though it can be sent."""
-        return [*unsent(self.columns, self._content.row_count)]
+        columns = self.columns
+        return [*self._text.notes, *unsent(columns, self._content.row_count), *nested(columns)]
 
     def rows(self, allowed: frozenset[str] | None = None) -> Iterator[Row | InvalidRow]:
         """Every row in input order, valid or not; *allowed* are the only values that `status` may have.

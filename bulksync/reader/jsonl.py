@@ -47,7 +47,7 @@ class JsonLines:
 
     def __init__(self, text: Text) -> None:
         self._text = text
-        self._lines = Lines(text.blocks())
+        self._lines = Lines(text.lines())
         self._names: dict[str, str | None] = {}
         self._shapes: dict[tuple[str, ...], Shape] = {}
         self._rows = Counter[tuple[str, ...]]()

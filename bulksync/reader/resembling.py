@@ -44,6 +44,14 @@ def unsent(columns: Sequence[Column], rows: int) -> Iterator[str]:
         yield f"the column {name} is only echoed; did you mean {clean(field, 60)}? To send it, {way}"
 
 
+def nested(columns: Sequence[Column]) -> Iterator[str]:
+    """Yield a sentence where names of entries look as if they were meant as objects inside one another."""
+    entries = [column.field.partition(".")[2] for column in columns]
+    if names := [f"'{clean(entry, 40)}'" for entry in entries if "." in entry or "[" in entry]:
+        said = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        yield f"sent as one entry of metadata each: {said}; for objects inside objects, use a metadata column with JSON"
+
+
 def _closest(name: str) -> str | None:
     letters = "".join(filter(str.isalnum, name)).lower()
     near = get_close_matches(letters, ("workflowid", "executionid", "status", "metadata"), 1, _LIKENESS)

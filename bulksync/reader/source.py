@@ -7,6 +7,7 @@ import secrets
 import shutil
 import stat
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -60,6 +61,8 @@ def locate(
         raise UsageError(f"cannot tell the format of {name}", "name it: --format csv (or tsv, jsonl, xlsx)")
     if sheet is not None and found != "xlsx":
         raise UsageError(f"--sheet is for workbooks, and {name} is {found}", "leave --sheet out")
+    if found == "xlsx":
+        _check_installed(name)
     told = _delimiter(delimiter, found), _encoding(encoding)
     source = Source(path, name, found, compressed, *told, fields or Fields(), sheet)
     _check_readable(source)
@@ -129,6 +132,14 @@ def _check_readable(source: Source) -> None:
         source.path.open("rb").close()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise _unreadable(source.name, error) from error
+
+
+def _check_installed(name: str) -> None:
+    if find_spec("python_calamine") is None:
+        raise UsageError(
+            f"{name} is a workbook, and python-calamine, which reads those, is not installed",
+            "install it: pip install 'bulksync[xlsx]' (or uv tool install 'bulksync[xlsx]'), or save the sheet as CSV",
+        )
 
 
 def _delimiter(delimiter: str | None, found: Format) -> str | None:

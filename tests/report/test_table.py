@@ -343,13 +343,13 @@ def test_the_retry_file_has_the_rows_still_to_be_done(tmp_path: Path) -> None:
     source = tmp_path / "i.csv"
     rows = [f'{WORKFLOW},{execution(n)},COMPLETED,"Street {n}\nCity ""{n}"""\r\n' for n in range(1, 8)]
     header = "Workflow Id,EXECUTIONID,status,address\r\n"
-    source.write_text(header + "".join(rows)[:-2], newline="")
+    source.write_text("\ufeff" + header + "".join(rows)[:-2], newline="")
     outcomes = ("updated", "failed", "rejected", "unknown", "invalid", "unchanged", "unsent")
     with open_input(locate(source)) as content:
         lines = [line(number, outcome) for number, outcome in enumerate(outcomes, 1)]
-        write_retry_file(tmp_path / "again.csv", lines, content.records(), content.header, bom=True)
+        write_retry_file(tmp_path / "again.csv", lines, content)
     text = (tmp_path / "again.csv").read_bytes().decode()
-    assert text == "\ufeff" + header + rows[1] + rows[3] + rows[6][:-2] + "\n"
+    assert text == "\ufeff" + header + rows[1] + rows[3] + rows[6]
 
 
 def test_the_retry_file_of_json_lines_has_no_header(tmp_path: Path) -> None:
@@ -358,9 +358,7 @@ def test_the_retry_file_of_json_lines_has_no_header(tmp_path: Path) -> None:
     rows = [f'{{"workflowId":"{WORKFLOW}", "executionId":"{execution(n)}", "status":"A"}}\n' for n in (1, 2)]
     source.write_text(rows[0] + "\n" + rows[1])
     with open_input(locate(source)) as content:
-        write_retry_file(
-            tmp_path / "again.jsonl", [line(1, "updated"), line(2)], content.records(), content.header, bom=False
-        )
+        write_retry_file(tmp_path / "again.jsonl", [line(1, "updated"), line(2)], content)
     assert (tmp_path / "again.jsonl").read_text() == rows[1]
 
 
