@@ -104,9 +104,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     """The lines of Python that the README shows send a file, here to an emulated API."""
     (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     write_rows(tmp_path / "rows.csv", range(3))
-    lines = block.replace('rate="10/s"', 'rate="10/s", sandbox=True').splitlines()
-    head, body = lines[0], "\n    ".join(lines[1:])
-    program = f"import asyncio\n{head}\nasync def main():\n    {body}\nasyncio.run(main())"
+    program = block.replace("rate=10", "rate=10, sandbox=True")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=60, check=False,

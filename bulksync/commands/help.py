@@ -37,6 +37,10 @@ Examples:
       Only what the server rejected, and what is left
   bulksync run rows.csv --retry-file left.csv --summary summary.json
       With the rows still to be done as a file, and the counts as JSON
+  bulksync run rows.csv --rejected-file fix.csv
+      With the rejected and invalid rows as a file, to fix and run
+  bulksync run leads.csv --map executionId=Call --map metadata.firstName=Vorname --set status=COMPLETED
+      With columns that have other names, and one status for all rows
 
 Exit codes:
   0              every row is done
@@ -50,6 +54,8 @@ HOW_TO_CHECK = """\
 Examples:
   bulksync check rows.csv --rate 100/s
       Is it valid, and how long will it take at that rate?
+  bulksync check leads.xlsx --sheet Calls
+      Which columns of a sheet are sent, and which only echoed?
   bulksync check rows.csv --json
       For programs
 """

@@ -57,7 +57,8 @@ def frame(look: Look, requests: float, rows: float, width: int) -> list[Text]:
 
 def headed(look: Look, rows: float, width: int) -> list[Text]:
     """Return how much is done and how long the rest takes, with a bar where there is room for one."""
-    done, total = look.tally.done, look.total
+    done = look.tally.done
+    total = done if look.total is None else look.total
     parts = [Text(percent(done, total), "bold"), Text(f"{done:,} of {total:,} rows")]
     pace = rows or (done / look.elapsed if look.elapsed > 0 else 0.0)
     if pace and done < total:

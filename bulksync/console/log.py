@@ -14,6 +14,7 @@ from bulksync.text import without_passwords
 
 EVENTS: dict[str, tuple[int, str]] = {
     "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
+    "sending a stream": (logging.INFO, "sending rows to {target} at {rate} as they come"),
     "columns": (logging.INFO, "columns sent: {sent}; only echoed: {echoed}"),
     "note": (logging.WARNING, "{text}"),
     "acknowledged already": (
@@ -89,11 +90,14 @@ def logger(style: Literal["text", "json"], say: Callable[[str], None]) -> Any:
     )
 
 
-def to_logging(event: str, **fields: Any) -> None:
-    """Say an event to `logging`, under the name `bulksync`, where a program is the caller."""
+def to_logging(event: str, /, written: Callable[[str], str] = str, **fields: Any) -> None:
+    """Say an event to `logging`, under the name `bulksync`, where a program is the caller.
+
+    *written* turns what is written for the command line into what such a caller would write.
+    """
     level, template = EVENTS[event]
     if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, "%s", template.format(**fields))
+        LOGGER.log(level, "%s", written(template.format(**fields)))
 
 
 def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:

@@ -13,11 +13,12 @@ from bulksync.text import spell
 class Look:
     """How far a run is at this moment: what it has counted, of *total* rows, after so many seconds of sending.
 
+    *total* is None where the rows are a stream.
     *rate* is the quota as people write it, *waiting* what everyone waits for, empty where nobody does.
     """
 
     tally: Tally
-    total: int
+    total: int | None
     in_flight: int
     rate: str
     elapsed: float
@@ -26,10 +27,19 @@ class Look:
 
 @dataclass(slots=True)
 class Doing:
-    """Owns the answer to what a *run* (its name, once it has one) is doing: a look, or words where it does not send."""
+    """Owns the answer to what a *run* (its name, once it has one) is doing: a look, or words where it does not send.
+
+    *last* is the look at the end of sending.
+    """
 
     look: Callable[[], Look | str] = lambda: "starting"
     run: str | None = None
+    last: Look | None = None
+
+    def keep(self) -> None:
+        """Keep the last look before the run does something else than to send."""
+        look = self.look()
+        self.last = None if isinstance(look, str) else look
 
     def line(self) -> str:
         """Say it in one line."""
@@ -47,9 +57,11 @@ def progress_line(look: Look) -> str:
     """Say how many rows are done, how fast, how long the rest takes, and what the run waits for."""
     tally, total = look.tally, look.total
     speed = tally.done / look.elapsed if look.elapsed > 0 else 0.0
-    parts = [f"{tally.done:,} of {total:,} rows ({percent(tally.done, total)})", f"{speed:,.1f}/s of {look.rate}"]
+    whole = "rows" if total is None else f"of {total:,} rows ({percent(tally.done, total)})"
+    share = f"{tally.done:,} {whole}"
+    parts = [share, f"{speed:,.1f}/s of {look.rate}"]
     parts.append(f"{look.in_flight:,} in flight")
-    if 0 < tally.done < total:
+    if total is not None and 0 < tally.done < total:
         parts.append(f"{spell(look.elapsed * (total - tally.done) / tally.done)} to go")
     parts.append(", ".join(f"{outcome} {count:,}" for outcome, count in tally.outcomes.most_common()))
     return "; ".join(part for part in (", ".join(part for part in parts if part), look.waiting) if part)

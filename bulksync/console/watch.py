@@ -32,8 +32,11 @@ async def watched(first: str, terminal: "Terminal | None", tell: Tell) -> AsyncG
         watching.cancel_scope.cancel()
 
 
-def watcher(total: int, options: RunOptions, doing: Doing, terminal: "Terminal | None", tell: Tell) -> Watch:
-    """Return what looks how far a run of *total* rows is, and says so every `--stats` where no terminal shows it."""
+def watcher(total: int | None, options: RunOptions, doing: Doing, terminal: "Terminal | None", tell: Tell) -> Watch:
+    """Return what looks how far a run of *total* rows is, and says so every `--stats` where no terminal shows it.
+
+    *total* is None where nobody knows how many there are.
+    """
 
     async def watch(dispatcher: Dispatcher) -> None:
         started = anyio.current_time()

@@ -26,8 +26,12 @@ class Backlog:
 
     def add(self, run: int, results: Iterable[Result]) -> None:
         """Take what was committed; why a row is unsent is known only when its run is closed."""
+        self.add_rows(run, [result.row for result in results if result.outcome is not Outcome.UNSENT])
+
+    def add_rows(self, run: int, rows: Iterable[int]) -> None:
+        """Take rows of which the ledger has the outcome."""
         self.run = run
-        self._rows.extend(result.row for result in results if result.outcome is not Outcome.UNSENT)
+        self._rows.extend(rows)
         self._moved.set()
 
     def complete(self, run: int, rows: int) -> None:

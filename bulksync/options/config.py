@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,18 @@ from bulksync.errors import UsageError
 from bulksync.options.models import RunOptions
 
 
-def wrong_options(error: ValidationError) -> str:
-    """Say in one line which options are wrong, and why."""
+def as_flag(name: str) -> str:
+    """Write an option as it is given on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def wrong_options(error: ValidationError, written: Callable[[str], str] = as_flag) -> str:
+    """Say in one line which options are wrong, and why; *written* turns an option's name into what the caller wrote."""
     said = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        option = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
-        said.append(option + problem["msg"].removeprefix("Value error, "))
+        option = f"{written(str(problem['loc'][0]))}: " if problem["loc"] else ""
+        what = "there is no such option" if problem["type"] == "extra_forbidden" else problem["msg"]
+        said.append(option + what.removeprefix("Value error, "))
     return "; ".join(said)
 
 

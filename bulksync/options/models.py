@@ -77,7 +77,8 @@ class InputOptions(BaseModel):
         int, Field(ge=0), Parameter(group=INPUT, metavar="N", help="Refuse an input with fewer rows (exit 7)")
     ] = 0
     rate: Annotated[
-        Rate, Parameter(group=PACE, help="Rate limit: 10/s, 600/m or unlimited; evenly spaced, retries included")
+        Rate,
+        Parameter(group=PACE, help="Rate limit: 10/s (or 10), 600/m or unlimited; evenly spaced, retries included"),
     ] = 10.0
 
 

@@ -49,14 +49,17 @@ def show_size(size: object) -> str:
 
 
 def parse_rate(value: object) -> object:
-    """Read `10/s`, `600/m` or `unlimited` as requests per second (infinity for the last); ValueError otherwise."""
-    if not isinstance(value, str):
-        return value
-    if value.strip() == "unlimited":
+    """Read `10/s`, `600/m`, `unlimited` or a bare number as requests per second (infinity for `unlimited`).
+
+    ValueError for anything else, and for a rate at which no request would ever start.
+    """
+    if isinstance(value, str) and value.strip() == "unlimited":
         return math.inf
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)/(s|m|h)", value.strip(), re.ASCII)
-    if match and float(match[1]) > 0:
-        return float(match[1]) / UNITS[match[2]]
+    number = not isinstance(value, bool) and re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", str(value).strip(), re.ASCII)
+    if number and float(number[1]) > 0:
+        return float(number[1]) / UNITS[number[2] or "s"]
+    if isinstance(value, float) and value > 0:  # infinity, and numbers that Python writes with an exponent
+        return value
     raise ValueError(f"{value!r} is not a rate: write 10/s, 600/m or unlimited")
 
 

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
 from bulksync.errors import InputError
-from bulksync.model import InvalidRow, Row
+from bulksync.model import InvalidRow, LocalError, Row
 from bulksync.reader.annotating import annotated_object
 from bulksync.reader.decoding import Text
 from bulksync.reader.fields import is_metadata, own_field
@@ -17,6 +17,11 @@ from bulksync.reader.validation import judge, refuse
 from bulksync.text import clean
 
 _MOST_NAMES = 1000  # each becomes a column of the report
+
+FLAW = "\0flaw"
+"""The member `[error, detail]` by which a line is invalid: a program gave a value that JSON cannot hold."""
+
+_ERRORS = frozenset(get_args(LocalError))
 
 _MOST_SHAPES = 1000  # that are remembered
 
@@ -122,8 +127,9 @@ class JsonLines:
             flaw = flaw or flawed(raw, lines.number, self._text.encoding)
             value = flaw or parse(raw, NESTING_LIMIT + 1)  # the line itself is one level more than its metadata
             if isinstance(value, dict):
+                told = _told(value.pop(FLAW, None))
                 shape = self._shape(value, lines.number)
-                yield row, lines.number, raw, value, shape, shape.flaw
+                yield row, lines.number, raw, value, shape, shape.flaw or told
             else:
                 other = Flaw("not_an_object", 'the line is JSON, but not an object: {"workflowId": …}')
                 yield row, lines.number, raw, {}, _NO_SHAPE, value if isinstance(value, Flaw) else other
@@ -183,6 +189,13 @@ class JsonLines:
                 "put names that change from row to row into metadata, or leave them out",
             )
         self._names[name] = self._text.source.fields.of(name)
+
+
+def _told(value: object) -> Flaw | None:
+    match value:
+        case [str(error), str(detail)] if error in _ERRORS:
+            return Flaw(cast("LocalError", error), clean(detail))
+    return None
 
 
 def _metadata(value: object) -> dict[str, Any] | Flaw | None:

@@ -1,12 +1,14 @@
 """JSON text to values and back, stricter than the standard library: what is sent is exactly what was written.
 
 Refused: names given twice, NaN and infinities, lone surrogates, and nesting or numbers beyond reason (RFC 8259,
-sections 4, 6, 8.2 and 9, lets a parser set such limits). Numbers with a fraction keep what a double holds of them.
+sections 4, 6, 8.2 and 9, lets a parser set such limits). Numbers keep all their digits, also where a double would not.
 """
 
 import json
 import math
 from collections import Counter
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import orjson
@@ -32,12 +34,12 @@ def parse(text: str, levels: int) -> Any:
     try:
         value = _DECODER.decode(text)
         if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError: a lone surrogate
+            dumps(value)  # JSONEncodeError: a lone surrogate
     except _Refused as refused:
         return refused.flaw
     except json.JSONDecodeError as error:
         return Flaw("json_malformed", f"not valid JSON at character {error.pos + 1}: {clean(error.msg, 80)}")
-    except UnicodeEncodeError:
+    except orjson.JSONEncodeError:
         return Flaw("json_malformed", "a \\u escape stands for half a character (a lone surrogate)")
     except RecursionError:
         return _too_deep(levels)
@@ -48,12 +50,16 @@ def parse(text: str, levels: int) -> Any:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that neither a double nor 64 bits hold, by the *digits* that it was written with."""
+
+    digits: str
+
+
 def dumps(value: object) -> bytes:
-    """Compact UTF-8 JSON; integers of any size stand as they are."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:  # an integer beyond 64 bits
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    """Compact UTF-8 JSON; numbers stand as they were written."""
+    return orjson.dumps(value, default=_as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS)
 
 
 def as_written(text: str) -> Any:
@@ -89,18 +95,29 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _finite(digits: str) -> float:
+def _as_written(value: object) -> orjson.Fragment:
+    if isinstance(value, Number):
+        return orjson.Fragment(value.digits)
+    raise TypeError
+
+
+def _real(digits: str) -> float | Number:
     number = float(digits)
     if math.isinf(number):
         raise _Refused(Flaw("json_malformed", "a number is too large"))
-    return number
+    return number if Decimal(repr(number)) == Decimal(digits) else Number(digits)
+
+
+def _whole(digits: str) -> int | Number:
+    number = int(digits)
+    return number if -(2**63) <= number < 2**64 else Number(digits)
 
 
 def _no_constant(name: str) -> NoReturn:
     raise _Refused(Flaw("json_malformed", f"{name} is no JSON number"))
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_real, parse_int=_whole, parse_constant=_no_constant)
 
 _WRITTEN = json.JSONDecoder(parse_float=orjson.Fragment, parse_int=orjson.Fragment)
 

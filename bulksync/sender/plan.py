@@ -253,8 +253,8 @@ class Found:
     metadata_columns: tuple[str, ...]
     statuses: dict[str, int]
     acknowledged: int
-    columns: tuple[Column, ...]
-    notes: tuple[str, ...]
+    columns: tuple[Column, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def kept(found: Found) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
@@ -120,28 +120,23 @@ async def send(
     watch: Watch,
     tell: Tell,
     parts: Parts = PARTS,
+    supply: "Supply | None" = None,
 ) -> Sent:
-    """Send the due rows of a plan; StorageError where their outcomes cannot be recorded."""
+    """Send the due rows of a plan, or those that *supply* gives; StorageError where results cannot be recorded."""
     limited = Limit(options.limit)
-    rows = due_rows(ledger.store, plan, source, options, parts.marked or marked_at_once(options.rate))
+    supply = supply or Planned(ledger, plan, source, options, parts.marked or marked_at_once(options.rate))
 
     async def feed() -> list[Row] | None:
-        try:
-            return limited.cut(await ledger.call(next, rows, None))
-        except (InputError, StorageError) as error:
-            dispatcher.stop(stop_for(error))
-        return None
+        if isinstance(rows := await supply.next(), Stop):
+            dispatcher.stop(rows)
+            return None
+        return limited.cut(rows)
 
     async def elsewhere(most: int) -> list[Row]:
-        store, run = ledger.store, plan.run.id
-        try:
-            digests = await ledger.call(store.elsewhere, run, most)
-            found = limited.take(await ledger.call(rows_at, source, options, digests))
-            await ledger.call(store.mark_ahead, run, [row.row for row in found])
-        except (InputError, StorageError) as error:
-            dispatcher.stop(stop_for(error))
+        if isinstance(rows := await supply.elsewhere(most, limited), Stop):
+            dispatcher.stop(rows)
             return []
-        return found
+        return rows
 
     dispatcher = parts.dispatcher(
         options,
@@ -162,6 +157,7 @@ async def send(
                 ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE), lambda: dispatcher.stop(LEDGER_GONE)
             )
             around.start_soon(watch, dispatcher)
+            around.start_soon(halt_with, dispatcher, supply)
             with anyio.CancelScope() as sending:
                 brake.attach(dispatcher, sending)
                 around.start_soon(stop_in_time, dispatcher, sending, options)
@@ -169,12 +165,74 @@ async def send(
             around.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):  # whatever ends the run, an answer that came is kept
-            await ledger.call(rows.close)
+            await supply.close()
             await ledger.flush(plan.run.id)
     stop = dispatcher.stopped
     if stop is None and limited.was_reached:
         stop = Stop(10, "interrupted", f"--limit {options.limit} was reached")
     return Sent(stop, dispatcher.tally)
+
+
+class Supply(Protocol):
+    """Gives the rows to be sent: those of a plan, or those of a stream as they come. What ends the run is a Stop."""
+
+    async def next(self) -> list[Row] | Stop | None:
+        """Return the next due rows in file order; None at the end."""
+        ...
+
+    async def elsewhere(self, most: int, limited: "Limit") -> list[Row] | Stop:
+        """Return at most so many due rows from farther on, each the first one of its execution."""
+        ...
+
+    def halt(self) -> None:
+        """Give no more rows."""
+        ...
+
+    async def close(self) -> None:
+        """Let go what is open."""
+        ...
+
+
+class Planned:
+    """The due rows of a plan, read again from its input, *step* at a time."""
+
+    def __init__(self, ledger: Ledger, plan: Plan, source: Source, options: RunOptions, step: int) -> None:
+        self._ledger = ledger
+        self._run = plan.run.id
+        self._source = source
+        self._options = options
+        self._rows = due_rows(ledger.store, plan, source, options, step)
+
+    async def next(self) -> list[Row] | Stop | None:
+        """Return the next due rows in file order, once the ledger knows that they may be sent; None at the end."""
+        try:
+            return await self._ledger.call(next, self._rows, None)
+        except (InputError, StorageError) as error:
+            return stop_for(error)
+
+    async def elsewhere(self, most: int, limited: "Limit") -> list[Row] | Stop:
+        """Return due rows from all over the input."""
+        ledger, store = self._ledger, self._ledger.store
+        try:
+            digests = await ledger.call(store.elsewhere, self._run, most)
+            found = limited.take(await ledger.call(rows_at, self._source, self._options, digests))
+            await ledger.call(store.mark_ahead, self._run, [row.row for row in found])
+        except (InputError, StorageError) as error:
+            return stop_for(error)
+        return found
+
+    def halt(self) -> None:
+        """Nothing waits here for long."""
+
+    async def close(self) -> None:
+        """Close the input."""
+        await self._ledger.call(self._rows.close)
+
+
+async def halt_with(dispatcher: Dispatcher, supply: Supply) -> None:
+    """Have no more rows given once the run is stopped."""
+    await dispatcher.halted()
+    supply.halt()
 
 
 def stop_for(error: InputError | StorageError) -> Stop:

@@ -24,6 +24,9 @@ ROW = {
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "sending": {"rows": 12_345, "target": "https://api.example.com", "rate": "10/s", "about": "20m34s", "run": "r1"},
+    "sending a stream": {"target": "sandbox", "rate": "10/s"},
+    "columns": {"sent": "workflowId 2, status 2", "echoed": "leadName 1"},
+    "note": {"text": "the column 'metdata' (2 rows) is only echoed; did you mean metadata?"},
     "acknowledged already": {"known": 5, "rows": 6, "command": "bulksync run rows.csv --only-changed"},
     "superseded": {"rows": 2},
     "continuing": {"name": "r1", "begun": "--resend"},
@@ -43,6 +46,9 @@ SAMPLES: dict[str, dict[str, Any]] = {
 
 LINES = {
     "sending": "bulksync: sending 12,345 rows to https://api.example.com at 10/s, about 20m34s",
+    "sending a stream": "bulksync: sending rows to sandbox at 10/s as they come",
+    "columns": "bulksync: columns sent: workflowId 2, status 2; only echoed: leadName 1",
+    "note": "bulksync: the column 'metdata' (2 rows) is only echoed; did you mean metadata?",
     "acknowledged already": (
         "bulksync: 5 of 6 rows are already acknowledged with the same payload; to leave them out: bulksync run rows.csv"
         " --only-changed"

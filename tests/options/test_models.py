@@ -24,6 +24,7 @@ from bulksync.options.values import (
     show_rate,
     show_size,
 )
+from tests.support.program import bulksync, write_rows
 
 # Durations
 
@@ -77,16 +78,51 @@ def test_a_duration_survives_being_shown(seconds: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "rate"),
-    [("10/s", 10), ("600/m", 10), ("36000/h", 10), ("0.5/s", 0.5), (" 7/s ", 7), ("unlimited", math.inf)],
+    [
+        ("10/s", 10),
+        ("600/m", 10),
+        ("36000/h", 10),
+        ("0.5/s", 0.5),
+        (" 7/s ", 7),
+        ("unlimited", math.inf),
+        ("10", 10),
+        (" 10.5 ", 10.5),
+        (10, 10),
+        (10.5, 10.5),
+        (1e-7, 1e-7),
+        (math.inf, math.inf),
+    ],
 )
-def test_reads_a_rate(text: str, rate: float) -> None:
-    """A number and a unit make a rate in requests per second."""
-    assert parse_rate(text) == rate
+def test_reads_a_rate(text: object, rate: float) -> None:
+    """A number and a unit make a rate in requests per second; without a unit, as text or number, it is per second."""
+    assert RunOptions.model_validate({"rate": text}).rate == rate
 
 
-@pytest.mark.parametrize("text", ["", "10", "/s", "0/s", "0.0/m", "-1/s", "10/d", "10 /s", "1e3/s", "\u0665/s"])
-def test_refuses_what_is_no_rate(text: str) -> None:
-    """Whatever has no unit, is nothing, or is spelled another way is refused, and the message says what to write."""
+def test_a_bare_rate_is_the_same_wherever_it_is_given(tmp_path: Path) -> None:
+    """As a flag, a variable and a key of the configuration, `10.5` is 10.5 requests per second."""
+    write_rows(tmp_path / "rows.csv", [1])
+    path = configuration(tmp_path, "rate = 10.5\n")
+    said = [
+        bulksync("check", "rows.csv", *flags, folder=tmp_path, variables=variables)
+        for flags, variables in (
+            (("--rate", "10.5"), {}),
+            ((), {"BULKSYNC_RATE": "10.5"}),
+            (("--config", path), {}),
+            (("--rate", "630/m"), {}),
+        )
+    ]
+    assert {(done.code, "at 10.5/s" in done.stdout, done.stderr) for done in said} == {(0, True, "")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "/s", "0", "0/s", "0.0/m", "-1/s", "10/d", "10 /s", "1e3/s", "\u0665/s",
+        0, -1, 0.0, math.nan, -math.inf, True, None, [10],
+    ],
+)  # fmt: skip
+def test_refuses_what_is_no_rate(text: object) -> None:
+    """Whatever is nothing, or is spelled another way, is refused, and the message says what to write."""
     with pytest.raises(ValueError, match=r"is not a rate: write 10/s, 600/m or unlimited$"):
         parse_rate(text)
 
@@ -105,13 +141,6 @@ def test_a_rate_survives_being_shown(number: int, unit: str) -> None:
     """What is shown can be given."""
     rate = parse_rate(f"{number}/{unit}")
     assert parse_rate(show_rate(rate)) == pytest.approx(rate)
-
-
-@pytest.mark.parametrize("rate", [0, -1, math.nan, -math.inf])
-def test_a_rate_from_a_file_is_more_than_nothing(rate: float) -> None:
-    """A number given without a unit, as TOML allows, is refused where it would never let a request start."""
-    with pytest.raises(ValidationError, match="greater than 0"):
-        RunOptions(rate=rate)
 
 
 # Failure budgets
@@ -365,7 +394,8 @@ def test_target_for() -> None:
 SAMPLE = Path(__file__).parent.parent.parent / "samples" / "config.toml"
 
 OF_ONE_CALL = {
-    "output", "retry-file", "summary", "html", "metrics-file", "overwrite", "format", "delimiter", "encoding",
+    "output", "retry-file", "rejected-file", "sheet", "summary",
+    "html", "metrics-file", "overwrite", "format", "delimiter", "encoding",
     "sandbox", "limit", "resend", "retry-rejected", "restart", "dry-run",
 }  # fmt: skip
 """Options that say something about one input or one call, so that nobody wants them for every run."""

@@ -28,7 +28,7 @@ def test_the_share_of_the_rate_that_is_used() -> None:
     "case", [Case("steady", 10, 3.0), Case("steady", 100, 4.0)], ids=["10 a second", "100 a second"]
 )
 async def test_no_second_sees_more_than_the_rate(case: Case, tmp_path: Path) -> None:
-    """Far away and over TLS no second sees more than the rate, and the rate is used, as far as a busy machine lets it."""
+    """Far away and over TLS no second sees more than the rate, and it is used, as far as a busy machine lets it."""
     found = await seen(case, tmp_path)
     assert (found.code, found.arrivals, found.keeps_the_quota, found.used > 0.75) == (0, case.rows, True, True), found
 

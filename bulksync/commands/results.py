@@ -1,0 +1,114 @@
+"""What the Python API returns: the result of each row, and the progress of the run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from bulksync.console.progress import Look
+from bulksync.model import Outcome, Step
+from bulksync.report.table import COLUMNS, headings
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """The result of one row: the columns of the report, in Python's words; empty where the server said nothing.
+
+    *row* counts from 1, *line* is where it starts in the file; *attempts* counts over repeats; times are ISO 8601 as
+    in the report. *disposition_certain* is None for a row that was never sent. *columns* are the row's own columns that
+    are only echoed, by their names, as text.
+    """
+
+    row: int
+    line: int
+    workflow_id: str
+    execution_id: str
+    requested_status: str
+    outcome: Outcome
+    http_status: int | None
+    attempts: int
+    returned_status: str
+    disposition: str
+    steps: tuple[Step, ...]
+    started_at: str
+    completed_at: str
+    first_sent_at: str | None
+    finished_at: str | None
+    duration_ms: int | None
+    disposition_certain: bool | None
+    error: str
+    detail: str
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as a flat dict under the names of the report's columns, with *columns* behind them.
+
+        Such dicts make a data frame: `DataFrame([result.as_dict() for result in results])`. A column that has the name
+        of one of the report's is called `input.NAME`, as in the report.
+        """
+        values = {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
+        values["outcome"] = str(self.outcome)
+        return values | dict(zip(headings(self.columns), self.columns.values(), strict=True))
+
+    @property
+    def step_dispositions(self) -> list[str]:
+        """The dispositions of the steps, in their order."""
+        return [step.disposition for step in self.steps]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: *done* rows of *total*, which is None for a stream and until the input is validated.
+
+    *rate* is rows per second since the first was sent, *elapsed* is in seconds; *waiting* says what the run waits for
+    or does besides sending, empty where nothing holds it up.
+    """
+
+    done: int = 0
+    total: int | None = None
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    requests: int = 0
+    retries: int = 0
+    in_flight: int = 0
+    rate: float = 0.0
+    elapsed: float = 0.0
+    waiting: str = ""
+
+
+def progress_of(look: Look | str, last: Look | None) -> Progress:
+    """Return a look at a run in numbers; a text is what it does where it does not send, *last* how far it got then."""
+    if isinstance(look, str):
+        return replace(progress_of(last, None), waiting=look) if last else Progress(waiting=look)
+    tally = look.tally
+    return Progress(
+        done=tally.done,
+        total=look.total,
+        outcomes={str(outcome): count for outcome, count in tally.outcomes.items()},
+        requests=tally.requests,
+        retries=tally.retries,
+        in_flight=look.in_flight,
+        rate=tally.done / look.elapsed if look.elapsed > 0 else 0.0,
+        elapsed=look.elapsed,
+        waiting=look.waiting,
+    )
+
+
+def result_of(line: tuple[Any, ...], columns: Mapping[str, str]) -> RowResult:
+    """Return a line of the ledger, with the columns of `sql.LINES`, as a value, together with its echoed columns."""
+    (row, number, workflow, execution, requested, outcome, http, attempts, returned, disposition, steps, started,
+     completed, first_sent, finished, duration, doubtful, error, detail) = line  # fmt: skip
+    return RowResult(
+        row, number, workflow, execution, requested, Outcome(outcome), http, attempts, returned, disposition,
+        tuple(Step(**step) for step in orjson.loads(steps)), started, completed, first_sent, finished, duration,
+        not doubtful if attempts or doubtful else None, error, detail, columns,
+    )  # fmt: skip
+
+
+def attribute_of(column: str) -> str:
+    """Return the attribute of a result that has a column of the report: `workflow_id` for `workflowId`."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in column)
+
+
+ATTRIBUTES = {name: attribute for name in COLUMNS if hasattr(RowResult, attribute := attribute_of(name))}
+"""The report's columns, in its order, and the attributes that have them; what `orderRisk` is, only the end tells."""

@@ -1,0 +1,93 @@
+"""What a program may give as its rows: a path, a data frame, a collection of dicts, or a stream of them.
+
+Frames are recognised by what they can do, so that neither pandas nor polars has to be installed. What has a length is
+a collection: all of it is validated before the first request. What has none is a stream, sent as it comes.
+"""
+
+import os
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any, Protocol, TypeGuard
+
+AT_ONCE = 1_000
+"""Rows of a frame that are turned into dicts at once."""
+
+
+class Frame(Protocol):
+    """A data frame of pandas or polars."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def columns(self) -> Any:
+        """Return the names of the columns."""
+
+    def to_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the values in another form."""
+
+
+Rows = str | os.PathLike[str] | Frame | Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
+"""The path of an input, or its rows: `workflowId`, `executionId`, `status`, `metadata` or `metadata.x`."""
+
+
+def check_rows(rows: object) -> None:
+    """Raise TypeError for what cannot be the rows of a run."""
+    if isinstance(rows, Mapping):
+        raise TypeError("rows is a single dict: give a list of dicts, sync([row])")
+    if isinstance(rows, bytes | bytearray):
+        raise TypeError("rows is bytes: give a path as text or as a Path, or the rows as dicts")
+    if isinstance(rows, str) and (not rows.strip() or rows.lstrip()[0] in "{[" or "\n" in rows):
+        raise TypeError("rows is text that is not a path: give a path, or the rows as dicts")
+    if is_path(rows) or isinstance(rows, AsyncIterable) or is_frame(rows):
+        return
+    if not isinstance(rows, Iterable):
+        hint = ": collect() it first" if hasattr(rows, "collect") else ""
+        raise TypeError(f"rows is {type(rows).__name__}, not a path, a data frame or an iterable of dicts{hint}")
+    if isinstance(rows, list | tuple):
+        check_first(next(iter(rows), None))
+
+
+def check_first(row: object) -> None:
+    """Raise TypeError where the first row shows that what is iterated over holds no rows at all."""
+    if isinstance(row, str | bytes):
+        raise TypeError(f"rows gives text, such as {row[:40]!r}, not dicts: were column names or lines iterated over?")
+
+
+def is_path(rows: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether rows stand in a file."""
+    return isinstance(rows, str | os.PathLike)
+
+
+def is_frame(rows: object) -> bool:
+    """Whether rows are a data frame of pandas or polars."""
+    return is_pandas(rows) or (hasattr(rows, "iter_rows") and hasattr(rows, "to_dicts"))
+
+
+def is_pandas(frame: object) -> bool:
+    """Whether a frame gives dicts by `to_dict(orient="records")`."""
+    return hasattr(frame, "to_dict") and hasattr(frame, "itertuples")
+
+
+def is_stream(rows: object) -> bool:
+    """Whether nobody can tell how many rows there are."""
+    return not is_path(rows) and not hasattr(rows, "__len__")
+
+
+def dicts(rows: Any) -> Iterator[Any]:
+    """Yield the rows of a frame or of an iterable, a part of a frame at a time; TypeError where they are no rows."""
+    if not is_frame(rows):
+        yield from checked(iter(rows))
+    elif is_pandas(rows):
+        if not rows.columns.is_unique:
+            raise TypeError("rows is a data frame with two columns of the same name: rename one of them")
+        for start in range(0, len(rows), AT_ONCE):
+            yield from rows.iloc[start : start + AT_ONCE].to_dict(orient="records")
+    else:
+        yield from rows.iter_rows(named=True)
+
+
+def checked(rows: Iterator[Any]) -> Iterator[Any]:
+    """Yield rows; TypeError where the first is none."""
+    for first in rows:
+        check_first(first)
+        yield from chain((first,), rows)
