@@ -67,9 +67,9 @@ def annotated_object(raw: str, error: str, detail: str, *, is_utf: bool) -> str:
 
 
 def _ended(raw: str) -> tuple[str, str]:
-    """A row's text and its line end, a line feed where it has none."""
+    """A row's text and its line end, empty where it has none."""
     body = raw.rstrip("\r\n")
-    return body, raw[len(body) :] or "\n"
+    return body, raw[len(body) :]
 
 
 def _quoted(text: str, delimiter: str) -> str:

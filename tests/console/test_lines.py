@@ -123,7 +123,7 @@ def test_a_server_with_many_words() -> None:
 
 def test_what_a_check_says() -> None:
     """Counts, columns, notes, statuses, executions in several rows, and how long it takes."""
-    found = {
+    found: dict[str, Any] = {
         "columns": [
             {"name": "workflow_id", "field": "workflowId", "rows": 1000},
             {"name": "Vorname\n", "field": "metadata.firstName", "rows": 7},

@@ -71,7 +71,8 @@ def cell(place: str, value: Value) -> str:
         return f'<c r="{place}" s="1"><v>{serial(datetime(value.year, value.month, value.day)):.0f}</v></c>'
     if isinstance(value, int | float):
         return f'<c r="{place}"><v>{value!r}</v></c>'
-    return f'<c r="{place}" t="inlineStr"><is><t xml:space="preserve">{escape(value or "")}</t></is></c>'
+    text = escape(value or "", {"\r": "&#13;"})
+    return f'<c r="{place}" t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'
 
 
 def serial(moment: datetime) -> float:
