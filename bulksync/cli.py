@@ -109,7 +109,8 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         return code
     if options.log_format == "json":
         tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet is for when all is well
-        tell("ended", note=ending.note, **ending.run.summary)
+        notes = [ending.note] if ending.note else []
+        tell("ended", note=ending.note, notes=notes, **ending.summary.as_json())
     else:
         show_ending(ending, files, terminal)
     return code
@@ -242,6 +243,15 @@ def completion(shell: Annotated[Shell, Parameter(help="The shell that the script
     return 0
 
 
+@app.command(help_epilogue=manual.HOW_TO_READ_SCHEMAS)
+def schema() -> int:
+    """Print the JSON Schema of the summary, and of a line of the JSON report, as one JSON document."""
+    from bulksync.commands.schema import schema_json
+
+    print(schema_json())
+    return 0
+
+
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
@@ -327,7 +337,7 @@ def failures_measured(path: Path | None) -> Iterator[None]:
             from bulksync.report.metrics import write_metrics
 
             with suppress(BulksyncError):  # of two errors the first is the one to tell
-                write_metrics(path, {}, exit_code=code_for(error), now=time.time())
+                write_metrics(path, None, exit_code=code_for(error), now=time.time())
         raise
 
 

@@ -58,7 +58,7 @@ def test_help_shows_every_option(tmp_path: Path) -> None:
         (["run"], 'Command "run" parameter INPUT requires an argument.'),
         (["run", "rows.csv", "--nope"], "Unknown option: --nope."),
         (["rnu", "rows.csv"], 'Unknown command "rnu".'),
-        (["run", "rows.csv", "--rate", "5"], "--rate: '5' is not a rate: write 10/s, 600/m or unlimited"),
+        (["run", "rows.csv", "--rate", "five"], "--rate: 'five' is not a rate: write 10/s, 600/m or unlimited"),
         (["run", "rows.csv", "--timeout", "x"], "--timeout: 'x' is not a duration: write 30s, 15m or 2h"),
         (["run", "rows.csv", "--max-in-flight", "0"], "--max-in-flight: Input should be greater than or equal to 1"),
         (["run", "rows.csv", "--base-url", "http://example.com"], "would send the API key in clear text"),
@@ -332,7 +332,10 @@ def test_summary(folder: Path) -> None:
     """`--summary` writes what the run came to, as JSON."""
     run(folder, "--summary", "summary.json")
     summary = json.loads((folder / "summary.json").read_text())
-    measured = {"run", "started", "achievedRate", "latencyMs", "timeWent", "elapsedSeconds", "dispositions", "timeline"}
+    measured = {
+        "run", "started", "ended", "achievedRate", "latencyMs", "timeWent", "timeBreakdown", "elapsedSeconds",
+        "dispositions", "timeline",
+    }  # fmt: skip
     assert {name: value for name, value in summary.items() if name not in measured} == {
         "input": "rows.csv",
         "target": "sandbox",
@@ -353,8 +356,11 @@ def test_summary(folder: Path) -> None:
         "stopped": "",
         "exitCode": 0,
         "nextStep": "",
+        "version": __version__,
+        "schemaVersion": 1,
     }
     assert measured <= set(summary)
+    assert summary["timeBreakdown"] == summary["timeWent"]
     assert math.isclose(sum(summary["timeWent"].values()), 1.0, abs_tol=0.01)
 
 

@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from bulksync.ledger.line import Problem
 from bulksync.ledger.store import Store
 from bulksync.options.models import InputOptions
 from bulksync.reader.source import Source
@@ -12,10 +13,8 @@ from bulksync.sender.plan import check_enough, estimate, refuses, unknown_status
 
 
 @contextmanager
-def checked(
-    source: Source, options: InputOptions
-) -> Iterator[tuple[dict[str, Any], Iterable[tuple[int, int, str, str]]]]:
-    """Yield what a look at the whole input found, and its invalid rows: row, line, error, detail.
+def checked(source: Source, options: InputOptions) -> Iterator[tuple[dict[str, Any], Iterable[Problem]]]:
+    """Yield what a look at the whole input found, and its invalid rows.
 
     InputError where the input cannot be read. Memory does not grow with the input: its rows are on the disk.
     """
@@ -24,6 +23,7 @@ def checked(
             run = store.begin(name="check", target="", input=source.name, path="", digest="", started=0.0)
             found = validate(store, run, source, options.allow_status, stopping=lambda: False)
         repeated = store.repeated(run)
+        rows = sum(one.rows for one in repeated)
         summary = {
             "input": source.name,
             "rows": found.rows,
@@ -35,8 +35,9 @@ def checked(
             "statuses": found.statuses,
             "unknownStatuses": unknown_statuses(found.statuses),
             "repeatedExecutions": len(repeated),
-            "rowsOfThose": sum(count for _, _, count in repeated),
-            "repeated": [{"executionId": key, "row": first, "rows": count} for key, first, count in repeated[:10]],
+            "rowsOfThose": rows,
+            "repeatedRows": rows,
+            "repeated": [{"executionId": one.execution, "row": one.row, "rows": one.rows} for one in repeated[:10]],
             "secondsAtRate": estimate(found.rows - found.invalid, store.longest_chain(run), options.rate),
         }
         yield summary, store.invalid(run)

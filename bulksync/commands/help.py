@@ -98,3 +98,9 @@ Examples:
   bulksync completion fish > ~/.config/fish/completions/bulksync.fish
       Where fish looks for it
 """
+
+HOW_TO_READ_SCHEMAS = """\
+Examples:
+  bulksync schema
+      Keys: summary (of --summary), report (of one line of a report in .jsonl)
+"""

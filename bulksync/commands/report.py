@@ -13,9 +13,11 @@ from bulksync.options.models import RenderOptions
 from bulksync.reader.fields import parse_fields
 from bulksync.reader.source import Source, locate
 from bulksync.report.render import input_of, measure, render
-from bulksync.report.summary import moved, report_of
+from bulksync.report.schema import Transition
+from bulksync.report.summary import moved, recorded_summary, report_of
 from bulksync.report.table import write_moves
 from bulksync.sender.plan import check_output
+from bulksync.sender.settings import settings_of
 
 
 def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
@@ -35,7 +37,7 @@ def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
         return run, output, note
 
 
-def print_moves(ledger: Path, options: RenderOptions) -> tuple[str, int, list[dict[str, Any]]]:
+def print_moves(ledger: Path, options: RenderOptions) -> tuple[str, int, tuple[Transition, ...]]:
     """Print the rows whose disposition moved since an earlier run of the same target, as CSV.
 
     Returns the run's name, how many executions could be compared, and what moved where; raises as `render_again` does.
@@ -45,7 +47,7 @@ def print_moves(ledger: Path, options: RenderOptions) -> tuple[str, int, list[di
         check_kept(store, run)
         with closing(store.moved(run.id)) as rows:
             write_moves(STDOUT, rows)
-        return run.name, sum(count for *_, count in store.moves(run.id)), moved(store, run)
+        return run.name, sum(moves.executions for moves in store.moves(run.id)), moved(store, run)
 
 
 def chosen(runs: list[Run], name: str | None) -> Run:
@@ -69,15 +71,15 @@ def check_kept(store: Store, run: Run) -> None:
 
 def source_again(run: Run, path: Path) -> Source | InputError:
     """Return the input of a run where its bytes, at *path*, are what they were; else why not."""
-    reading = run.reading
+    settings = settings_of(run)
     try:
         source = locate(
             path,
-            format=reading["format"],
-            delimiter=reading["asked_delimiter"],
-            encoding=reading["encoding"],
-            fields=parse_fields(reading.get("map", ()), reading.get("set", ())),  # runs of long ago have none
-            sheet=reading.get("sheet"),
+            format=settings.format,
+            delimiter=settings.asked_delimiter,
+            encoding=settings.encoding,
+            fields=parse_fields(settings.map, settings.set),
+            sheet=settings.sheet,
         )
     except InputError as error:
         return error
@@ -90,20 +92,22 @@ def history_of(ledger: Path) -> tuple[list[dict[str, Any]], int]:
     StorageError or LockedError where it cannot be read.
     """
     with opened(ledger) as store:
-        runs = [
-            {
-                "run": run.name,
-                "started": run.started,
-                "ended": run.ended,
-                "exitCode": run.exit_code,
-                "rows": run.rows,
-                "outcomes": run.summary.get("outcomes") or store.counts(run.id, "outcome"),
-                "input": run.input,
-                "target": run.target,
-            }
-            for run in store.runs()
-        ]
-        return runs, store.size()
+        return [history_entry(store, run) for run in store.runs()], store.size()
+
+
+def history_entry(store: Store, run: Run) -> dict[str, Any]:
+    """Return what the history tells of a run."""
+    summary = recorded_summary(run)
+    return {
+        "run": run.name,
+        "started": run.started,
+        "ended": run.ended,
+        "exitCode": run.exit_code,
+        "rows": run.rows,
+        "outcomes": summary.outcomes if summary else store.counts(run.id, "outcome"),
+        "input": run.input,
+        "target": run.target,
+    }
 
 
 @contextmanager

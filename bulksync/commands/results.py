@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from bulksync.console.progress import Look
+from bulksync.ledger.line import Line
 from bulksync.model import Outcome, Step
 from bulksync.report.table import COLUMNS, headings
 
@@ -94,15 +95,30 @@ def progress_of(look: Look | str, last: Look | None) -> Progress:
     )
 
 
-def result_of(line: tuple[Any, ...], columns: Mapping[str, str]) -> RowResult:
-    """Return a line of the ledger, with the columns of `sql.LINES`, as a value, together with its echoed columns."""
-    (row, number, workflow, execution, requested, outcome, http, attempts, returned, disposition, steps, started,
-     completed, first_sent, finished, duration, doubtful, error, detail) = line  # fmt: skip
+def result_of(line: Line, columns: Mapping[str, str]) -> RowResult:
+    """Return a line of the ledger as a value, together with its echoed columns."""
     return RowResult(
-        row, number, workflow, execution, requested, Outcome(outcome), http, attempts, returned, disposition,
-        tuple(Step(**step) for step in orjson.loads(steps)), started, completed, first_sent, finished, duration,
-        not doubtful if attempts or doubtful else None, error, detail, columns,
-    )  # fmt: skip
+        row=line.row,
+        line=line.line,
+        workflow_id=line.workflow,
+        execution_id=line.execution,
+        requested_status=line.requested,
+        outcome=Outcome(line.outcome),
+        http_status=line.http,
+        attempts=line.attempts,
+        returned_status=line.returned,
+        disposition=line.disposition,
+        steps=tuple(Step(**step) for step in orjson.loads(line.steps)),
+        started_at=line.started,
+        completed_at=line.completed,
+        first_sent_at=line.first_sent,
+        finished_at=line.finished,
+        duration_ms=line.duration,
+        disposition_certain=not line.doubtful if line.was_sent else None,
+        error=line.error,
+        detail=line.detail,
+        columns=columns,
+    )
 
 
 def attribute_of(column: str) -> str:

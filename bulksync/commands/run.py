@@ -29,7 +29,7 @@ from bulksync.options.values import show_rate
 from bulksync.reader.source import Source, spool
 from bulksync.report.grouping import grouped
 from bulksync.report.render import input_of, measure, render
-from bulksync.report.summary import close_finished, close_run
+from bulksync.report.summary import close_finished, close_run, summary_of
 from bulksync.sender.plan import Plan, check_output, estimate, locate_input, plan_run, unknown_statuses
 from bulksync.sender.send import Brake, Sent, Supply, braked, send
 from bulksync.sender.tally import Tally
@@ -132,18 +132,19 @@ async def sent_to_api(
     """Send the due rows, and say how far that is now and then."""
     tell = partial(tell, run=plan.run.name)
     options = fitted(job.options, tell)
-    about = spell(estimate(plan.due, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate))
-    if columns := plan.run.reading.get("columns"):  # runs of long ago have none
+    seconds = estimate(plan.due, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate)
+    if columns := plan.settings.columns:  # runs of long ago have none
         tell("columns", **columns_said(columns))
     if plan.acknowledged:
         leave_out = f"{job.command} --only-changed"
         tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=leave_out)
     if plan.superseded:
         tell("superseded", rows=plan.superseded)
-    if begun := plan.continued and plan.run.reading.get("begun"):
+    if begun := plan.continued and plan.settings.begun:
         tell("continuing", name=plan.run.name, begun=begun)
-    tell("sending", rows=plan.due, target=job.target, rate=show_rate(options.rate), about=about)
-    if unknown := unknown_statuses(plan.run.reading["statuses"]):
+    rate, about = show_rate(options.rate), spell(seconds)
+    tell("sending", rows=plan.due, target=job.target, rate=rate, about=about, etaSeconds=round(seconds, 3))
+    if unknown := unknown_statuses(plan.settings.statuses):
         tell("unknown statuses", statuses=listed(unknown))
     return await sent_through(job, ledger, plan, source, options, brake, doing, tell, total=plan.due)
 
@@ -203,4 +204,5 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
         job.files.spool.unlink(missing_ok=True)
     invalid = await ledger.call(lambda: list(islice(store.invalid(ended.id), SHOWN)))
     groups = await ledger.call(lambda: grouped(store.errors(ended.id)))
-    return Ending(ended, plan, note, invalid, groups)
+    summary = await ledger.call(summary_of, store, ended)
+    return Ending(ended, summary, plan, note, invalid, groups)

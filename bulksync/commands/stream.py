@@ -9,8 +9,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -35,7 +34,6 @@ from bulksync.reader.source import Source
 from bulksync.reader.values import json_line
 from bulksync.sender.inlet import Inlet
 from bulksync.sender.plan import (
-    Found,
     Plan,
     check_output,
     how_read,
@@ -45,6 +43,7 @@ from bulksync.sender.plan import (
     unknown_statuses,
 )
 from bulksync.sender.send import Brake, Limit, stop_for
+from bulksync.sender.settings import Found, RunSettings, settings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +67,12 @@ async def travel_stream(job: Job, ledger: Ledger, brake: Brake, doing: Doing, te
     is_known = await ledger.call(store.is_proven, job.target, job.key.get_secret_value())
     doing.run = run.name
     tell("sending a stream", target=job.target, rate=show_rate(options.rate))
-    plan = Plan(run, due=0, invalid=0, is_known=is_known)
+    plan = Plan(run, settings_of(run), due=0, invalid=0, is_known=is_known)
     stream = Stream(ledger, run, source, options, ends)
     sent = await sent_through(job, ledger, plan, source, options, brake, doing, tell, total=None, supply=stream)
-    plan = replace(plan, run=await ledger.call(store.run, run.id))
-    if unknown := unknown_statuses(plan.run.reading["statuses"]):
+    run = await ledger.call(store.run, run.id)
+    plan = replace(plan, run=run, settings=settings_of(run))
+    if unknown := unknown_statuses(plan.settings.statuses):
         tell("unknown statuses", statuses=listed(unknown))
     return await reported(job, ledger, plan, source, sent)
 
@@ -89,26 +89,24 @@ def begin(ledger: Ledger, job: Job, source: Source) -> Run:
             digest=f"stream {secrets.token_hex(16)}",  # no input has it, so that no later call continues this run
             started=now,
         )
-        look = how_read(source, job.options) | looks_for(job.options, job.files)
-        store.set_reading(run, 0, look | {"begun": ""} | found(0, 0, Counter()))
+        how, look = how_read(source, job.options), looks_for(job.options, job.files)
+        settings = RunSettings(**dict(how), **dict(look), **dict(found(0, 0, Counter())))
+        store.set_settings(run, 0, settings.model_dump_json())
     return store.run(run)
 
 
-def found(rows: int, invalid: int, statuses: Counter[str]) -> dict[str, Any]:
+def found(rows: int, invalid: int, statuses: Counter[str]) -> Found:
     """Return what is known of a stream so far, as the ledger keeps it of a file that was validated."""
-    return asdict(
-        Found(
-            rows=rows,
-            invalid=invalid,
-            fatal=False,
-            digest="",
-            delimiter=",",
-            bom=False,
-            echoed=(),
-            metadata_columns=(),
-            statuses=dict(statuses.most_common()),
-            acknowledged=0,
-        )
+    return Found(
+        rows=rows,
+        invalid=invalid,
+        fatal=False,
+        digest="",
+        delimiter=",",
+        bom=False,
+        echoed=(),
+        metadata_columns=(),
+        statuses=dict(statuses.most_common()),
     )
 
 
@@ -191,7 +189,8 @@ class Stream:
         store, run = self._ledger.store, self._run
         with store.transaction():
             store.plan(run.id, rows, chunk_digest(rows))
-            store.set_reading(run.id, self._rows, run.reading | found(self._rows, self._invalid, self._statuses))
+            settings = settings_of(run).having(found(self._rows, self._invalid, self._statuses))
+            store.set_settings(run.id, self._rows, settings.model_dump_json())
         return rows
 
     def _numbered(self, row: Row | InvalidRow) -> Row | InvalidRow:

@@ -45,6 +45,7 @@ from bulksync.reader.tables import Rows, check_rows, checked, is_path, is_stream
 from bulksync.sender.inlet import Inlet
 from bulksync.sender.plan import locate_input
 from bulksync.sender.send import Brake
+from bulksync.sender.settings import settings_of
 
 LEFT = Stop(10, "interrupted", "the caller left before the end")
 
@@ -270,7 +271,7 @@ class Sync:
         async with open_ledger(job.files.ledger, job.options.lock_wait, self._backlog) as self._ledger:
             with closing(self._backlog):  # while there is a ledger to look rows up in
                 ending = await self._sent(job)
-                self.summary = ending.run.summary | {"nextStep": for_python(ending.run.summary["nextStep"])}
+                self.summary = ending.summary.as_json() | {"nextStep": for_python(ending.summary.next_step)}
                 self._backlog.complete(ending.run.id, ending.run.rows)
                 await self._all_taken.wait()
 
@@ -341,7 +342,7 @@ class Sync:
             return self._echoes.of(rows)
         if self._echoes is None and self._source is not None:
             run = await self._ledger.call(self._ledger.store.run, self._backlog.run)
-            self._echoes = Echoes(self._source, run.reading["echoed"], self._folder / "echoes")
+            self._echoes = Echoes(self._source, settings_of(run).echoed, self._folder / "echoes")
         return [] if self._echoes is None else await to_thread.run_sync(self._echoes.of, rows)
 
     def _close_echoes(self) -> None:

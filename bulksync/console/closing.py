@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from bulksync.console.lines import Part, closing_lines, closing_parts, invalid_line
+from bulksync.ledger.line import Problem
 from bulksync.ledger.store import Run
 from bulksync.options.files import Files
 from bulksync.report.grouping import Group
+from bulksync.report.schema import Summary
 from bulksync.sender.plan import Plan
 
 
@@ -17,15 +19,16 @@ class Ending:
     """
 
     run: Run
+    summary: Summary
     plan: Plan
     note: str
-    invalid: list[tuple[int, int, str, str]]
+    invalid: list[Problem]
     groups: list[Group]
 
 
 def ending_lines(ending: Ending, files: Files) -> list[str]:
     """Say to people what a run came to, in lines."""
-    lines = first_lines(ending) + closing_lines(ending.run.summary, ending_parts(ending, files))
+    lines = first_lines(ending) + closing_lines(ending.summary, ending_parts(ending, files))
     return [f"bulksync: {line}" for line in lines]
 
 
@@ -36,16 +39,16 @@ def first_lines(ending: Ending) -> list[str]:
     if plan.invalid > len(lines):
         lines.append(f"… and {plan.invalid - len(lines):,} more invalid rows; the report has them all")
     if plan.is_finished:
-        rejected = ", --retry-rejected only the rejected ones" if run.summary["outcomes"].get("rejected") else ""
+        rejected = ", --retry-rejected only the rejected ones" if ending.summary.outcomes.get("rejected") else ""
         lines.append(f"all rows done by run {run.name} at {run.ended}; --resend sends again{rejected}")
     return lines
 
 
 def ending_parts(ending: Ending, files: Files) -> list[Part]:
     """Return what a run came to, part by part."""
-    said = {row for row, *_ in ending.invalid}
+    said = {problem.row for problem in ending.invalid}
     groups = [group for group in ending.groups if group.count > 1 or group.row not in said]
-    summary = ending.run.summary
+    summary = ending.summary
     if ending.plan.is_finished:
-        summary = summary | {"requests": 0, "advice": ""}  # nothing was sent this time
+        summary = summary.model_copy(update={"requests": 0, "advice": ""})  # nothing was sent this time
     return closing_parts(summary, groups, report=str(files.output), ledger=str(files.ledger), note=ending.note)

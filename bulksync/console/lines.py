@@ -6,8 +6,12 @@ from typing import Any
 
 import orjson
 
+from bulksync.ledger.line import Problem
+from bulksync.options.values import show_rate
 from bulksync.reader.fields import own_field
+from bulksync.reader.record import Column
 from bulksync.report.grouping import Group
+from bulksync.report.schema import Summary, Transition
 from bulksync.text import clean, counted
 
 Part = tuple[str, str | Mapping[str, int]]
@@ -23,31 +27,29 @@ MOST_GROUPS = 5
 """Groups of errors that are said; the report has every row."""
 
 
-def closing_parts(
-    summary: Mapping[str, Any], groups: Sequence[Group], *, report: str, ledger: str, note: str
-) -> list[Part]:
+def closing_parts(summary: Summary, groups: Sequence[Group], *, report: str, ledger: str, note: str) -> list[Part]:
     """Return what is said at the end of a run: what came of it, where to look, and what to do next."""
     parts: list[Part] = [
-        ("input", f"{summary['input']}, {counted(summary['rows'], 'row')}"),
-        ("outcomes", summary["outcomes"]),
-        ("stopped", summary["stopped"]),
-        ("sent", sent(summary) if summary["requests"] else ""),
-        ("time", summary.get("advice", "")),
-        ("dispositions", topmost(summary["dispositions"])),
-        ("moved", moves(summary.get("moved", []))),  # a run of long ago has none
-        ("errors", summary["errors"]),
-        *(("error", line) for line in group_lines([group for group in groups if not says(group, summary["stopped"])])),
+        ("input", f"{summary.input}, {counted(summary.rows, 'row')}"),
+        ("outcomes", summary.outcomes),
+        ("stopped", summary.stopped),
+        ("sent", sent(summary) if summary.requests else ""),
+        ("time", summary.advice),
+        ("dispositions", topmost(summary.dispositions)),
+        ("moved", moves(summary.moved)),
+        ("errors", summary.errors),
+        *(("error", line) for line in group_lines([group for group in groups if not says(group, summary.stopped)])),
         ("report", report),
         ("ledger", ledger),
         ("note", note),
-        ("next", summary["nextStep"]),
+        ("next", summary.next_step),
     ]
     return [(label, what) for label, what in parts if what]
 
 
-def closing_lines(summary: Mapping[str, Any], parts: Iterable[Part]) -> list[str]:
+def closing_lines(summary: Summary, parts: Iterable[Part]) -> list[str]:
     """Write what is said at the end of a run as lines, for a file or a mail."""
-    lines = [f"{summary['input']}: {counted(summary['rows'], 'row')}, {listed(summary['outcomes'])}"]
+    lines = [f"{summary.input}: {counted(summary.rows, 'row')}, {listed(summary.outcomes)}"]
     for label, what in parts:
         if label not in ("input", "outcomes"):
             lines.append(f"{label}: {what if isinstance(what, str) else listed(what)}")
@@ -81,24 +83,23 @@ def topmost(counts: Mapping[str, int]) -> dict[str, int]:
     return shown | ({f"… {len(others):,} others": sum(others)} if others else {})
 
 
-def sent(summary: Mapping[str, Any]) -> str:
+def sent(summary: Summary) -> str:
     """Say how many requests went out, how fast, and what held them up."""
-    parts = [counted(summary["requests"], "request")]
-    if summary["achievedRate"]:
-        parts.append(f"{summary['achievedRate']:,}/s of {summary['rate']}")
-    if summary["retries"]:
-        parts.append(f"{counted(summary['retries'], 'retry', 'retries')}")
-    if summary["throttled"]:
-        parts.append(f"{summary['throttled']:,} answered 429")
-    if summary["pauses"]:
-        parts.append(f"{counted(summary['pauses'], 'pause')} of {summary['pausedSeconds']:.1f}s in all")
-    latency = summary["latencyMs"]
-    if latency["p50"] is not None:
-        parts.append(f"latency p50 {latency['p50']} ms, p99 {latency['p99']} ms")
+    parts = [counted(summary.requests, "request")]
+    if summary.achieved_rate:
+        parts.append(f"{summary.achieved_rate:,}/s of {show_rate(summary.rate)}")
+    if summary.retries:
+        parts.append(counted(summary.retries, "retry", "retries"))
+    if summary.throttled:
+        parts.append(f"{summary.throttled:,} answered 429")
+    if summary.pauses:
+        parts.append(f"{counted(summary.pauses, 'pause')} of {summary.paused_seconds:.1f}s in all")
+    if summary.latency_ms.p50 is not None:
+        parts.append(f"latency p50 {summary.latency_ms.p50} ms, p99 {summary.latency_ms.p99} ms")
     return ", ".join(parts)
 
 
-def diff_lines(run: str, compared: int, moved: Sequence[Mapping[str, Any]]) -> list[str]:
+def diff_lines(run: str, compared: int, moved: Sequence[Transition]) -> list[str]:
     """Say how many executions of a *run* were *compared* with earlier runs, and what came of it."""
     if not compared:
         return [f"run {run}: no earlier run that this ledger keeps has an answer for its executions (--keep-runs)"]
@@ -106,9 +107,9 @@ def diff_lines(run: str, compared: int, moved: Sequence[Mapping[str, Any]]) -> l
     return [f"run {run}: {counted(compared, 'execution')} compared with the last earlier answer: {found}"]
 
 
-def moves(moved: Iterable[Mapping[str, Any]]) -> str:
+def moves(moved: Iterable[Transition]) -> str:
     """Say from which disposition to which how many executions went."""
-    return ", ".join(f"{one['from'] or 'none'} → {one['to'] or 'none'} {one['count']:,}" for one in moved)
+    return ", ".join(f"{one.old or 'none'} → {one.new or 'none'} {one.count:,}" for one in moved)
 
 
 def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]:
@@ -116,7 +117,8 @@ def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]
     lines = [
         f"{found['input']}: {counted(found['rows'], 'row')}, {found['valid']:,} valid, {found['invalid']:,} invalid"
     ]
-    lines.append("columns sent: {sent}; only echoed: {echoed}".format(**columns_said(found["columns"])))
+    said = columns_said(Column(**column) for column in found["columns"])
+    lines.append(f"columns sent: {said['sent']}; only echoed: {said['echoed']}")
     lines += [f"note: {note}" for note in found["notes"]]
     if found["statuses"]:
         lines.append(f"statuses: {listed(found['statuses'])}")
@@ -134,17 +136,17 @@ def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]
     return lines
 
 
-def columns_said(columns: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def columns_said(columns: Iterable[Column]) -> dict[str, str]:
     """Say which columns are *sent*, and as what, and which are only *echoed*, each with the rows that carry it."""
     sent, echoed = {}, {}
     for column in columns:
-        name, field = clean(column["name"], LONGEST_NAME), clean(column["field"], LONGEST_NAME)
+        name, field = clean(column.name, LONGEST_NAME), clean(column.field, LONGEST_NAME)
         if not field:
-            echoed[name] = column["rows"]
+            echoed[name] = column.rows
         elif not name:
-            sent[f"{field} (--set)"] = column["rows"]
+            sent[f"{field} (--set)"] = column.rows
         else:
-            sent[name if own_field(column["name"]) == column["field"] else f"{name} as {field}"] = column["rows"]
+            sent[name if own_field(column.name) == column.field else f"{name} as {field}"] = column.rows
     return {"sent": shortened(sent), "echoed": shortened(echoed) or "none"}
 
 
@@ -154,10 +156,9 @@ def shortened(counts: Mapping[str, int]) -> str:
     return listed(dict(islice(counts.items(), MOST_WORDS))) + (f", and {more:,} more" if more > 0 else "")
 
 
-def check_json(found: Mapping[str, Any], invalid: Iterable[tuple[int, int, str, str]]) -> str:
+def check_json(found: Mapping[str, Any], invalid: Iterable[Problem]) -> str:
     """Write what a check found as JSON, its invalid rows under `errors`."""
-    names = ("row", "line", "error", "detail")
-    errors = [dict(zip(names, row, strict=True)) for row in invalid]
+    errors = [problem._asdict() for problem in invalid]
     return orjson.dumps({**found, "errors": errors}, option=orjson.OPT_INDENT_2).decode()
 
 
@@ -168,10 +169,9 @@ def history_line(run: Mapping[str, Any]) -> str:
     return f"{head}  {counted(run['rows'], 'row')}: {listed(run['outcomes'])}  {run['input']} to {run['target']}"
 
 
-def invalid_line(invalid: tuple[int, int, str, str]) -> str:
+def invalid_line(invalid: Problem) -> str:
     """Say what is wrong with an invalid row, and where it stands."""
-    row, line, error, detail = invalid
-    return f"row {row} (line {line}): {error}: {detail}"
+    return f"row {invalid.row} (line {invalid.line}): {invalid.error}: {invalid.detail}"
 
 
 def listed(counts: Mapping[str, int]) -> str:

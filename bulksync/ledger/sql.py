@@ -1,5 +1,7 @@
 """The ledger's tables and every statement that reads or writes them."""
 
+from bulksync.ledger.line import Line, NotDone, Problem, Recorded
+
 APPLICATION_ID = 0x626B7379
 """Marks the file as ours ("bksy"), so that a stranger's database is never touched."""
 
@@ -89,7 +91,7 @@ PROVE = "INSERT OR IGNORE INTO access VALUES (?, ?)"
 # Runs
 
 ONE_RUN = """
-SELECT run.id, name, url, input, path, digest, reading, rows, started, ended, exit_code, summary
+SELECT run.id, name, url, input, path, digest, reading, rows, started, ended, exit_code, nullif(summary, '{}')
 FROM run JOIN target ON target.id = run.target
 """
 RUNS = f"{ONE_RUN} ORDER BY run.id"
@@ -114,7 +116,7 @@ FORGET = (
     "DELETE FROM run WHERE id = ?",
 )
 """Forgets a run by its number, so that the others' lines need not be read."""
-SET_READING = "UPDATE run SET rows = ?, reading = ? WHERE id = ?"
+SET_SETTINGS = "UPDATE run SET rows = ?, reading = ? WHERE id = ?"
 SET_REOPENED = """
 UPDATE run SET ended = NULL, exit_code = NULL, watermark = 0
 WHERE id = ?1 AND EXISTS (SELECT 1 FROM line WHERE run = ?1 AND due)
@@ -211,15 +213,23 @@ RECORDED_AT_ONCE = 200
 """Rows that one statement records: SQLite works on them beside the event loop, while row by row the two would hand the
 interpreter's lock to and fro twice a row (30 µs a row of 220, measured; 50 rows at once cost 10 µs more than 200).
 """
-RECORDED = 16
-"""Values of each row of `RECORD`; a row of NULLs matches nothing, and fills up what would else be another statement."""
-RECORDED_ROW = f"({', '.join('?' * RECORDED)})"
+RECORDED_ROW = f"({', '.join('?' * len(Recorded._fields))})"
+"""A row of NULLs matches nothing, and fills up what would else be another statement."""
+ADDED = {
+    "attempts": "attempts + {}",
+    "first_sent": "coalesce(first_sent, strftime('%Y-%m-%dT%H:%M:%fZ', {}, 'unixepoch'))",
+    "finished": "strftime('%Y-%m-%dT%H:%M:%fZ', {}, 'unixepoch')",
+    "doubtful": "doubtful OR {}",
+}
+"""How a column takes its new value, where it is not just replaced."""
 RECORD = f"""
-UPDATE line SET outcome = column2, error = column3, detail = column4, http = column5, attempts = attempts + column6,
-    returned = column7, disposition = column8, steps = column9, started = column10, completed = column11,
-    first_sent = coalesce(first_sent, strftime('%Y-%m-%dT%H:%M:%fZ', column12, 'unixepoch')),
-    finished = strftime('%Y-%m-%dT%H:%M:%fZ', column13, 'unixepoch'), duration = column14,
-    doubtful = doubtful OR column15, digest = column16, due = 0
+UPDATE line SET due = 0, {
+    ", ".join(
+        f"{name} = {ADDED.get(name, '{}').format(f'column{number}')}"
+        for number, name in enumerate(Recorded._fields, 1)
+        if name != "row"
+    )
+}
 FROM (VALUES {", ".join([RECORDED_ROW] * RECORDED_AT_ONCE)}) WHERE run = ? AND row = column1
 """  # noqa: S608  a constant
 RECORD_UNSENT = """
@@ -278,23 +288,36 @@ WHERE run = ?1 AND due AND (due = 2 OR row <= (SELECT watermark FROM run WHERE i
 
 # What people see
 
-SHOWN = """
-SELECT row, line, workflow, execution, requested, outcome, http, attempts, returned, disposition, steps, started,
-    completed, first_sent, finished, duration, doubtful, error, detail
-"""
+SHOWN = f"SELECT {', '.join(Line._fields)}"
 LINES = f"{SHOWN} FROM line WHERE run = ? ORDER BY row"
-CELLS = 20
-JOINED = """
-SELECT printf(?3, row, line, workflow, execution, requested, outcome, http, attempts, returned, disposition,
-    CASE json_array_length(steps) WHEN 0 THEN '' WHEN 1 THEN json_extract(steps, '$[0].disposition')
-        ELSE (SELECT group_concat(json_extract(value, '$.disposition'), ';') FROM json_each(steps)) END,
-    started, completed, first_sent, finished, duration,
-    CASE WHEN doubtful THEN 'false' WHEN attempts THEN 'true' END,
-    CASE WHEN NOT (attempts OR doubtful) THEN ''
-        WHEN row IN (SELECT value FROM json_each(?2)) THEN 'true' ELSE 'false' END,
-    error, detail)
-FROM line WHERE run = ?1 ORDER BY row
-"""
+CELLS = {
+    "row": "row",
+    "line": "line",
+    "workflowId": "workflow",
+    "executionId": "execution",
+    "requestedStatus": "requested",
+    "outcome": "outcome",
+    "httpStatus": "http",
+    "attempts": "attempts",
+    "returnedStatus": "returned",
+    "disposition": "disposition",
+    "stepDispositions": """
+        CASE json_array_length(steps) WHEN 0 THEN '' WHEN 1 THEN json_extract(steps, '$[0].disposition')
+            ELSE (SELECT group_concat(json_extract(value, '$.disposition'), ';') FROM json_each(steps)) END""",
+    "startedAt": "started",
+    "completedAt": "completed",
+    "firstSentAt": "first_sent",
+    "finishedAt": "finished",
+    "durationMs": "duration",
+    "dispositionCertain": "CASE WHEN doubtful THEN 'false' WHEN attempts THEN 'true' END",
+    "orderRisk": """
+        CASE WHEN NOT (attempts OR doubtful) THEN ''
+            WHEN row IN (SELECT value FROM json_each(?2)) THEN 'true' ELSE 'false' END""",
+    "error": "error",
+    "detail": "detail",
+}
+"""The report's columns in the contract's order, and the text of each one's cell; ?2 are the rows at risk."""
+JOINED = f"SELECT printf(?3, {', '.join(CELLS.values())}) FROM line WHERE run = ?1 ORDER BY row"  # noqa: S608  a constant
 """The cells of a report in CSV, as one text: 20 cells took 6 µs a row where Python made them, here they take 2, or 3.5
 where an execution has several steps (measured)."""
 LINES_OF = f"{SHOWN} FROM json_each(?) AS wanted JOIN line ON row = wanted.value WHERE run = ? ORDER BY wanted.key"
@@ -325,12 +348,12 @@ FINISHED = """
 SELECT CAST(strftime('%s', finished) AS INTEGER), count(*) FROM line WHERE run = ? AND finished IS NOT NULL
 GROUP BY 1 ORDER BY 1
 """
-NOT_DONE = """
-SELECT row, line, workflow, execution, requested, outcome, http, attempts, error, detail FROM (
+NOT_DONE = f"""
+SELECT {", ".join(NotDone._fields)} FROM (
     SELECT * FROM line WHERE run = ? AND outcome NOT IN ('updated', 'unchanged')
     ORDER BY outcome = 'unsent', row LIMIT ?)
 ORDER BY row
-"""
+"""  # noqa: S608  a constant
 
 # What moved
 
@@ -366,5 +389,6 @@ REPEATED = """
 SELECT execution, min(row) AS first, count(*) AS n FROM line WHERE run = ? AND due
 GROUP BY workflow, execution HAVING n > 1 ORDER BY first
 """
-INVALID = "SELECT row, line, error, detail FROM line WHERE run = ? AND outcome = 'invalid' ORDER BY row"
-ERRORS = "SELECT row, line, error, detail FROM line WHERE run = ? AND error <> '' ORDER BY row"
+PROBLEM = f"SELECT {', '.join(Problem._fields)} FROM line WHERE run = ?"  # noqa: S608  a constant
+INVALID = f"{PROBLEM} AND outcome = 'invalid' ORDER BY row"
+ERRORS = f"{PROBLEM} AND error <> '' ORDER BY row"

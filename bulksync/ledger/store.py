@@ -13,6 +13,7 @@ import orjson
 
 from bulksync.ledger import sql
 from bulksync.ledger.database import explained, identity, open_file, scalar
+from bulksync.ledger.line import Line, Moved, Moves, NotDone, Problem, Recorded, Repeated
 from bulksync.model import InvalidRow, Outcome, Result, Row, payload_digest
 
 GIVEN_BACK = 20_000
@@ -25,7 +26,11 @@ have no index by execution, which would cost more with every row than it saves h
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one input against one target; *started* and *ended* are written as in the report."""
+    """One run of one input against one target; *started* and *ended* are written as in the report.
+
+    *settings* and *summary* are JSON that the ledger keeps for others; there is no summary before the end, nor after a
+    kill.
+    """
 
     id: int
     name: str
@@ -33,18 +38,17 @@ class Run:
     input: str
     path: str
     digest: str
-    reading: dict[str, Any]
+    settings: str
     rows: int
     started: str
     ended: str | None
     exit_code: int | None
-    summary: dict[str, Any]
+    summary: str | None
 
 
 def run_of(columns: Sequence[Any]) -> Run:
     """Return a run from the columns of `sql.RUNS`."""
-    values = dict(zip(Run.__dataclass_fields__, columns, strict=True))
-    return Run(**values | {"reading": orjson.loads(values["reading"]), "summary": orjson.loads(values["summary"])})
+    return Run(*columns)
 
 
 def timestamp(seconds: float | None) -> str | None:
@@ -116,7 +120,7 @@ class Store:
             return run_of(found) if found else None
 
     def reports(self) -> set[str | None]:
-        """Return where the reports of all runs stand, as `set_reading` was told."""
+        """Return where the reports of all runs stand, as their settings say."""
         with explained(self.path):
             return {report for (report,) in self._db.execute(sql.REPORTS)}
 
@@ -157,10 +161,10 @@ class Store:
         """Make every row that was left out due again."""
         self._db.execute(sql.TAKE_ALL_BACK, (run,))
 
-    def set_reading(self, run: int, rows: int, reading: dict[str, Any]) -> None:
-        """Say how many rows a run has, how they were read and how its report looks."""
+    def set_settings(self, run: int, rows: int, settings: str) -> None:
+        """Say how many rows a run has, and keep its settings."""
         with explained(self.path):
-            self._db.execute(sql.SET_READING, (rows, orjson.dumps(reading).decode(), run))
+            self._db.execute(sql.SET_SETTINGS, (rows, settings, run))
 
     def prune(self, keep: int) -> None:
         """Forget all but the *keep* latest runs and each target's latest, never what was acknowledged.
@@ -205,10 +209,10 @@ class Store:
         with self.transaction() as db:
             leave(db, run, error, detail)
 
-    def end(self, run: int, *, ended: float, exit_code: int, summary: dict[str, Any]) -> Run:
-        """Close a run, keep what its end said, and return it as it stands then."""
+    def end(self, run: int, *, ended: float, exit_code: int, summary: str) -> Run:
+        """Close a run, keep its summary, and return it as it stands then."""
         with self.transaction() as db:
-            db.execute(sql.SET_ENDED, (timestamp(ended), exit_code, orjson.dumps(summary).decode(), run))
+            db.execute(sql.SET_ENDED, (timestamp(ended), exit_code, summary, run))
         return self.run(run)
 
     # Rows
@@ -285,29 +289,29 @@ class Store:
         with explained(self.path) if is_one else self.transaction():
             for first in range(0, len(sent), sql.RECORDED_AT_ONCE):
                 part = [value for row in sent[first : first + sql.RECORDED_AT_ONCE] for value in row]
-                missing = sql.RECORDED_AT_ONCE * sql.RECORDED - len(part)
+                missing = sql.RECORDED_AT_ONCE * len(Recorded._fields) - len(part)
                 self._db.execute(sql.RECORD, [*part, *[None] * missing, run])
             if unsent:
                 self._db.executemany(sql.RECORD_UNSENT, unsent)
 
     # What people see
 
-    def lines(self, run: int) -> Generator[tuple[Any, ...], None, None]:
-        """Return the lines of a run in row order, with the columns of `sql.LINES`; close it where it is not used up."""
+    def lines(self, run: int) -> Generator[Line, None, None]:
+        """Return the lines of a run in row order; close it where it is not used up."""
         with explained(self.path):
-            yield from self._db.execute(sql.LINES, (run,))
+            yield from map(Line._make, self._db.execute(sql.LINES, (run,)))
 
     def joined(self, run: int, order_risks: Iterable[int], separator: str) -> Generator[str, None, None]:
         """Return the report's cells of each line in row order, joined; close it where it is not used up."""
-        form, risks = separator.join(["%s"] * sql.CELLS), orjson.dumps([*order_risks]).decode()
+        form, risks = separator.join(["%s"] * len(sql.CELLS)), orjson.dumps([*order_risks]).decode()
         with explained(self.path):
             for (text,) in self._db.execute(sql.JOINED, (run, risks, form)):
                 yield text
 
-    def lines_of(self, run: int, rows: Sequence[int]) -> list[tuple[Any, ...]]:
-        """Return the lines of some *rows* of a run, in this order, with the columns of `sql.LINES`."""
+    def lines_of(self, run: int, rows: Sequence[int]) -> list[Line]:
+        """Return the lines of some *rows* of a run, in this order."""
         with explained(self.path):
-            return self._db.execute(sql.LINES_OF, (orjson.dumps(rows).decode(), run)).fetchall()
+            return list(map(Line._make, self._db.execute(sql.LINES_OF, (orjson.dumps(rows).decode(), run))))
 
     def order_risks(self, run: int) -> set[int]:
         """Return the rows from an ambiguous attempt on, of executions of which a later row was sent."""
@@ -319,20 +323,20 @@ class Store:
         with explained(self.path):
             return {str(word): count for word, count in self._db.execute(sql.COUNTS[column], (run,)) if word}
 
-    def moves(self, run: int) -> list[tuple[str, str, int]]:
+    def moves(self, run: int) -> list[Moves]:
         """Return from which disposition to which how many executions went since an earlier run, most frequent first.
 
         Those that stayed where they were are counted too, those that no earlier run knows are not.
         """
         with explained(self.path):
             self._compare(run)
-            return self._db.execute(sql.MOVES).fetchall()
+            return list(map(Moves._make, self._db.execute(sql.MOVES)))
 
-    def moved(self, run: int) -> Generator[tuple[Any, ...], None, None]:
-        """Return the rows whose execution moved: row, line, both ids, from, to, and the name of the earlier run."""
+    def moved(self, run: int) -> Generator[Moved, None, None]:
+        """Return the rows whose execution moved, in row order; close it where it is not used up."""
         with explained(self.path):
             self._compare(run)
-            yield from self._db.execute(sql.MOVED, (run,))
+            yield from map(Moved._make, self._db.execute(sql.MOVED, (run,)))
 
     def _compare(self, run: int) -> None:
         """Gather what the server had said of each execution, from the latest earlier run back until all are known."""
@@ -348,28 +352,25 @@ class Store:
             unknown -= self._db.execute(sql.ANSWERED, (one,)).rowcount
             compared += rows
 
-    def repeated(self, run: int) -> list[tuple[str, int, int]]:
-        """Return the executions that appear in more than one row: id, first row, number of rows."""
+    def repeated(self, run: int) -> list[Repeated]:
+        """Return the executions that appear in more than one row, by their first one."""
         with explained(self.path):
-            return self._db.execute(sql.REPEATED, (run,)).fetchall()
+            return list(map(Repeated._make, self._db.execute(sql.REPEATED, (run,))))
 
-    def invalid(self, run: int) -> Iterator[tuple[int, int, str, str]]:
-        """Return the invalid rows of a run: row, line, error, detail."""
+    def invalid(self, run: int) -> Iterator[Problem]:
+        """Return the invalid rows of a run, in row order."""
         with explained(self.path):
-            yield from self._db.execute(sql.INVALID, (run,))
+            yield from map(Problem._make, self._db.execute(sql.INVALID, (run,)))
 
-    def errors(self, run: int) -> Iterator[tuple[int, int, str, str]]:
-        """Return the rows of a run that have an error: row, line, error, detail."""
+    def errors(self, run: int) -> Iterator[Problem]:
+        """Return the rows of a run that have an error, in row order."""
         with explained(self.path):
-            yield from self._db.execute(sql.ERRORS, (run,))
+            yield from map(Problem._make, self._db.execute(sql.ERRORS, (run,)))
 
-    def not_done(self, run: int, most: int) -> list[tuple[Any, ...]]:
-        """Return at most so many rows that are not as they should be, in row order, with the columns of `sql.NOT_DONE`.
-
-        Unsent ones go last where there are too many.
-        """
+    def not_done(self, run: int, most: int) -> list[NotDone]:
+        """Return at most so many rows that are not as they should be, in row order; unsent ones are cut first."""
         with explained(self.path):
-            return self._db.execute(sql.NOT_DONE, (run, most)).fetchall()
+            return list(map(NotDone._make, self._db.execute(sql.NOT_DONE, (run, most))))
 
     def latencies(self, run: int) -> list[tuple[int, int]]:
         """Return how long the last answer to a row took, in milliseconds, and to how many rows."""
@@ -398,24 +399,24 @@ def planned(run: int, row: Row | InvalidRow) -> tuple[Any, ...]:
     return (*head, 1, None, "", "")
 
 
-def recorded(result: Result) -> tuple[Any, ...]:
-    """Return a result as `sql.RECORD` takes it."""
+def recorded(result: Result) -> Recorded:
+    """Return a result as the ledger records it."""
     said = result.execution
-    return (
-        result.row,
-        result.outcome,
-        result.error,
-        result.detail,
-        result.status,
-        result.attempts,
-        said.status if said else "",
-        said.disposition if said else "",
-        orjson.dumps(said.steps).decode() if said else "[]",
-        said.started_at if said else "",
-        said.completed_at if said else "",
-        result.first_sent,
-        result.finished,
-        None if result.duration is None else round(result.duration * 1000),
-        result.doubtful,
-        result.digest or None,
+    return Recorded(
+        row=result.row,
+        outcome=result.outcome,
+        error=result.error,
+        detail=result.detail,
+        http=result.status,
+        attempts=result.attempts,
+        returned=said.status if said else "",
+        disposition=said.disposition if said else "",
+        steps=orjson.dumps(said.steps).decode() if said else "[]",
+        started=said.started_at if said else "",
+        completed=said.completed_at if said else "",
+        first_sent=result.first_sent,
+        finished=result.finished,
+        duration=None if result.duration is None else round(result.duration * 1000),
+        doubtful=result.doubtful,
+        digest=result.digest or None,
     )

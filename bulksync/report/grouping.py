@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from bulksync.ledger.line import Problem
+
 MOST = 1_000
 """Groups that are told apart; what says something else again is counted under `…`, so that memory stays small."""
 
@@ -28,8 +30,8 @@ class Group:
     line: int
 
 
-def grouped(rows: Iterable[tuple[int, int, str, str]]) -> list[Group]:
-    """Group rows (row, line, error, detail) by error and masked detail, most frequent first, then by first row.
+def grouped(rows: Iterable[Problem]) -> list[Group]:
+    """Group rows by error and masked detail, most frequent first, then by first row.
 
     The message is the detail as it stands where all rows of a group say the very same, else masked.
     """

@@ -1,9 +1,8 @@
 """What a run came to as a Prometheus textfile, which node_exporter's textfile collector serves until the next run."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -13,18 +12,9 @@ from prometheus_client.registry import Collector
 from bulksync import __version__
 from bulksync.model import Outcome
 from bulksync.report.atomic import written
+from bulksync.report.schema import Summary
 
 SUCCESS = "bulksync_last_success_timestamp_seconds"
-
-COUNTS = {
-    "requests": ("requests", "Requests that the run put on the wire."),
-    "retries": ("retries", "Requests that repeated an earlier one of the same row."),
-    "throttled": ("throttled_requests", "Requests answered with 429."),
-    "pauses": ("pauses", "Times that all requests were paused, because the server asked or was unreachable."),
-    "pausedSeconds": ("pause_seconds", "Time that every request was held back."),
-    "elapsedSeconds": ("duration_seconds", "Time from the first request to the last answer."),
-}
-"""Numbers of the summary, and what they are called and mean as metrics."""
 
 
 class Snapshot(Collector):
@@ -38,8 +28,8 @@ class Snapshot(Collector):
         return self._metrics
 
 
-def write_metrics(path: Path, summary: Mapping[str, Any], *, exit_code: int | None, now: float) -> None:
-    """Write the metrics of a run that ended *now*, a Unix time; the *summary* of one without a report is empty.
+def write_metrics(path: Path, summary: Summary | None, *, exit_code: int | None, now: float) -> None:
+    """Write the metrics of a run that ended *now*, a Unix time; one without a report, or killed, has no *summary*.
 
     StorageError where it cannot be written.
     """
@@ -72,22 +62,26 @@ def ending(exit_code: int | None, now: float, success: float) -> Iterable[Metric
         yield gauge("bulksync_exit_code", "Exit code of the latest run: what to do next.", exit_code)
 
 
-def counts(summary: Mapping[str, Any]) -> Iterable[Metric]:
+def counts(summary: Summary) -> Iterable[Metric]:
     """Return what a summary counted; labels take few values: no ids, and no words of the server or of the input."""
     yield labelled(
         "bulksync_run_info",
         "Which bulksync ran, and to where.",
-        [({"version": __version__, "target": summary["target"]}, 1)],
+        [({"version": __version__, "target": summary.target}, 1)],
     )
-    rows = [({"outcome": outcome.value}, summary["outcomes"].get(outcome, 0)) for outcome in Outcome]
+    rows = [({"outcome": outcome.value}, summary.outcomes.get(outcome, 0)) for outcome in Outcome]
     yield labelled("bulksync_rows", "Rows of the input by what became of them.", rows)
-    errors = [({"error": error}, count) for error, count in summary["errors"].items()]
+    errors = [({"error": error}, count) for error, count in summary.errors.items()]
     yield labelled("bulksync_row_errors", "Rows that were not updated by the reason.", errors)
-    for field, (name, help_text) in COUNTS.items():
-        yield gauge(f"bulksync_{name}", help_text, summary[field])
-    latency = summary["latencyMs"]
+    yield gauge("bulksync_requests", "Requests that the run put on the wire.", summary.requests)
+    yield gauge("bulksync_retries", "Requests that repeated an earlier one of the same row.", summary.retries)
+    yield gauge("bulksync_throttled_requests", "Requests answered with 429.", summary.throttled)
+    pauses = "Times that all requests were paused, because the server asked or was unreachable."
+    yield gauge("bulksync_pauses", pauses, summary.pauses)
+    yield gauge("bulksync_pause_seconds", "Time that every request was held back.", summary.paused_seconds)
+    yield gauge("bulksync_duration_seconds", "Time from the first request to the last answer.", summary.elapsed_seconds)
     # No summary with quantiles: the collector would add a count and a sum of 0 to it.
-    known = [({"percentile": name[1:]}, value / 1000) for name, value in latency.items() if value is not None]
+    known = [({"percentile": name[1:]}, value / 1000) for name, value in summary.latency_ms if value is not None]
     yield labelled("bulksync_latency_seconds", "Time to an answer that so many percent did not exceed.", known)
 
 

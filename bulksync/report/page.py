@@ -9,9 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from bulksync.ledger.line import NotDone
+from bulksync.options.values import show_rate
 from bulksync.report.atomic import written
 from bulksync.report.charts import BOTTOM, LEFT, Chart, Slices, clock, histogram, number, over_time, percentile
 from bulksync.report.grouping import Group
+from bulksync.report.schema import Summary, iso
 from bulksync.text import clean, counted, spell
 
 MOST_ROWS = 3_000
@@ -73,21 +76,17 @@ KINDS = {
 class Facts:
     """What a page shows besides a run's summary.
 
-    *report* and *ledger* are paths, empty where there is none; *quota* is in requests a second; *steps* counts step
-    dispositions; *latencies* are (milliseconds, rows) in rising order; *slices* counts answers, or finished rows, over
-    time; *rows* have the columns row, line, workflow, execution, requested, outcome, http, attempts, error,
-    detail.
+    *report* and *ledger* are paths, empty where there is none; *steps* counts step dispositions; *latencies* are
+    (milliseconds, rows) in rising order; *slices* counts answers, or finished rows, over time.
     """
 
-    ended: str | None
     report: str
     ledger: str
-    quota: float | None
     steps: Mapping[str, int]
     latencies: Sequence[tuple[int, int]]
     slices: Slices
     errors: Sequence[Group]
-    rows: Sequence[tuple[Any, ...]]
+    rows: Sequence[NotDone]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +98,14 @@ class Share:
     share: float
 
 
-def write_page(path: Path, summary: Mapping[str, Any], facts: Facts) -> None:
+def write_page(path: Path, summary: Summary, facts: Facts) -> None:
     """Write the page of a run; StorageError where that fails."""
     text = rendered(summary, facts)
     with written(path, "page") as file:
         file.write(text)
 
 
-def rendered(summary: Mapping[str, Any], facts: Facts) -> str:
+def rendered(summary: Summary, facts: Facts) -> str:
     """Return the page of a run as HTML."""
     # Only here, as few runs write a page.
     from jinja2 import Environment, StrictUndefined
@@ -118,6 +117,8 @@ def rendered(summary: Mapping[str, Any], facts: Facts) -> str:
         "count": "{:,}".format,
         "share": share_of,
         "when": when,
+        "iso": iso,
+        "rate": show_rate,
         "spell": spell,
         "counted": counted,
         "number": number,
@@ -147,9 +148,9 @@ def hashed(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def told(summary: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+def told(summary: Summary, facts: Facts) -> dict[str, Any]:
     """Return the values that the page's template names."""
-    outcomes = summary["outcomes"]
+    outcomes = summary.outcomes
     shown_outcomes = shares({outcome: outcomes[outcome] for outcome in MEANINGS if outcome in outcomes})
     went = shares_went(summary)
     not_done = sum(count for outcome, count in outcomes.items() if outcome not in ("updated", "unchanged"))
@@ -158,30 +159,29 @@ def told(summary: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
         "bottom": BOTTOM,
         "summary": summary,
         "facts": facts,
-        "verdict": VERDICTS.get(summary["exitCode"], "stopped by a signal"),
-        "mood": mood(summary["exitCode"]),
-        "measured": bool(summary.get("requests")),
+        "verdict": VERDICTS.get(summary.exit_code, "stopped by a signal"),
+        "mood": mood(summary.exit_code),
+        "measured": summary.requests > 0,
         "outcomes": shown_outcomes,
         "outcome_parts": [(one.word, one.share) for one in shown_outcomes],
         "meanings": MEANINGS,
-        "dispositions": listed(with_rest(summary["dispositions"], outcomes.get("updated", 0))),
+        "dispositions": listed(with_rest(summary.dispositions, outcomes.get("updated", 0))),
         "steps": listed(facts.steps),
-        "moved": summary.get("moved", []),  # a run of long ago has neither this nor advice
-        "over_time": over_time(facts.slices, facts.quota) if facts.slices.used else None,
+        "moved": summary.moved,
+        "over_time": over_time(facts.slices, summary.rate) if facts.slices.used else None,
         "measured_over_time": "acknowledged" in facts.slices.counts,
         "kinds": KINDS,
         "slices": list(sliced_rows(facts.slices)),
         "latency": latency(facts.latencies),
-        "advice": summary.get("advice", ""),
         "went": went,
         "went_parts": [(cause, share) for cause, share, _ in went],
         "went_meanings": WENT,
         "groups": facts.errors[:MOST_GROUPS],
         "more_groups": len(facts.errors) - MOST_GROUPS,
         "not_done": not_done,
-        "row_outcomes": [outcome for outcome in MEANINGS if any(row[5] == outcome for row in facts.rows)],
-        "row_errors": sorted({row[8] for row in facts.rows if row[8]}),
-        "row_workflows": {row[2] for row in facts.rows},
+        "row_outcomes": [outcome for outcome in MEANINGS if any(row.outcome == outcome for row in facts.rows)],
+        "row_errors": sorted({row.error for row in facts.rows if row.error}),
+        "row_workflows": {row.workflow for row in facts.rows},
     }
 
 
@@ -212,12 +212,11 @@ def with_rest(dispositions: Mapping[str, int], updated: int) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def shares_went(summary: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+def shares_went(summary: Summary) -> list[tuple[str, float, float]]:
     """Return cause, share and seconds of what kept requests waiting; none where nothing was sent."""
-    if not summary.get("requests"):
+    if not summary.requests:
         return []
-    went, seconds = summary["timeWent"], summary["elapsedSeconds"]
-    return [(cause, share, share * seconds) for cause, share in went.items() if share]
+    return [(cause, share, share * summary.elapsed_seconds) for cause, share in summary.time_went if share]
 
 
 def latency(latencies: Sequence[tuple[int, int]]) -> dict[str, Any] | None:
@@ -244,6 +243,6 @@ def share_of(share: float) -> str:
     return f"{share * 100:.0f} %" if share in (0, 1) else f"{share * 100:.1f} %"
 
 
-def when(moment: str) -> str:
-    """Write one of our times for people."""
-    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M:%S} UTC"
+def when(moment: datetime) -> str:
+    """Write a time for people."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

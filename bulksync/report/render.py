@@ -1,17 +1,13 @@
 """Renders a run from its ledger: the report, the retry file, the summary, the page and the metrics."""
 
-import math
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from bulksync.errors import InputError
 from bulksync.ledger.store import Run, Store
 from bulksync.options.files import STDOUT
 from bulksync.options.models import ReportOptions
-from bulksync.options.values import parse_rate
 from bulksync.reader.input import open_input
 from bulksync.reader.record import Record
 from bulksync.reader.source import Source, fingerprint
@@ -19,9 +15,10 @@ from bulksync.report.charts import Slices, sliced
 from bulksync.report.grouping import grouped
 from bulksync.report.page import MOST_ROWS, Facts, write_page
 from bulksync.report.retry_file import write_rejected_file, write_retry_file
-from bulksync.report.summary import summary_of, write_summary
+from bulksync.report.schema import Timeline
+from bulksync.report.summary import recorded_summary, summary_of, write_summary
 from bulksync.report.table import SEPARATOR, View, is_json, write_csv_report, write_json_report
-from bulksync.sender.tally import ANSWERS
+from bulksync.sender.settings import settings_of
 
 
 def input_of(run: Run, source: Source) -> Source | InputError:
@@ -77,27 +74,23 @@ def write_report(store: Store, run: Run, path: Path, records: Iterator[Record] |
 def draw(store: Store, run: Run, output: Path | None, path: Path) -> None:
     """Write the page of a run; StorageError where that fails."""
     summary = summary_of(store, run)
-    quota = parse_rate(summary.get("rate", "unlimited"))
     facts = Facts(
-        ended=run.ended,
         report="" if output in (None, STDOUT) else str(output),
         ledger=str(store.path or ""),
-        quota=quota if isinstance(quota, float) and math.isfinite(quota) else None,
         steps=store.counts(run.id, "step"),
         latencies=store.latencies(run.id),
-        slices=slices_of(store, run, summary.get("timeline")),
+        slices=slices_of(store, run, summary.timeline),
         errors=grouped(store.errors(run.id)),
         rows=store.not_done(run.id, MOST_ROWS),
     )
     write_page(path, summary, facts)
 
 
-def slices_of(store: Store, run: Run, timeline: dict[str, Any] | None) -> Slices:
+def slices_of(store: Store, run: Run, timeline: Timeline | None) -> Slices:
     """Return the answers over time that the last call of a run has counted; else when its rows were finished."""
-    if not timeline or timeline["from"] is None:
+    if timeline is None or timeline.start is None:
         return sliced(store.finished(run.id))
-    start = datetime.fromisoformat(timeline["from"]).timestamp()
-    return Slices(start, timeline["sliceSeconds"], {answer: timeline[answer] for answer in ANSWERS})
+    return Slices(timeline.start.timestamp(), timeline.slice_seconds, timeline.counts)
 
 
 def measure(run: Run, options: ReportOptions, *, now: float) -> None:
@@ -105,16 +98,16 @@ def measure(run: Run, options: ReportOptions, *, now: float) -> None:
     if options.metrics_file:
         from bulksync.report.metrics import write_metrics  # here, as the library need not be loaded without it
 
-        write_metrics(options.metrics_file, run.summary, exit_code=run.exit_code, now=now)
+        write_metrics(options.metrics_file, recorded_summary(run), exit_code=run.exit_code, now=now)
 
 
 def view_of(run: Run, *, echoed: bool) -> View:
     """Return how the report of a run looks, with the input's other columns if *echoed*."""
-    reading = run.reading
-    columns = (*reading["echoed"], *(reading["metadata_columns"] if reading["echo_metadata"] else ()))
+    settings = settings_of(run)
+    columns = settings.echoed + (settings.metadata_columns if settings.echo_metadata else ())
     return View(
-        delimiter=reading["delimiter"],
-        bom=reading["bom"],
+        delimiter=settings.delimiter,
+        bom=settings.bom,
         echoed=columns if echoed else (),
-        guard_formulas=reading["guard_formulas"],
+        guard_formulas=settings.guard_formulas,
     )

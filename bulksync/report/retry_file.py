@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from gzip import GzipFile
 from pathlib import Path
-from typing import Any
 
+from bulksync.ledger.line import Line
 from bulksync.reader.input import Input
 from bulksync.report.atomic import written_bytes
 from bulksync.report.table import guarded
@@ -13,21 +13,23 @@ TO_BE_DONE = frozenset({"failed", "unknown", "unsent"})
 TO_BE_FIXED = frozenset({"rejected", "invalid"})
 
 
-def write_retry_file(path: Path, lines: Iterable[tuple[Any, ...]], content: Input) -> None:
+def write_retry_file(path: Path, lines: Iterable[Line], content: Input) -> None:
     """Write the rows still to be done, under the input's own header.
 
     *lines* are the ledger's, in the order of the input's rows. StorageError where the file cannot be written.
     """
     records = zip(lines, content.records(), strict=True)
-    rows = (record.raw for line, record in records if line[5] in TO_BE_DONE)
+    rows = (record.raw for line, record in records if line.outcome in TO_BE_DONE)
     write_rows(path, "retry file", content, content.header, rows)
 
 
-def write_rejected_file(path: Path, lines: Iterable[tuple[Any, ...]], content: Input) -> None:
+def write_rejected_file(path: Path, lines: Iterable[Line], content: Input) -> None:
     """Write the rejected and the invalid rows with error and detail behind; otherwise as `write_retry_file` does."""
     records = zip(lines, content.records(), strict=True)
     rows = (
-        content.annotated(record, line[-2], guarded(line[-1])) for line, record in records if line[5] in TO_BE_FIXED
+        content.annotated(record, line.error, guarded(line.detail))
+        for line, record in records
+        if line.outcome in TO_BE_FIXED
     )
     write_rows(path, "rejected file", content, content.annotated_header, rows)
 

@@ -2,16 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import orjson
 
-from bulksync.ledger.store import Run, Store, timestamp
+from bulksync import __version__
+from bulksync.ledger.store import Run, Store
 from bulksync.model import Outcome, Stop
-from bulksync.options.values import show_rate
 from bulksync.report.advice import advice
 from bulksync.report.atomic import written
+from bulksync.report.schema import (
+    SCHEMA_VERSION,
+    Known,
+    Latency,
+    Measured,
+    Summary,
+    Timeline,
+    TimeWent,
+    Transition,
+)
+from bulksync.sender.settings import settings_of
 from bulksync.sender.tally import Tally
 
 RAN_OUT = Stop(10, "interrupted", "the run ended before its turn")
@@ -64,59 +75,68 @@ def close_run(
     """Close a run in the ledger, with a summary of what came of it, and return it as it stands then."""
     why = stop or RAN_OUT
     store.leave(run.id, error=why.error, detail=why.detail)
-    counted = known(store, run)
-    code = exit_code(stop, counted["outcomes"], counted["errors"])
+    counted, done = known(store, run, datetime.fromtimestamp(now, UTC)), measured(tally, rate)
+    code = exit_code(stop, counted.outcomes, counted.errors)
     report = report_of(store, run) or "the report"
-    done = measured(tally, rate)
-    summary = {
-        **counted,
-        **done,
-        "advice": advice(done),
-        "stopped": stop.detail if stop else "",
-        "exitCode": code,
-        "nextStep": stop.next_step if stop and stop.next_step else next_step(code, command, report, fixing),
-    }
-    return store.end(run.id, ended=now, exit_code=code, summary=summary)
+    summary = Summary(
+        **dict(counted),
+        **dict(done),
+        stopped=stop.detail if stop else "",
+        advice=advice(done),
+        exit_code=code,
+        next_step=stop.next_step if stop and stop.next_step else next_step(code, command, report, fixing),
+        version=__version__,
+        schema_version=SCHEMA_VERSION,
+    )
+    return store.end(run.id, ended=now, exit_code=code, summary=orjson.dumps(summary.as_json()).decode())
 
 
 def report_of(store: Store, run: Run) -> Path | None:
     """Return where the report of a run stands; None where it went to stdout, or nowhere."""
-    report: str | None = run.reading["report"]
+    report = settings_of(run).report
     return None if report is None else (store.path.parent if store.path else Path()) / report
 
 
-def known(store: Store, run: Run) -> dict[str, Any]:
-    """Return what the ledger knows of a run, as the summary shows it."""
-    return {
-        "run": run.name,
-        "input": run.input,
-        "target": run.target,
-        "rows": run.rows,
-        "started": run.started,
-        "outcomes": store.counts(run.id, "outcome"),
-        "httpStatuses": store.counts(run.id, "http"),
-        "dispositions": store.counts(run.id, "disposition"),
-        "moved": moved(store, run),
-        "errors": store.counts(run.id, "error"),
-    }
+def known(store: Store, run: Run, ended: datetime | None) -> Known:
+    """Return what the ledger knows of a run that *ended* then."""
+    return Known(
+        run=run.name,
+        input=run.input,
+        target=run.target,
+        rows=run.rows,
+        started=datetime.fromisoformat(run.started),
+        ended=ended,
+        outcomes=store.counts(run.id, "outcome"),
+        http_statuses=store.counts(run.id, "http"),
+        dispositions=store.counts(run.id, "disposition"),
+        moved=moved(store, run),
+        errors=store.counts(run.id, "error"),
+    )
 
 
-def summary_of(store: Store, run: Run) -> dict[str, Any]:
+def recorded_summary(run: Run) -> Summary | None:
+    """Return the summary that a run was closed with; None where a kill kept it from one."""
+    if run.summary is None:
+        return None
+    return Summary.model_validate({"ended": run.ended, **orjson.loads(run.summary)})
+
+
+def summary_of(store: Store, run: Run) -> Summary:
     """Return a run's summary; where a kill kept it from one, what the ledger knows, and that it was killed."""
-    if run.summary:
-        return run.summary
-    killed = {
-        "stopped": "the run was killed",
-        "exitCode": None,
-        "nextStep": "to resume, run the same command as before",
-    }
-    return known(store, run) | killed
+    return recorded_summary(run) or Summary(
+        **dict(known(store, run, datetime.fromisoformat(run.ended) if run.ended else None)),
+        stopped="the run was killed",
+        exit_code=None,
+        next_step="to resume, run the same command as before",
+        version=__version__,
+        schema_version=SCHEMA_VERSION,
+    )
 
 
-def moved(store: Store, run: Run) -> list[dict[str, Any]]:
+def moved(store: Store, run: Run) -> tuple[Transition, ...]:
     """Return from which disposition to which executions went since an earlier run, the most frequent moves."""
-    moves = [move for move in store.moves(run.id) if move[0] != move[1]]
-    return [dict(zip(("from", "to", "count"), move, strict=True)) for move in moves[:MOVES]]
+    moves = [move for move in store.moves(run.id) if move.old != move.new]
+    return tuple(Transition(old=move.old, new=move.new, count=move.executions) for move in moves[:MOVES])
 
 
 def close_finished(store: Store, run: Run, *, now: float, command: str, rate: float, fixing: str = "") -> Run:
@@ -124,40 +144,44 @@ def close_finished(store: Store, run: Run, *, now: float, command: str, rate: fl
     if run.exit_code == 0 or (run.exit_code == 3 and not fixing):
         return run
     if run.exit_code == 3:
-        return replace(run, summary=run.summary | {"nextStep": fixing})
+        told = orjson.loads(run.summary or "{}") | {"nextStep": fixing}
+        return replace(run, summary=orjson.dumps(told).decode())
     return close_run(store, run, None, Tally(), now=now, command=command, rate=rate, fixing=fixing)
 
 
-def measured(tally: Tally, rate: float) -> dict[str, Any]:
-    """Return what one invocation counted and timed, as the summary shows it; the rest of the summary is of the run."""
+def measured(tally: Tally, rate: float) -> Measured:
+    """Return what one invocation counted and timed; the rest of the summary is of the run."""
     span = (tally.last_answer or 0.0) - (tally.first_sent or 0.0)
     total = sum(tally.time_went.values())
-    return {
-        "requests": tally.requests,
-        "retries": tally.retries,
-        "throttled": tally.throttled,
-        "unavailable": tally.unavailable,
-        "pauses": tally.holds,
-        "pausedSeconds": round(tally.time_went["hold"], 3),
-        "rate": show_rate(rate),
-        "maxInFlight": tally.width,
-        "achievedRate": round((tally.requests - 1) / span, 2) if span > 0 else None,
-        "latencyMs": {name: tally.percentile(share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))},
-        "timeWent": {cause: round(spent / total, 3) if total else 0.0 for cause, spent in tally.time_went.items()},
-        "elapsedSeconds": round(span, 3),
-        "timeline": shown(tally),
-    }
+    went = TimeWent(**{cause: round(spent / total, 3) if total else 0.0 for cause, spent in tally.time_went.items()})
+    return Measured(
+        requests=tally.requests,
+        retries=tally.retries,
+        throttled=tally.throttled,
+        unavailable=tally.unavailable,
+        pauses=tally.holds,
+        paused_seconds=round(tally.time_went["hold"], 3),
+        rate=rate,
+        max_in_flight=tally.width,
+        achieved_rate=round((tally.requests - 1) / span, 2) if span > 0 else None,
+        latency_ms=Latency(p50=tally.percentile(0.5), p95=tally.percentile(0.95), p99=tally.percentile(0.99)),
+        time_went=went,
+        time_breakdown=went,
+        elapsed_seconds=round(span, 3),
+        timeline=timeline_of(tally),
+    )
 
 
-def shown(tally: Tally) -> dict[str, Any]:
-    """Return the timeline as the summary shows it: its start, seconds in each slice, counts up to the last in use."""
+def timeline_of(tally: Tally) -> Timeline:
+    """Return the answers over time, up to the last slice in use."""
     timeline = tally.timeline
     used = max((part + 1 for counts in timeline.counts.values() for part, n in enumerate(counts) if n), default=0)
-    counts = {answer: counts[:used] for answer, counts in timeline.counts.items()}
-    return {"from": timestamp(tally.first_sent), "sliceSeconds": timeline.width, **counts}
+    counts = {answer: tuple(counts[:used]) for answer, counts in timeline.counts.items()}
+    start = None if tally.first_sent is None else datetime.fromtimestamp(tally.first_sent, UTC)
+    return Timeline(start=start, slice_seconds=timeline.width, **counts)
 
 
-def write_summary(path: Path, summary: dict[str, Any]) -> None:
-    """Write a run's counts as JSON; StorageError where that fails."""
+def write_summary(path: Path, summary: Summary) -> None:
+    """Write a run's summary as JSON; StorageError where that fails."""
     with written(path, "summary") as file:
-        file.write(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode() + "\n")
+        file.write(orjson.dumps(summary.as_json(), option=orjson.OPT_INDENT_2).decode() + "\n")

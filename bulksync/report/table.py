@@ -10,22 +10,21 @@ from typing import Any, Protocol, TextIO, TypeVar
 
 import orjson
 
+from bulksync.ledger.line import Line, Moved
+from bulksync.ledger.sql import CELLS
 from bulksync.report.atomic import written
+from bulksync.report.schema import ReportLine, ReportStep
 
 
-def write_moves(path: Path, moved: Iterable[tuple[Any, ...]]) -> None:
+def write_moves(path: Path, moved: Iterable[Moved]) -> None:
     """Write the rows whose disposition moved as CSV; StorageError where that fails."""
     with written(path, "difference") as file:
         writer = csv.writer(OneLineFeed(file), lineterminator="\r\n")
         writer.writerow(["row", "line", "workflowId", "executionId", "from", "to", "previousRun"])
-        writer.writerows((*head, guarded(old), guarded(new), name) for *head, old, new, name in moved)
+        writer.writerows(one._replace(old=guarded(one.old), new=guarded(one.new)) for one in moved)
 
 
-COLUMNS = (
-    "row", "line", "workflowId", "executionId", "requestedStatus", "outcome", "httpStatus", "attempts",
-    "returnedStatus", "disposition", "stepDispositions", "startedAt", "completedAt", "firstSentAt", "finishedAt",
-    "durationMs", "dispositionCertain", "orderRisk", "error", "detail",
-)  # fmt: skip
+COLUMNS = tuple(CELLS)
 """The contract's columns in the contract's order; the input's other columns follow them."""
 
 FORMULA_STARTS = frozenset("=+-@\t\r")
@@ -107,17 +106,16 @@ def is_plain(text: str, delimiter: str, cells: int) -> bool:
 
 
 def write_json_report(
-    path: Path, lines: Iterable[tuple[Any, ...]], order_risks: set[int], records: Iterable[Record] | None, view: View
+    path: Path, lines: Iterable[Line], order_risks: set[int], records: Iterable[Record] | None, view: View
 ) -> None:
-    """Write the report of a run's *lines*, in the ledger's columns, as JSON lines, with the steps themselves.
+    """Write the report of a run's *lines* as JSON lines, with the steps themselves.
 
     *records* and errors are those of `write_csv_report`.
     """
     names = headings(view.echoed, frozenset({*COLUMNS, "steps"}))
     with written(path, "report") as file:
         for line, echoed in with_echoes(lines, records):
-            fields = json_fields(line, line[0] in order_risks)
-            fields.update(zip(names, echoed, strict=True))
+            fields = json_line(line, line.row in order_risks) | dict(zip(names, echoed, strict=True))
             file.write(orjson.dumps(fields).decode() + "\n")
 
 
@@ -142,25 +140,44 @@ def headings(echoed: Iterable[str], own: frozenset[str] = frozenset(COLUMNS)) ->
     return found
 
 
-def json_fields(line: tuple[Any, ...], order_risk: bool) -> dict[str, Any]:
-    """Return the contract's fields of one ledger line; null where a CSV cell is empty for want of a request."""
-    (row, number, workflow, execution, requested, outcome, http, attempts, returned, disposition, steps, started,
-     completed, first_sent, finished, duration, doubtful, error, detail) = line  # fmt: skip
-    sent = bool(attempts or doubtful)
-    certain, risk = (not doubtful, order_risk) if sent else (None, None)
-    found = orjson.loads(steps)
-    values = (
-        row, number, workflow, execution, requested, outcome, http, attempts, returned, disposition,
-        [step["disposition"] for step in found], started, completed, first_sent, finished, duration, certain, risk,
-        error, detail,
-    )  # fmt: skip
-    return dict(zip(COLUMNS, values, strict=True)) | {"steps": [shown(step) for step in found]}
+def json_line(line: Line, order_risk: bool) -> ReportLine:
+    """Return one line of the ledger as JSON has it; null where a CSV cell is empty for want of a request."""
+    steps = orjson.loads(line.steps)
+    return ReportLine(
+        row=line.row,
+        line=line.line,
+        workflowId=line.workflow,
+        executionId=line.execution,
+        requestedStatus=line.requested,
+        outcome=line.outcome,
+        httpStatus=line.http,
+        attempts=line.attempts,
+        returnedStatus=line.returned,
+        disposition=line.disposition,
+        stepDispositions=[step["disposition"] for step in steps],
+        startedAt=line.started,
+        completedAt=line.completed,
+        firstSentAt=line.first_sent,
+        finishedAt=line.finished,
+        durationMs=line.duration,
+        dispositionCertain=not line.doubtful if line.was_sent else None,
+        orderRisk=order_risk if line.was_sent else None,
+        error=line.error,
+        detail=line.detail,
+        steps=[json_step(step) for step in steps],
+    )
 
 
-def shown(step: Mapping[str, Any]) -> dict[str, Any]:
+def json_step(step: Mapping[str, Any]) -> ReportStep:
     """Return a step with the API's own names."""
-    names = ("id", "type", "order", "status", "disposition")
-    return {name: step[name] for name in names} | {"callEndedReason": step["call_ended_reason"]}
+    return ReportStep(
+        id=step["id"],
+        type=step["type"],
+        order=step["order"],
+        status=step["status"],
+        disposition=step["disposition"],
+        callEndedReason=step["call_ended_reason"],
+    )
 
 
 def guarded(text: str) -> str:

@@ -3,11 +3,10 @@
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -19,8 +18,8 @@ from bulksync.options.models import InputOptions, RunOptions
 from bulksync.reader.chunks import allowed_set, chunk_digest, chunks
 from bulksync.reader.fields import parse_fields
 from bulksync.reader.input import open_input
-from bulksync.reader.record import Column
 from bulksync.reader.source import Source, fingerprint, locate
+from bulksync.sender.settings import Found, HowRead, Look, RunSettings, settings_of
 from bulksync.text import counted
 
 ANSWER_TIME = 0.1
@@ -32,7 +31,7 @@ KNOWN_STATUSES = frozenset({"CREATED", "RUNNING", "COMPLETED", "FAILED", "CANCEL
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done: *due* rows of *run*; *finished* is the run as it stood where nothing is left to do.
+    """What is to be done: *due* rows of *run*, which has these *settings*.
 
     *invalid* counts the invalid rows of the input; *fatal* says that the rows behind one of them cannot be told apart,
     *is_known* that the key has had a success at the target before. *acknowledged* counts the rows of a new run whose
@@ -41,6 +40,7 @@ class Plan:
     """
 
     run: Run
+    settings: RunSettings
     due: int
     invalid: int
     fatal: bool = False
@@ -131,7 +131,6 @@ def plan_run(
         check_enough(latest.rows, source, options)
     if latest and is_wanted(store, latest, options) and reads_the_same(store, latest, source, options, how, stopping):
         return continue_run(store, latest, source, options, look, stopping, is_known=is_known)
-    look["begun"] = begun_by(options)
     with store.transaction():
         run = store.begin(
             name=run_name(now),
@@ -148,9 +147,11 @@ def plan_run(
         if options.only_changed:
             is_refused = refuses(found.invalid, found.fatal, options.on_invalid)
             (store.take_all_back if is_refused else store.take_back)(run)
-        store.set_reading(run, found.rows, how | look | kept(found))
+        settings = RunSettings(**dict(how), **dict(look), **dict(found), begun=begun_by(options))
+        store.set_settings(run, found.rows, settings.model_dump_json())
     return Plan(
         store.run(run),
+        settings,
         store.count_due(run),
         found.invalid,
         found.fatal,
@@ -168,7 +169,7 @@ def begun_by(options: RunOptions) -> str:
 def is_wanted(store: Store, run: Run, options: RunOptions) -> bool:
     """Whether a call goes on with a run: one that asks for a new run does so only once, until that one is done."""
     asked = begun_by(options)
-    return not asked or (run.reading.get("begun") == asked and store.is_open(run.id))
+    return not asked or (settings_of(run).begun == asked and store.is_open(run.id))
 
 
 def reads_the_same(
@@ -176,11 +177,11 @@ def reads_the_same(
     run: Run,
     source: Source,
     options: RunOptions,
-    how: dict[str, Any],
+    how: HowRead,
     stopping: Callable[[], bool],
 ) -> bool:
     """Whether the input means the same rows as when it was planned: said in the same way, or found to be so."""
-    if how.items() <= run.reading.items():
+    if settings_of(run).reads_as(how):
         return True
     rows = 0
     with open_input(source) as content:
@@ -198,22 +199,23 @@ def continue_run(
     run: Run,
     source: Source,
     options: RunOptions,
-    look: dict[str, Any],
+    look: Look,
     stopping: Callable[[], bool],
     *,
     is_known: bool,
 ) -> Plan:
     """Make what an earlier run left undone due again, but for what a later one has overtaken."""
-    reading = run.reading | look
-    store.set_reading(run.id, run.rows, reading)
+    settings = settings_of(run).having(look)
+    store.set_settings(run.id, run.rows, settings.model_dump_json())
     store.reopen(run.id, retry_rejected=options.retry_rejected)
-    if options.only_changed and not refuses(reading["invalid"], reading["fatal"], options.on_invalid):
+    if options.only_changed and not refuses(settings.invalid, settings.fatal, options.on_invalid):
         leave_out(store, run, source, options.allow_status, stopping)
     return Plan(
-        replace(run, reading=reading),
+        replace(run, settings=settings.model_dump_json()),
+        settings,
         store.count_due(run.id),
-        reading["invalid"],
-        reading["fatal"],
+        settings.invalid,
+        settings.fatal,
         continued=True,
         is_known=is_known,
         superseded=store.counts(run.id, "error").get("superseded", 0),
@@ -237,29 +239,6 @@ def leave_out(
 def run_name(now: float) -> str:
     """Name a run so that names sort by time and never meet."""
     return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a look at the whole input found, kept in the ledger for the report, but for its *notes*."""
-
-    rows: int
-    invalid: int
-    fatal: bool
-    digest: str
-    delimiter: str
-    bom: bool
-    echoed: tuple[str, ...]
-    metadata_columns: tuple[str, ...]
-    statuses: dict[str, int]
-    acknowledged: int
-    columns: tuple[Column, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def kept(found: Found) -> dict[str, Any]:
-    """Return what the ledger keeps of a look at an input; notes may quote what stands in it."""
-    return {name: value for name, value in asdict(found).items() if name != "notes"}
 
 
 def validate(
@@ -313,28 +292,28 @@ def estimate(rows: int, longest: int, rate: float) -> float:
     return max(rows / rate, longest * ANSWER_TIME)
 
 
-def unknown_statuses(statuses: dict[str, int]) -> dict[str, int]:
+def unknown_statuses(statuses: Mapping[str, int]) -> dict[str, int]:
     """Return the statuses that the API's pages do not name; the server may know them all the same."""
     return {status: count for status, count in statuses.items() if status not in KNOWN_STATUSES}
 
 
-def how_read(source: Source, options: RunOptions) -> dict[str, Any]:
-    """Return what makes the same bytes mean the same rows, as the ledger keeps it."""
-    return {
-        "format": source.format,
-        "asked_delimiter": source.delimiter,
-        "encoding": source.encoding,
-        "map": list(options.map),
-        "set": list(options.set),
-        "sheet": source.sheet,
-        "allow_status": None if options.allow_status is None else list(options.allow_status),
-    }
+def how_read(source: Source, options: RunOptions) -> HowRead:
+    """Return what makes the same bytes mean the same rows."""
+    return HowRead(
+        format=source.format,
+        asked_delimiter=source.delimiter,
+        encoding=source.encoding,
+        map=options.map,
+        set=options.set,
+        sheet=source.sheet,
+        allow_status=options.allow_status,
+    )
 
 
-def looks_for(options: RunOptions, files: Files) -> dict[str, Any]:
-    """Return where a run's report stands and how it looks, as the ledger keeps it."""
-    return {
-        "report": None if files.output in (None, STDOUT) else place_of(files.output, files.ledger),
-        "echo_metadata": options.echo_metadata,
-        "guard_formulas": options.guard_formulas,
-    }
+def looks_for(options: RunOptions, files: Files) -> Look:
+    """Return where a run's report stands and how it looks."""
+    return Look(
+        report=None if files.output in (None, STDOUT) else place_of(files.output, files.ledger),
+        echo_metadata=options.echo_metadata,
+        guard_formulas=options.guard_formulas,
+    )

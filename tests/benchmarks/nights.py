@@ -45,10 +45,10 @@ def grow(store: Store, nights: int, rows: int, turnover: int) -> None:
                 digest=f"{night}",
                 started=0.0,
             )
-            store.set_reading(run, rows, {"report": "export.csv.report.csv"})
+            store.set_settings(run, rows, '{"report": "export.csv.report.csv"}')
             db.execute(NIGHT, (run, rows, night * turnover))
         store.leave(run, error="", detail="")
-        store.end(run, ended=1.0, exit_code=0, summary={"timeline": {"acknowledged": [1] * 120}})
+        store.end(run, ended=1.0, exit_code=0, summary=f'{{"timeline": {{"acknowledged": {[1] * 120}}}}}')
         store.prune(30)
 
 

@@ -35,6 +35,7 @@ def test_what_a_check_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "unknownStatuses": {"NEW": 1},
             "repeatedExecutions": 2,
             "rowsOfThose": 5,
+            "repeatedRows": 5,
             "repeated": [
                 {"executionId": execution(1), "row": 1, "rows": 3},
                 {"executionId": execution(2), "row": 2, "rows": 2},

@@ -2,13 +2,15 @@
 
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from bulksync.commands.report import print_moves, render_again
+from bulksync import __version__
+from bulksync.commands.report import history_of, print_moves, render_again
 from bulksync.errors import BulksyncError, InputError, StorageError, UsageError
 from bulksync.ledger.store import Run, Store
 from bulksync.model import Execution, Outcome, Result, Stop
@@ -16,9 +18,11 @@ from bulksync.options.files import Files, files_for
 from bulksync.options.models import RenderOptions, RunOptions
 from bulksync.reader.source import locate
 from bulksync.report.render import render
+from bulksync.report.schema import Transition
 from bulksync.report.summary import close_run
 from bulksync.sender.plan import Plan, plan_run
 from bulksync.sender.tally import Tally
+from tests.support.endings import ending
 from tests.support.program import API_KEY, WORKFLOW, execution, rows_of
 
 INPUT = "workflowId;executionId;status;city\n" + "".join(
@@ -227,7 +231,9 @@ def test_a_run_that_was_killed_has_a_page_and_a_summary(rows: Path) -> None:
     plan, files = killed(rows)
     again(ledger_of(files), html=str(rows.with_name("page.html")), summary=str(rows.with_name("s.json")))
     assert "killed before it could end" in rows.with_name("page.html").read_text()
-    assert orjson.loads(rows.with_name("s.json").read_bytes()) == {
+    summary = orjson.loads(rows.with_name("s.json").read_bytes())
+    assert datetime.fromisoformat(summary.pop("ended")) > datetime(2026, 1, 1, tzinfo=UTC)
+    assert summary == {
         "run": plan.run.name,
         "input": str(rows),
         "target": "t",
@@ -241,7 +247,32 @@ def test_a_run_that_was_killed_has_a_page_and_a_summary(rows: Path) -> None:
         "stopped": "the run was killed",
         "exitCode": None,
         "nextStep": "to resume, run the same command as before",
+        "version": __version__,
+        "schemaVersion": 1,
     }
+
+
+BEGUN = ("begun", "acknowledged")
+"""What it did not keep of how a run began."""
+
+NOT_KNOWN = ("version", "schemaVersion", "timeBreakdown", "timeline", "unavailable", "maxInFlight", "advice", "moved")
+"""What the summary of the first bulksync did not have, beside `ended`."""
+
+
+def test_the_ledger_of_an_earlier_bulksync_has_everything(rows: Path) -> None:
+    """Report, page, summary, metrics and history are made of what it kept; the summary is the same, but for its end."""
+    run, ledger = ran(rows)
+    summary = orjson.loads(run.summary or "")
+    then = {name: value for name, value in summary.items() if name not in ("ended", *NOT_KNOWN)}
+    settings = {name: value for name, value in orjson.loads(run.settings).items() if name not in BEGUN}
+    with closing(Store(ledger)) as store, store.transaction() as db:
+        db.execute("UPDATE run SET summary = ?, reading = ?", [orjson.dumps(one).decode() for one in (then, settings)])
+    named = {"summary": "s.json", "html": "page.html", "metrics_file": "night.prom"}
+    again(ledger, **{option: str(rows.with_name(name)) for option, name in named.items()})
+    assert orjson.loads(rows.with_name("s.json").read_bytes()) == then | {"ended": run.ended}
+    assert "stopped at a limit that was set" in rows.with_name("page.html").read_text()
+    assert ending(rows.with_name("night.prom")) == (10, False, False)
+    assert history_of(ledger)[0][0]["outcomes"] == {"updated": 1, "unsent": 1}
 
 
 def test_what_moved_is_printed(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -261,13 +292,13 @@ def test_what_moved_is_printed(rows: Path, capsys: pytest.CaptureFixture[str]) -
                 store.commit(plan.run.id, [answer])
             names.append(close_run(store, plan.run, None, Tally(), now=1.0, command="c", rate=1.0).name)
     before = sorted(rows.parent.iterdir())
-    moved = [{"from": "NO_ANSWER", "to": "=1+1", "count": 1}]
+    moved = (Transition(old="NO_ANSWER", new="=1+1", count=1),)
     assert print_moves(files.ledger, RenderOptions(diff=True)) == (names[1], 2, moved)
     assert capsys.readouterr().out.splitlines() == [
         "row,line,workflowId,executionId,from,to,previousRun",
         f"1,2,{WORKFLOW},{execution(1)},NO_ANSWER,'=1+1,{names[0]}",
     ]
-    assert print_moves(files.ledger, RenderOptions(diff=True, run=names[0])) == (names[0], 0, [])
+    assert print_moves(files.ledger, RenderOptions(diff=True, run=names[0])) == (names[0], 0, ())
     assert sorted(rows.parent.iterdir()) == before
 
 

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 
 from bulksync.console.lines import check_lines, closing_lines, closing_parts, diff_lines, invalid_line
+from bulksync.ledger.line import Problem
 from bulksync.report.grouping import Group
+from bulksync.report.schema import Summary, Transition
 
 SUMMARY: dict[str, Any] = {
+    "run": "r", "target": "t", "started": "2026-01-01T00:00:00.000Z", "httpStatuses": {}, "exitCode": 4,
     "rows": 1200, "input": "rows.csv", "outcomes": {"updated": 1199, "failed": 1}, "requests": 1300,
     "achievedRate": 9.87, "rate": "10/s", "retries": 1, "throttled": 2, "pauses": 1, "pausedSeconds": 2.25,
     "latencyMs": {"p50": 30, "p95": 40, "p99": 50}, "dispositions": {"DNC": 1199}, "errors": {"http_503": 1},
@@ -22,7 +25,7 @@ GROUP = Group("http_503", "try … later", 3, 7, 9)
 
 def lines(*groups: Group, note: str = "", **changes: Any) -> list[str]:
     """Return what is said at the end of a run."""
-    summary = SUMMARY | changes
+    summary = Summary.model_validate(SUMMARY | changes)
     return closing_lines(summary, closing_parts(summary, groups, report="r.csv", ledger="r.ledger", note=note))
 
 
@@ -95,7 +98,7 @@ def test_what_moved() -> None:
 )
 def test_what_a_difference_came_to(compared: int, moved: list[dict[str, Any]], said: str) -> None:
     """Where nothing could be compared that is said, as it is something else than that nothing moved."""
-    assert diff_lines("r", compared, moved) == [said]
+    assert diff_lines("r", compared, [Transition.model_validate(one) for one in moved]) == [said]
 
 
 def test_errors_are_said_in_groups() -> None:
@@ -163,4 +166,4 @@ def test_what_a_check_says() -> None:
 
 def test_an_invalid_row_names_row_and_line() -> None:
     """Every message about a row names both."""
-    assert invalid_line((7, 9, "id_invalid", "no UUID")) == "row 7 (line 9): id_invalid: no UUID"
+    assert invalid_line(Problem(7, 9, "id_invalid", "no UUID")) == "row 7 (line 9): id_invalid: no UUID"

@@ -77,7 +77,7 @@ def committed(folder: Path) -> set[int]:
         return set()
     with closing(Store(folder / LEDGER)) as store:
         runs = store.runs()
-        return {line[0] for line in store.lines(runs[-1].id) if line[5] == "updated"} if runs else set()
+        return {line.row for line in store.lines(runs[-1].id) if line.outcome == "updated"} if runs else set()
 
 
 def in_order(applied: list[tuple[str, int]]) -> bool:

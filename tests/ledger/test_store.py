@@ -24,6 +24,7 @@ from bulksync.errors import LockedError, StorageError
 from bulksync.ledger import sql
 from bulksync.ledger.backlog import AHEAD, Backlog
 from bulksync.ledger.database import check_sqlite, checked
+from bulksync.ledger.line import Recorded
 from bulksync.ledger.store import Store, timestamp
 from bulksync.ledger.writer import BATCH, BEHIND, Ledger, open_ledger
 from bulksync.model import Execution, InvalidRow, Outcome, Result, Row, Step, payload_digest
@@ -54,7 +55,7 @@ def begin(store: Store, rows: list[Row | InvalidRow], *, target: str = TARGET, n
             name=name or f"run-{number}", target=target, input="rows.csv", path="/rows.csv", digest="d", started=0.0
         )
         store.plan(run, rows, b"chunk")
-        store.set_reading(run, len(rows), {"report": None})
+        store.set_settings(run, len(rows), '{"report": null}')
     return run
 
 
@@ -76,12 +77,12 @@ def result(of: Row, outcome: Outcome, error: str = "http_503", *, doubtful: bool
 
 def outcomes(store: Store, run: int) -> list[str | None]:
     """Return the outcome of each line of a run."""
-    return [line[5] for line in store.lines(run)]
+    return [line.outcome for line in store.lines(run)]
 
 
 def told(store: Store, run: int) -> list[tuple[str | None, bool, str, str]]:
     """Return outcome, doubt, error and detail of each line of a run."""
-    return [(line[5], bool(line[16]), line[17], line[18]) for line in store.lines(run)]
+    return [(line.outcome, bool(line.doubtful), line.error, line.detail) for line in store.lines(run)]
 
 
 def query(path: Path, statement: str) -> list[tuple[Any, ...]]:
@@ -214,7 +215,7 @@ def test_an_old_sqlite_is_named() -> None:
 
 def test_a_batch_is_recorded_by_key(store: Store) -> None:
     """Each row of a batch is looked up, however many lines the run has; SQLite could also go through them all."""
-    values = [None] * (sql.RECORDED * sql.RECORDED_AT_ONCE + 1)
+    values = [None] * (len(Recorded._fields) * sql.RECORDED_AT_ONCE + 1)
     steps = store._db.execute(f"EXPLAIN QUERY PLAN {sql.RECORD}", values).fetchall()
     assert steps[-1][3] == "SEARCH line USING PRIMARY KEY (run=? AND row=?)"
 
@@ -310,7 +311,7 @@ def test_reopening_makes_due_what_is_unsettled(store: Store) -> None:
     kinds = (Outcome.UPDATED, Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN)
     store.commit(run, [result(row(number), kind) for number, kind in enumerate(kinds, 1)])
     store.leave(run, error="interrupted", detail="")
-    store.end(run, ended=1.0, exit_code=4, summary={"a": 1})
+    store.end(run, ended=1.0, exit_code=4, summary='{"a": 1}')
     store.reopen(run, retry_rejected=False)
     assert store.due(run, 1, 6) == {3, 4, 5}
     assert (store.runs()[0].ended, store.runs()[0].exit_code) == (None, None)
@@ -320,10 +321,10 @@ def test_reopening_a_run_with_nothing_left_keeps_its_end(store: Store) -> None:
     """A run of which everything is done stays as it ended."""
     run = begin_rows(store, 1)
     store.commit(run, [updated(row(1))])
-    ended = store.end(run, ended=1.0, exit_code=0, summary={"rows": 1})
+    ended = store.end(run, ended=1.0, exit_code=0, summary='{"rows": 1}')
     store.reopen(run, retry_rejected=True)
     assert store.runs() == [ended]
-    assert (ended.ended, ended.exit_code, ended.summary) == ("1970-01-01T00:00:01.000Z", 0, {"rows": 1})
+    assert (ended.ended, ended.exit_code, ended.summary) == ("1970-01-01T00:00:01.000Z", 0, '{"rows": 1}')
 
 
 def test_retry_rejected_passes_over_what_a_later_row_overtook(store: Store) -> None:
@@ -440,7 +441,7 @@ def sent_before(store: Store, rows: list[Row | InvalidRow]) -> None:
     valid = [row for row in rows if isinstance(row, Row)]
     store.commit(run, [updated(row, payload_digest(row.body)) for row in valid])
     store.leave(run, error="interrupted", detail="")
-    store.end(run, ended=1.0, exit_code=0, summary={})
+    store.end(run, ended=1.0, exit_code=0, summary="{}")
 
 
 def left_out(store: Store, run: int, rows: list[Row | InvalidRow]) -> list[str | None]:
@@ -514,7 +515,7 @@ def test_only_what_was_never_sent_is_left_out_of_a_repeat(store: Store) -> None:
     run = begin_rows(store, 3)
     store.commit(run, [result(row(1), Outcome.FAILED), result(row(2), Outcome.UNSENT, "interrupted")])
     store.leave(run, error="deadline_exceeded", detail="late")
-    store.end(run, ended=2.0, exit_code=10, summary={})
+    store.end(run, ended=2.0, exit_code=10, summary="{}")
     store.reopen(run, retry_rejected=False)
     left_out(store, run, [row(number) for number in (1, 2, 3)])
     assert told(store, run) == [("failed", False, "http_503", ""), *[("unchanged", False, "", "")] * 2]
@@ -529,7 +530,7 @@ def test_an_unchanged_row_leaves_what_is_acknowledged(path: Path) -> None:
             run = begin_rows(store, 1)
             assert left_out(store, run, [row(1)]) == ["unchanged"]
             store.leave(run, error="interrupted", detail="")
-            store.end(run, ended=1.0, exit_code=0, summary={})
+            store.end(run, ended=1.0, exit_code=0, summary="{}")
 
 
 def test_a_kill_before_its_row_leaves_an_unchanged_row_alone(path: Path) -> None:
@@ -554,7 +555,7 @@ def answered(store: Store, words: dict[int, str], *, target: str = TARGET, keys:
     ]
     store.commit(run, answers)
     store.leave(run, error="interrupted", detail="")
-    store.end(run, ended=1.0, exit_code=0, summary={})
+    store.end(run, ended=1.0, exit_code=0, summary="{}")
     return run
 
 
@@ -610,7 +611,7 @@ def tangled(store: Store, size: int) -> dict[str, int]:
     store.commit(run, results + overtaking)
     counts = {"leave": steps(store, lambda: store.leave(run, error="interrupted", detail=""))}
     counts["risks"] = steps(store, lambda: store.order_risks(run))
-    store.end(run, ended=1.0, exit_code=4, summary={})
+    store.end(run, ended=1.0, exit_code=4, summary="{}")
     counts["reopen"] = steps(store, lambda: store.reopen(run, retry_rejected=True))
     counts["leave out"] = steps(store, lambda: left_out(store, run, rows))
     sent_before(store, rows)
@@ -641,7 +642,7 @@ store.commit(run, [updated(row(2))])
         never = ("unsent", False, "interrupted", "the run was killed before its turn")
         assert told(store, run.id) == [maybe, ("updated", False, "", ""), maybe, never, never]
         assert run.ended is not None
-        assert (run.exit_code, run.summary, store.count_due(run.id)) == (None, {}, 0)
+        assert (run.exit_code, run.summary, store.count_due(run.id)) == (None, None, 0)
     assert acknowledged(path) == {execution(2): "digest-2"}
 
 
@@ -651,7 +652,7 @@ def test_recovery_takes_digests_of_maybe_sent_rows_away(path: Path) -> None:
         run = begin_rows(store, 3)
         store.commit(run, [updated(row(number)) for number in (1, 2, 3)])
         store.leave(run, error="interrupted", detail="")
-        store.end(run, ended=1.0, exit_code=0, summary={})
+        store.end(run, ended=1.0, exit_code=0, summary="{}")
     killed_while(path, "run = begin_rows(store, 3)\nstore.mark(run, 2)")
     Store(path).close()
     assert acknowledged(path) == {execution(3): "digest-3"}
@@ -673,7 +674,7 @@ run = begin_rows(store, 3)
 store.mark(run, 3)
 store.commit(run, [updated(row(1)), result(row(2), Outcome.FAILED), result(row(3), Outcome.UNSENT)])
 store.leave(run, error="deadline_exceeded", detail="")
-store.end(run, ended=1.0, exit_code=10, summary={})
+store.end(run, ended=1.0, exit_code=10, summary="{}")
 store.reopen(run, retry_rejected=False)
 """,
     )
@@ -692,7 +693,7 @@ def test_recovery_never_undoes_an_ended_run(path: Path) -> None:
         store.mark(run, 2)
         store.commit(run, [updated(row(1)), result(row(2), Outcome.FAILED)])
         store.leave(run, error="interrupted", detail="")
-        before = store.end(run, ended=1.0, exit_code=4, summary={"x": 1}), told(store, run)
+        before = store.end(run, ended=1.0, exit_code=4, summary='{"x": 1}'), told(store, run)
     with closing(Store(path)) as store:
         assert (store.runs()[0], told(store, run)) == before
 
@@ -810,7 +811,7 @@ def test_prune_forgets_lines_and_keeps_digests(path: Path) -> None:
             run = begin(store, [row(1, number)])
             store.commit(run, [updated(row(1, number))])
             store.leave(run, error="interrupted", detail="")
-            store.end(run, ended=1.0, exit_code=0, summary={})
+            store.end(run, ended=1.0, exit_code=0, summary="{}")
         store.prune(2)
         assert [len(list(store.lines(run))) for run in (1, 2, 3)] == [0, 1, 1]
         assert [run.name for run in store.runs()] == ["run-2", "run-3"]
@@ -884,6 +885,7 @@ def test_a_second_opener_is_refused_at_once(path: Path, store: Store) -> None:
     program = f"""
 from pathlib import Path
 from bulksync.errors import LockedError
+from bulksync.ledger.line import Recorded
 from bulksync.ledger.store import Store
 try:
     Store(Path({str(path)!r}))
@@ -963,7 +965,7 @@ def test_a_file_that_is_no_whole_ledger_of_ours_is_left_as_it_is(harm: Any, mess
     with closing(Store(path)) as store:
         run = begin_rows(store, 500)
         store.leave(run, error="interrupted", detail="")
-        store.end(run, ended=1.0, exit_code=10, summary={})
+        store.end(run, ended=1.0, exit_code=10, summary="{}")
     harm(path)
     path.chmod(0o640)
     before = path.read_bytes()
@@ -1128,6 +1130,7 @@ def held(path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Have another process hold a ledger until it reads a line."""
     program = f"""
 from pathlib import Path
+from bulksync.ledger.line import Recorded
 from bulksync.ledger.store import Store
 store = Store(Path({str(path)!r}))
 print("open", flush=True)
@@ -1282,7 +1285,7 @@ class Ledgers(RuleBasedStateMachine):
     def end(self) -> None:
         """The run ends well."""
         self.store.leave(self.run, error="interrupted", detail="")
-        self.store.end(self.run, ended=1.0, exit_code=0, summary={})
+        self.store.end(self.run, ended=1.0, exit_code=0, summary="{}")
         self.left()
 
     @precondition(lambda self: self.run and not self.is_open)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bulksync.report.advice import advice
+from bulksync.report.schema import Measured
 
 SUMMARY: dict[str, Any] = {
     "timeWent": {"rate": 0.97, "hold": 0.0, "server": 0.02, "retry": 0.01}, "elapsedSeconds": 1980.0,
@@ -88,4 +89,4 @@ def shares(**causes: float) -> dict[str, float]:
 )
 def test_says_where_the_time_went(changes: dict[str, Any], sentence: str) -> None:
     """The largest cause comes first and decides what is advised; a run of less than a second has none."""
-    assert advice(SUMMARY | changes) == sentence
+    assert advice(Measured.model_validate(SUMMARY | changes)) == sentence

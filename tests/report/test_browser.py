@@ -15,6 +15,7 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
+from bulksync.ledger.line import NotDone
 from bulksync.report.page import MOST_ROWS, write_page
 from tests.support.pages import FACTS, HARM, ROWS, SUMMARY, harmed
 from tests.support.program import WORKFLOW, bulksync, execution, rows_of, write_rows
@@ -93,7 +94,9 @@ def press(browser: Chrome, heading: str) -> str | None:
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     """A page with four rows, of two outcomes and three errors."""
-    other = (3, 11, WORKFLOW, execution(3), "COMPLETED", "unsent", None, 0, "predecessor_unresolved", "waits for row 2")
+    other = NotDone(
+        3, 11, WORKFLOW, execution(3), "COMPLETED", "unsent", None, 0, "predecessor_unresolved", "waits for row 2"
+    )
     path = tmp_path / "page.html"
     write_page(path, SUMMARY, replace(FACTS, rows=(ROWS[0], other, *ROWS[1:])))
     return path
@@ -182,7 +185,7 @@ def test_the_policy_stops_what_escaping_missed(browser: Chrome, tmp_path: Path) 
 
 def test_the_longest_table_is_quick(browser: Chrome, tmp_path: Path) -> None:
     """With as many rows as are ever listed, a search and a sort take well under a second; more on a busy host."""
-    rows = [(n, n + 1, WORKFLOW, execution(n), "A", "rejected", 404, 1, "http_404", "x" * 200) for n in
+    rows = [NotDone(n, n + 1, WORKFLOW, execution(n), "A", "rejected", 404, 1, "http_404", "x" * 200) for n in
             range(1, MOST_ROWS + 1)]  # fmt: skip
     path = tmp_path / "page.html"
     write_page(path, SUMMARY, replace(FACTS, rows=rows))

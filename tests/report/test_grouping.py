@@ -2,6 +2,7 @@
 
 import pytest
 
+from bulksync.ledger.line import Problem
 from bulksync.report.grouping import MOST, Group, grouped, masked
 from tests.support.program import execution
 
@@ -34,7 +35,7 @@ def test_rows_that_say_the_same_are_one_group() -> None:
         (5, 7, "http_422", "status 5 is unknown"),
         (6, 8, "http_404", f"no execution {execution(1)}"),
     ]
-    assert grouped(rows) == [
+    assert grouped(Problem(*row) for row in rows) == [
         Group("http_404", "no execution …", 3, 1, 2),
         Group("http_422", "status 5 is unknown", 2, 2, 3),
         Group("http_400", f"no execution {execution(4)}", 1, 4, 6),
@@ -45,6 +46,6 @@ def test_rows_that_say_the_same_are_one_group() -> None:
 def test_groups_without_number_stay_few() -> None:
     """A server that never says the same twice costs no memory without end: the rest is counted as one."""
     words = ["".join(chr(97 + int(digit)) for digit in f"{number:04}") for number in range(MOST + 5)]
-    groups = grouped((number, number + 1, "http_400", word) for number, word in enumerate(words, 1))
+    groups = grouped(Problem(number, number + 1, "http_400", word) for number, word in enumerate(words, 1))
     assert groups[0] == Group("http_400", "…", 5, MOST + 1, MOST + 2)
     assert [group.count for group in groups[1:]] == [1] * MOST

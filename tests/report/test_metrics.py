@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,27 +9,35 @@ from bulksync import __version__
 from bulksync.errors import StorageError
 from bulksync.model import Reply
 from bulksync.report.metrics import last_success, write_metrics
+from bulksync.report.schema import Summary
 from bulksync.report.summary import measured
 from bulksync.sender.tally import Tally
 from tests.support.endings import Series, ending, series
+from tests.support.pages import summary_with
 from tests.support.program import KEY, Done, bulksync, write_rows
 
 ROWS = {"updated": 2, "failed": 1, "rejected": 1}
 
 
-def summary() -> dict[str, Any]:
+def summary(tally: Tally) -> Summary:
     """Return what a run of four rows came to."""
+    errors = {"http_503": 1, "http_422": 1}
+    counted = measured(tally, 10.0).model_dump(mode="json", by_alias=True)
+    return summary_with(target="https://api.example.com", outcomes=ROWS, errors=errors, **counted)
+
+
+def four() -> Tally:
+    """Return what was counted of four requests."""
     tally = Tally(time_went={"rate": 2.0, "hold": 1.5, "server": 0.0, "retry": 0.0}, holds=1)
     for number, status in enumerate((200, 200, 429, 503)):
         tally.count(Reply(status, ""), sent=100.0 + number, duration=0.25, is_retry=number > 2)
-    errors = {"http_503": 1, "http_422": 1}
-    return {"target": "https://api.example.com", "outcomes": ROWS, "errors": errors, **measured(tally, 10.0)}
+    return tally
 
 
 def test_a_run_in_numbers(tmp_path: Path) -> None:
     """Every outcome has a series, also one of no rows, so that an alert on it has something to look at."""
     path = tmp_path / "night.prom"
-    write_metrics(path, summary(), exit_code=0, now=1_000.5)
+    write_metrics(path, summary(four()), exit_code=0, now=1_000.5)
     outcomes = {"updated": 2, "unchanged": 0, "rejected": 1, "invalid": 0, "failed": 1, "unknown": 0, "unsent": 0}
     expected: Series = {
         ("bulksync_last_run_timestamp_seconds", ()): 1_000.5,
@@ -57,9 +64,9 @@ def test_a_run_in_numbers(tmp_path: Path) -> None:
 def test_a_failure_keeps_the_last_success(tmp_path: Path, code: int) -> None:
     """After a run that failed only its code and time are new, and the time of the last success stays."""
     path = tmp_path / "night.prom"
-    write_metrics(path, summary(), exit_code=0, now=1_000.0)
+    write_metrics(path, summary(four()), exit_code=0, now=1_000.0)
     for now in (2_000.0, 3_000.0):
-        write_metrics(path, {}, exit_code=code, now=now)
+        write_metrics(path, None, exit_code=code, now=now)
     assert series(path) == {
         ("bulksync_last_run_timestamp_seconds", ()): 3_000.0,
         ("bulksync_last_success_timestamp_seconds", ()): 1_000.0,
@@ -74,14 +81,14 @@ def test_no_success_is_a_success_long_ago(tmp_path: Path, content: bytes | None)
     if content is not None:
         path.write_bytes(content)
     assert last_success(path) == 0.0
-    write_metrics(path, {}, exit_code=5, now=2_000.0)
+    write_metrics(path, None, exit_code=5, now=2_000.0)
     assert ending(path) == (5, False, False)
 
 
 def test_no_answer_is_no_latency(tmp_path: Path) -> None:
     """A run without requests has no latency, not one of 0."""
     path = tmp_path / "night.prom"
-    write_metrics(path, {**summary(), **measured(Tally(), 10.0)}, exit_code=7, now=1.0)
+    write_metrics(path, summary(Tally()), exit_code=7, now=1.0)
     assert not any("latency" in name for name, _ in series(path))
 
 
@@ -90,7 +97,7 @@ def test_the_collector_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / "night.prom"
     before = os.umask(0o077)
     try:
-        write_metrics(path, summary(), exit_code=0, now=1.0)
+        write_metrics(path, summary(four()), exit_code=0, now=1.0)
     finally:
         os.umask(before)
     assert (path.stat().st_mode & 0o777, os.listdir(tmp_path)) == (0o644, ["night.prom"])
@@ -99,7 +106,7 @@ def test_the_collector_can_read_it(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """Metrics that cannot be written are an error like any file that was asked for."""
     with pytest.raises(StorageError, match=r"^the metrics file .* cannot be written: No such file or directory$"):
-        write_metrics(tmp_path / "missing" / "night.prom", {}, exit_code=0, now=1.0)
+        write_metrics(tmp_path / "missing" / "night.prom", None, exit_code=0, now=1.0)
 
 
 def run(folder: Path, *arguments: object) -> Done:

@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bulksync.ledger.line import NotDone
 from bulksync.report.charts import sliced
 from bulksync.report.grouping import Group
 from bulksync.report.page import (
@@ -26,12 +28,11 @@ from bulksync.report.page import (
     with_rest,
     write_page,
 )
-from tests.support.pages import FACTS, HARM, NOON, ROWS, SUMMARY, harmed
+from bulksync.report.schema import Summary
+from tests.support.pages import FACTS, HARM, NOON, ROWS, SUMMARY, VALUES, harmed, summary_with
 from tests.support.program import WORKFLOW, execution
 
-NOTHING = Facts(
-    ended=None, report="", ledger="", quota=None, steps={}, latencies=[], slices=sliced([]), errors=[], rows=[]
-)
+NOTHING = Facts(report="", ledger="", steps={}, latencies=[], slices=sliced([]), errors=[], rows=[])
 
 EMPTY = frozenset({"meta", "input", "col"})
 """Elements without an end (HTML standard, 13.1.2) that the page has."""
@@ -83,7 +84,7 @@ class Page(HTMLParser):
             self.said[self.section] = " ".join(f"{self.said.get(self.section, '')} {data}".split())
 
 
-def page_of(summary: dict[str, Any], facts: Facts) -> Page:
+def page_of(summary: Summary, facts: Facts) -> Page:
     """Render a page and take it apart; every tag in it is closed."""
     page = Page()
     page.feed(rendered(summary, facts))
@@ -178,18 +179,18 @@ def test_where_to_find_what() -> None:
 
 def test_a_run_of_several_workflows_names_them() -> None:
     """The rows have a column of workflows only where there are several."""
-    other = (7, 8, execution(99), *ROWS[0][3:])
+    other = ROWS[0]._replace(row=7, line=8, workflow=execution(99))
     rows = page_of(SUMMARY, replace(FACTS, rows=(*ROWS, other))).tables["rows"]
     assert [row[-1] for row in rows] == ["Workflow", WORKFLOW, WORKFLOW, WORKFLOW, execution(99)]
 
 
 def test_what_is_cut_says_so() -> None:
     """Too many rows, errors or dispositions are cut, and the page says of how many."""
-    summary = SUMMARY | {
-        "rows": 5_003,
-        "outcomes": {"updated": 3, "unsent": 5_000},
-        "dispositions": {f"D{n}": 30 - n for n in range(25)},
-    }
+    summary = summary_with(
+        rows=5_003,
+        outcomes={"updated": 3, "unsent": 5_000},
+        dispositions={f"D{n}": 30 - n for n in range(25)},
+    )
     groups = [Group(f"http_{code}", "", 1, code, code) for code in range(400, 400 + MOST_GROUPS + 7)]
     page = page_of(summary, replace(FACTS, errors=groups))
     assert page.said["rows"].startswith(
@@ -201,16 +202,16 @@ def test_what_is_cut_says_so() -> None:
     assert len(page.tables["execution-dispositions"]) == MOST_WORDS + 2
 
 
-def killed() -> tuple[dict[str, Any], Facts]:
+def killed() -> tuple[Summary, Facts]:
     """Return what is known of a run that was killed: no measurements, and rows by the time they were finished."""
-    names = ("run", "input", "target", "rows", "started", "outcomes", "httpStatuses", "dispositions", "errors")
-    summary = {name: SUMMARY[name] for name in names}
+    names = ("run", "input", "target", "rows", "started", "ended", "outcomes", "httpStatuses", "dispositions", "errors")
+    summary = {name: VALUES[name] for name in names}
     summary |= {
         "stopped": "the run was killed",
         "exitCode": None,
         "nextStep": "to resume, run the same command as before",
     }
-    return summary, replace(FACTS, quota=None, slices=sliced([(NOON, 5), (NOON + 2, 1)]))
+    return Summary.model_validate(summary), replace(FACTS, slices=sliced([(NOON, 5), (NOON + 2, 1)]))
 
 
 def test_a_run_that_was_killed_has_a_page() -> None:
@@ -233,8 +234,8 @@ def test_a_run_that_was_killed_has_a_page() -> None:
 
 def test_a_run_that_sent_nothing_has_a_page() -> None:
     """An input that was refused is all errors, and the rest says that nothing was sent."""
-    row = (1, 2, "w", "5.5E+11", "A", "invalid", None, 0, "id_invalid", "no UUID")
-    summary = SUMMARY | {"rows": 1, "outcomes": {"invalid": 1}, "dispositions": {}, "requests": 0, "exitCode": 7}
+    row = NotDone(1, 2, "w", "5.5E+11", "A", "invalid", None, 0, "id_invalid", "no UUID")
+    summary = summary_with(rows=1, outcomes={"invalid": 1}, dispositions={}, requests=0, exitCode=7)
     facts = replace(NOTHING, errors=[Group("id_invalid", "no UUID", 1, 1, 2)], rows=[row])
     page = page_of(summary, facts)
     assert {name: page.said[name] for name in ("dispositions", "time", "latency", "went", "errors")} == {
@@ -250,10 +251,10 @@ def test_a_run_that_sent_nothing_has_a_page() -> None:
 
 def test_a_run_without_rows_or_left_rows_has_a_page() -> None:
     """Nothing to do is well too."""
-    none = page_of(SUMMARY | {"rows": 0, "outcomes": {}, "dispositions": {}, "requests": 0}, NOTHING)
+    none = page_of(summary_with(rows=0, outcomes={}, dispositions={}, requests=0), NOTHING)
     assert none.said["outcomes"] == "Outcomes The input has no rows."
     done = {"rows": 3, "outcomes": {"updated": 3}, "errors": {}, "exitCode": 0, "stopped": "", "nextStep": ""}
-    page = page_of(SUMMARY | done, replace(FACTS, errors=[], rows=[]))
+    page = page_of(summary_with(**done), replace(FACTS, errors=[], rows=[]))
     assert (page.said["errors"], page.said["rows"]) == ("Errors None.", "Rows not done None: every row is done.")
     assert "exit 0 all rows are done Rows 3" in page.said["top"]
 
@@ -263,7 +264,7 @@ MOVED = [{"from": "VOICEMAIL", "to": "", "count": 1_200}, {"from": "", "to": "WA
 
 def test_what_moved_has_a_section() -> None:
     """Where dispositions moved, a section after theirs says from which to which; no disposition is `none`."""
-    page = page_of(SUMMARY | {"moved": MOVED}, FACTS)
+    page = page_of(summary_with(moved=MOVED), FACTS)
     assert page.said["moved"] == (
         "Dispositions that moved "
         "Executions whose disposition is another one than in an earlier run, the most frequent moves."
@@ -278,14 +279,14 @@ def test_what_moved_has_a_section() -> None:
 
 def test_advice_stands_where_the_time_went() -> None:
     """The sentence of advice is the first thing said of where the time went."""
-    said = page_of(SUMMARY | {"advice": "75 % limited by --rate"}, FACTS).said["went"]
+    said = page_of(summary_with(advice="75 % limited by --rate"), FACTS).said["went"]
     assert said == "Where the time went 75 % limited by --rate What kept the next request from starting."
 
 
 @pytest.mark.parametrize("more", [{}, {"moved": [], "advice": ""}])
 def test_nothing_moved_and_no_advice(more: dict[str, Any]) -> None:
     """Without them, as in summaries of older versions, the page has no section and no sentence of theirs."""
-    page = page_of(SUMMARY | more, FACTS)
+    page = page_of(summary_with(**more), FACTS)
     assert ("moved" in page.said, "moved" in page.tables) == (False, False)
     assert page.said["went"] == "Where the time went What kept the next request from starting."
 
@@ -353,7 +354,7 @@ def test_a_share_is_never_rounded_to_all_or_nothing(share: float, text: str) -> 
 
 def test_times_for_people() -> None:
     """Moments are in UTC."""
-    assert when("2023-11-14T12:00:00.123Z") == "2023-11-14 12:00:00 UTC"
+    assert when(datetime(2023, 11, 14, 12, 0, 0, 123_000, UTC)) == "2023-11-14 12:00:00 UTC"
 
 
 def test_how_good_an_ending_is() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from bulksync import __version__
 from bulksync.errors import InputError
 from bulksync.ledger.store import Store
 from bulksync.model import Execution, Outcome, Reply, Result, Stop
@@ -16,9 +17,11 @@ from bulksync.options.models import ReportOptions, RunOptions
 from bulksync.reader.source import Source, locate
 from bulksync.report.charts import Slices
 from bulksync.report.render import input_of, render, slices_of, view_of
-from bulksync.report.summary import MOVES, close_finished, close_run, exit_code, measured, next_step
+from bulksync.report.schema import Timeline, Transition
+from bulksync.report.summary import MOVES, close_finished, close_run, exit_code, measured, next_step, summary_of
 from bulksync.report.table import View
 from bulksync.sender.plan import Plan, plan_run
+from bulksync.sender.settings import settings_of
 from bulksync.sender.tally import Tally
 from tests.support.endings import STOPS
 from tests.support.program import API_KEY, WORKFLOW, execution, rows_of, write_rows
@@ -114,7 +117,8 @@ def test_a_run_is_closed_with_its_summary(store: Store, source: Source) -> None:
     stop = Stop(130, "interrupted", "stopped by SIGINT")
     run = close_run(store, plan.run, stop, tally, now=1.0, command=COMMAND, rate=10.0)
     assert (run.ended, run.exit_code, store.runs()) == ("1970-01-01T00:00:01.000Z", 130, [run])
-    assert run.summary == {
+    assert run.summary
+    assert orjson.loads(run.summary) == {
         "run": run.name,
         "input": str(source.path),
         "target": "t",
@@ -125,13 +129,19 @@ def test_a_run_is_closed_with_its_summary(store: Store, source: Source) -> None:
         "dispositions": {"DNC": 1},
         "moved": [],
         "errors": {"interrupted": 1},
-        **measured(tally, 10.0),
+        "ended": "1970-01-01T00:00:01.000Z",
+        **measured(tally, 10.0).model_dump(mode="json", by_alias=True),
         "stopped": "stopped by SIGINT",
         "advice": "",
+        "version": __version__,
+        "schemaVersion": 1,
         "exitCode": 130,
         "nextStep": f"to resume, run the same command: {COMMAND}",
     }
-    assert [line[17:19] for line in store.lines(run.id)] == [("", ""), ("interrupted", "stopped by SIGINT")]
+    assert [(line.error, line.detail) for line in store.lines(run.id)] == [
+        ("", ""),
+        ("interrupted", "stopped by SIGINT"),
+    ]
 
 
 def test_a_summary_shows_the_most_frequent_moves(store: Store, tmp_path: Path) -> None:
@@ -141,7 +151,8 @@ def test_a_summary_shows_the_most_frequent_moves(store: Store, tmp_path: Path) -
         answers = [result(number, Outcome.UPDATED, disposition=word.format(number)) for number in range(1, 51)]
         store.commit(plan.run.id, answers)
         run = close_run(store, plan.run, None, Tally(), now=1.0, command=COMMAND, rate=10.0)
-    assert run.summary["moved"] == [{"from": f"WAS_{n:02}", "to": "DNC", "count": 1} for n in range(1, MOVES + 1)]
+    expected = [Transition(old=f"WAS_{n:02}", new="DNC", count=1) for n in range(1, MOVES + 1)]
+    assert summary_of(store, run).moved == tuple(expected)
 
 
 def test_what_an_invocation_measured() -> None:
@@ -150,20 +161,21 @@ def test_what_an_invocation_measured() -> None:
     for number in range(3):
         reply = Reply(429 if number == 2 else 200, "")
         tally.count(reply, sent=100.0 + number, duration=1.0, is_retry=number == 2)
-    assert measured(tally, 10.0) == {
+    assert measured(tally, 10.0).model_dump(mode="json", by_alias=True) == {
         "requests": 3, "retries": 1, "throttled": 1, "unavailable": 0, "pauses": 0, "pausedSeconds": 1.0,
         "rate": "10/s",
         "maxInFlight": 32,
         "achievedRate": 0.67, "latencyMs": {"p50": 1000, "p95": 1000, "p99": 1000},
-        "timeWent": {"rate": 0.75, "hold": 0.25, "server": 0.0, "retry": 0.0}, "elapsedSeconds": 3.0,
+        "timeWent": {"rate": 0.75, "hold": 0.25, "server": 0.0, "retry": 0.0},
+        "timeBreakdown": {"rate": 0.75, "hold": 0.25, "server": 0.0, "retry": 0.0}, "elapsedSeconds": 3.0,
         "timeline": {
             "from": "1970-01-01T00:01:40.000Z", "sliceSeconds": 1.0,
             "acknowledged": [0, 1, 1, 0], "throttled": [0, 0, 0, 1], "other": [0, 0, 0, 0],
         },
     }  # fmt: skip
     nothing = measured(Tally(), 10.0)
-    assert (nothing["achievedRate"], nothing["timeWent"]["rate"]) == (None, 0.0)
-    assert nothing["timeline"] == {"from": None, "sliceSeconds": 1.0, "acknowledged": [], "throttled": [], "other": []}
+    assert (nothing.achieved_rate, nothing.time_went.rate) == (None, 0.0)
+    assert nothing.timeline == Timeline(start=None, slice_seconds=1.0, acknowledged=(), throttled=(), other=())
 
 
 def test_a_finished_run_is_closed_once(store: Store, source: Source) -> None:
@@ -196,10 +208,10 @@ def test_what_a_page_shows_over_time(store: Store, source: Source) -> None:
     store.commit(plan.run.id, [replace(result(1, Outcome.UPDATED), finished=100.5)])
     tally = Tally()
     tally.count(Reply(200, ""), sent=100.25, duration=0.1, is_retry=False)
-    counts = {"acknowledged": [1], "throttled": [0], "other": [0]}
-    assert slices_of(store, plan.run, measured(tally, 1.0)["timeline"]) == Slices(100.25, 1.0, counts)
+    counts = {"acknowledged": (1,), "throttled": (0,), "other": (0,)}
+    assert slices_of(store, plan.run, measured(tally, 1.0).timeline) == Slices(100.25, 1.0, counts)
     finished = Slices(100.0, 1.0, {"finished": [1]})
-    assert slices_of(store, plan.run, measured(Tally(), 1.0)["timeline"]) == finished
+    assert slices_of(store, plan.run, measured(Tally(), 1.0).timeline) == finished
     assert slices_of(store, plan.run, None) == finished
 
 
@@ -219,7 +231,7 @@ def test_metadata_is_echoed_on_request_only(store: Store, tmp_path: Path) -> Non
     path.write_text(f"workflowId;executionId;metadata.name;city\n{WORKFLOW};{execution(1)};Ann;Rome\n")
     run = planned(store, locate(path)).run
     assert view_of(run, echoed=True) == View(";", False, ("city",), False)
-    run.reading["echo_metadata"] = True
+    run = replace(run, settings=settings_of(run).model_copy(update={"echo_metadata": True}).model_dump_json())
     assert view_of(run, echoed=True) == View(";", False, ("city", "metadata.name"), False)
     assert view_of(run, echoed=False) == View(";", False, (), False)
 
@@ -234,7 +246,7 @@ def test_everything_asked_for_is_written(store: Store, source: Source, tmp_path:
     assert [row["outcome"] for row in rows_of(tmp_path / "r.csv")] == ["updated", "unsent"]
     header, _, second = source.path.read_text().splitlines(keepends=True)
     assert (tmp_path / "again.csv").read_text() == header + second
-    assert orjson.loads((tmp_path / "s.json").read_bytes()) == run.summary
+    assert orjson.loads((tmp_path / "s.json").read_bytes()) == orjson.loads(run.summary or "")
 
 
 def test_without_the_input_there_is_a_report_but_no_retry_file(store: Store, source: Source, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulksync.errors import StorageError
+from bulksync.ledger.line import Line
 from bulksync.ledger.store import Store
 from bulksync.options.files import STDOUT
 from bulksync.reader.input import open_input
@@ -27,6 +28,7 @@ from bulksync.report.atomic import written
 from bulksync.report.retry_file import write_retry_file
 from bulksync.report.summary import write_summary
 from bulksync.report.table import COLUMNS, SEPARATOR, View, is_json, write_csv_report, write_json_report
+from tests.support.pages import SUMMARY, VALUES
 from tests.support.program import WORKFLOW, execution
 
 HEADER = ",".join(COLUMNS)
@@ -39,8 +41,6 @@ STEPS = orjson.dumps(
     ]
 ).decode()  # fmt: skip
 
-Line = tuple[Any, ...]
-
 ADD_RUN = "INSERT INTO run (name, target, input, path, digest, started) VALUES ('r', 1, 'i', '/i', '', '')"
 ADD_LINE = """
 INSERT INTO line (row, line, workflow, execution, requested, outcome, http, attempts, returned, disposition, steps,
@@ -51,14 +51,14 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0)
 
 def line(row: int, outcome: str = "unsent", **about: object) -> Line:
     """Return a line as the ledger gives it; one of a row that was never sent where *about* does not say more."""
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "row": row, "line": row + 1, "workflow": WORKFLOW, "execution": execution(row), "requested": "COMPLETED",
         "outcome": outcome, "http": None, "attempts": 0, "returned": "", "disposition": "", "steps": "[]",
         "started": "", "completed": "", "first_sent": None, "finished": None, "duration": None, "doubtful": 0,
         "error": "", "detail": "",
     }  # fmt: skip
     assert about.keys() <= values.keys()
-    return tuple((values | about).values())
+    return Line(**(values | about))
 
 
 UPDATED = line(
@@ -126,7 +126,7 @@ def test_json_lines_report(name: str, tmp_path: Path) -> None:
         "2026-01-01T00:00:00Z", "soon", "2026-01-02T00:00:00.000Z", "2026-01-02T00:00:01.250Z", 250, False, True, "",
         "",
     )  # fmt: skip
-    unsent: Line = (
+    unsent: tuple[Any, ...] = (
         2, 3, WORKFLOW, execution(2), "COMPLETED", "unsent", None, 0, "", "", [], "", "", None, None, None, None, None,
         "interrupted", "stopped by SIGINT",
     )  # fmt: skip
@@ -267,7 +267,7 @@ def test_every_file_is_private_whatever_the_umask(umask: int, tmp_path: Path) ->
     before = os.umask(umask)
     try:
         text_of(tmp_path / "r.csv", [UPDATED])
-        write_summary(tmp_path / "s.json", {"rows": 1})
+        write_summary(tmp_path / "s.json", SUMMARY)
         with open_input(locate(tmp_path / "i.csv")) as content:
             write_retry_file(tmp_path / "again.csv", [UPDATED, UNSENT], content)
     finally:
@@ -365,5 +365,6 @@ def test_the_retry_file_of_json_lines_has_no_header(tmp_path: Path) -> None:
 
 def test_the_summary_is_json(tmp_path: Path) -> None:
     """Counts as indented JSON, with a line feed at the end."""
-    write_summary(tmp_path / "s.json", {"rows": 2, "outcomes": {"updated": 2}})
-    assert (tmp_path / "s.json").read_text() == '{\n  "rows": 2,\n  "outcomes": {\n    "updated": 2\n  }\n}\n'
+    write_summary(tmp_path / "s.json", SUMMARY)
+    text = (tmp_path / "s.json").read_text()
+    assert (text.startswith('{\n  "run": "'), text.endswith("\n}\n"), orjson.loads(text)) == (True, True, VALUES)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from bulksync.errors import InputError, UsageError
@@ -17,6 +18,7 @@ from bulksync.reader.chunks import CHUNK, chunk_digest, chunks
 from bulksync.reader.input import open_input
 from bulksync.reader.source import locate
 from bulksync.sender.plan import Plan, check_output, plan_run, unknown_statuses
+from bulksync.sender.settings import settings_of
 from tests.support.program import API_KEY, KEY, WORKFLOW, execution, write_rows
 
 TARGET = "https://api.invalid"
@@ -63,7 +65,7 @@ def done(store: Store, of: Plan, outcomes: dict[int, Outcome], exit_code: int = 
     keys = {number: (WORKFLOW, execution(number)) for number in outcomes}
     store.commit(of.run.id, [Result(number, keys[number], outcome) for number, outcome in outcomes.items()])
     store.leave(of.run.id, error="interrupted", detail="")
-    store.end(of.run.id, ended=1_700_000_001.0, exit_code=exit_code, summary={})
+    store.end(of.run.id, ended=1_700_000_001.0, exit_code=exit_code, summary="{}")
 
 
 ALL_UPDATED = dict.fromkeys((1, 2, 3), Outcome.UPDATED)
@@ -156,7 +158,8 @@ def test_a_new_run(store: Store, rows: Path) -> None:
     assert (found.due, found.invalid, found.fatal, found.continued, found.is_finished) == (3, 0, False, False, False)
     assert (run.target, run.input, run.path, run.rows) == (TARGET, str(rows), "rows.csv", 3)
     assert run.name.startswith("20231114T221320Z-")
-    assert run.reading == {
+    assert found.settings == settings_of(run)
+    assert orjson.loads(run.settings) == {
         "format": "csv", "asked_delimiter": None, "encoding": None, "allow_status": None,
         "report": "rows.csv.report.csv", "begun": "", "echo_metadata": False,
         "guard_formulas": False, "rows": 3, "invalid": 0, "fatal": False, "digest": run.digest, "delimiter": ",",
@@ -193,9 +196,9 @@ def test_how_a_report_looks_follows_the_latest_call(store: Store, rows: Path) ->
     first = plan(store, rows)
     again = plan(store, rows, output=str(rows.with_name("other.csv")), guard_formulas=True, echo_metadata=True)
     assert again.run.id == first.run.id
-    look = {name: again.run.reading[name] for name in ("report", "guard_formulas", "echo_metadata")}
-    assert look == {"report": "other.csv", "guard_formulas": True, "echo_metadata": True}
-    assert store.runs()[0].reading == again.run.reading
+    look = {"report": "other.csv", "guard_formulas": True, "echo_metadata": True}
+    assert again.settings == first.settings.model_copy(update=look)
+    assert store.runs()[0].settings == again.run.settings
 
 
 def edited(path: Path) -> None:
@@ -492,8 +495,8 @@ def test_invalid_rows_refuse_the_others(
     due: int, invalid: int, rows: int, fatal: bool, on_invalid: str, refused: bool, store: Store, tmp_path: Path
 ) -> None:
     """Any invalid row refuses what is still due, or with `skip` only one behind which rows cannot be told apart."""
-    run = plan(store, write_rows(tmp_path / "rows.csv", [1])).run
-    found = Plan(replace(run, rows=rows), due, invalid, fatal)
+    planned = plan(store, write_rows(tmp_path / "rows.csv", [1]))
+    found = Plan(replace(planned.run, rows=rows), planned.settings, due, invalid, fatal)
     assert found.is_refused(on_invalid) is refused
 
 

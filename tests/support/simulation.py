@@ -740,10 +740,8 @@ class Simulation:
     def _look(self, store: Store, after: int) -> None:
         run = store.runs()[-1]
         lines = tuple(
-            Line(row, (workflow, execution), outcome, attempts, disposition, bool(doubtful))
-            for row, _, workflow, execution, _, outcome, _, attempts, _, disposition, *_, doubtful, _, _ in store.lines(
-                run.id
-            )
+            Line(one.row, (one.workflow, one.execution), one.outcome, one.attempts, one.disposition, bool(one.doubtful))
+            for one in store.lines(run.id)
         )
         found = store._db.execute("SELECT workflow, execution, digest FROM acknowledged")
         acknowledged = {(workflow, execution): digest for workflow, execution, digest in found}
