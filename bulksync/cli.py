@@ -81,8 +81,10 @@ def run(
 def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> int:
     """Do what `bulksync run` is asked for; BulksyncError where it comes to no report."""
     from bulksync.commands import run as pipeline
+    from bulksync.options.quota import password_of
 
     need_format(path, options)
+    keep_secret(password := password_of(options.quota))
     terminal = terminal_of_stderr()
     job = pipeline.Job(
         input=path,
@@ -103,6 +105,8 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         return look_over(path, options, options.on_invalid)
     say = terminal.say if terminal else say_to_stderr
     tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
+    if password and any(password in argument for argument in sys.argv):
+        tell("password seen")
     ending = on_loop(lambda: pipeline.run(job, tell))
     code = ending.run.exit_code or 0
     if options.quiet and not code:
@@ -156,6 +160,8 @@ def look_over(path: Path, options: InputOptions, on_invalid: str = "abort", *, j
         else:
             for row in invalid:
                 print(invalid_line(row))
+            for note in found["notes"]:
+                print(f"note: {note}")
             takes = spell(found["secondsAtRate"])
             print("\n".join(check_lines(found, takes=takes, rate=show_rate(options.rate))))
         code = check_code(found, on_invalid)
@@ -198,14 +204,16 @@ def verify(
     """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself."""
     from bulksync.commands.verify import audit
     from bulksync.console.lines import listed
+    from bulksync.text import counted
 
     need_format(input, options)
     with source_of(input, options) as source:
         found = audit(source, report)
     for problem in found.wrong:
         print(problem)
-    verdict = "OK, no discrepancies" if not found.wrong else f"{len(found.wrong):,} discrepancies"
-    print(f"{found.rows:,} rows, {found.lines:,} report lines, {listed(found.outcomes)}: {verdict}")
+    verdict = counted(len(found.wrong), "discrepancy", "discrepancies") if found.wrong else "OK, no discrepancies"
+    counts = [counted(found.rows, "row"), counted(found.lines, "report line"), listed(found.outcomes)]
+    print(f"{', '.join(filter(None, counts))}: {verdict}")
     return 11 if found.wrong else 0
 
 
@@ -400,6 +408,8 @@ def on_loop(function: Callable[[], Awaitable[T]]) -> T:
 def failed(error: BulksyncError, style: Literal["text", "json"]) -> int:
     """Say what went wrong and what to do next; return the exit code."""
     again = repeated_command(sys.argv[1:]) if error.again else ""
+    if error.adding:
+        again = changed_command(sys.argv[1:], *error.adding)
     steps = ": ".join(part for part in (error.next_step, again) if part)
     tell = teller(style, quiet=True, verbosity=0, say=say_to_stderr)
     tell("failed", error=error.what, nextStep=steps, exitCode=error.exit_code)
@@ -441,6 +451,16 @@ def command_line(arguments: list[str]) -> str:
 def repeated_command(arguments: list[str]) -> str:
     """Write the call that goes on with this run: the same, but not from the start again."""
     return command_line([token for token in arguments if token not in ("--resend", "--restart")])
+
+
+def changed_command(arguments: list[str], option: str, value: str) -> str:
+    """Write the same call with another value of an option."""
+    kept = [
+        token
+        for before, token in zip(["", *arguments], arguments, strict=False)
+        if option not in (before, token, token.partition("=")[0])
+    ]
+    return command_line([*kept, option, value])
 
 
 def api_key(options: RunOptions) -> SecretStr:

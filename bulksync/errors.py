@@ -13,15 +13,21 @@ from contextlib import contextmanager
 
 
 class BulksyncError(Exception):
-    """Ends a run with a message for people: *what* happened and the *next step*, if so *again* by the same call."""
+    """Ends a run with a message for people: *what* happened and the *next step*, if so *again* by the same call.
+
+    *adding* is an option and its value that the same call needs.
+    """
 
     exit_code = 1
 
-    def __init__(self, what: str, next_step: str = "", *, again: bool = False) -> None:
+    def __init__(
+        self, what: str, next_step: str = "", *, again: bool = False, adding: tuple[str, str] | None = None
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.next_step = next_step
         self.again = again
+        self.adding = adding
 
 
 class UsageError(BulksyncError):

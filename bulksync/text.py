@@ -6,6 +6,7 @@ A terminal or a report obeys nothing that stands in what others wrote, and no pa
 import os
 import re
 import shlex
+import unicodedata
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor moves (ECMA-48 section 5.4)
@@ -35,6 +36,12 @@ def _shown(character: str) -> str:
     if character.isprintable():
         return character
     return " " if character.isspace() else ""
+
+
+def character_name(character: str) -> str:
+    """Name a character that nobody sees, or takes for another one: U+200B (zero width space)."""
+    name = "byte order mark" if character == "\ufeff" else unicodedata.name(character, "a control character")
+    return f"U+{ord(character):04X} ({name.lower()})"
 
 
 def spell(seconds: float) -> str:

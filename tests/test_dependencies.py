@@ -21,7 +21,7 @@ from tests.support.imports import PACKAGE, imported
 
 PROJECT: dict[str, Any] = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
 NEEDED = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
-EXTRA = [Requirement(text) for texts in PROJECT["project"]["optional-dependencies"].values() for text in texts]
+OPTIONAL = [Requirement(text) for extra in PROJECT["project"]["optional-dependencies"].values() for text in extra]
 DEVELOPING = [Requirement(text) for text in PROJECT["dependency-groups"]["dev"] if isinstance(text, str)]
 
 FIXED_IN = {
@@ -51,7 +51,7 @@ def test_known_holes_are_below_the_floor(hole: str) -> None:
     assert floor(aiohttp) >= Version(FIXED_IN[hole])
 
 
-@pytest.mark.parametrize("requirement", [*NEEDED, *EXTRA, *DEVELOPING], ids=str)
+@pytest.mark.parametrize("requirement", [*NEEDED, *OPTIONAL, *DEVELOPING], ids=str)
 def test_what_is_installed_is_what_was_asked_for(requirement: Requirement) -> None:
     """Every requirement has a floor, and the installed version stands on it."""
     assert version(requirement.name) in requirement.specifier
@@ -65,7 +65,7 @@ def test_answers_are_parsed_in_c() -> None:
 
 def test_nothing_is_imported_that_is_not_asked_for() -> None:
     """Whatever the program imports is its own, Python's, or in the list of requirements (or one of their own)."""
-    ours = {"bulksync", *(requirement.name.replace("-", "_") for requirement in [*NEEDED, *EXTRA])}
+    ours = {"bulksync", *(requirement.name.replace("-", "_") for requirement in (*NEEDED, *OPTIONAL))}
     through = {"yarl": "aiohttp", "pydantic_core": "pydantic", "typing_extensions": "pydantic"}
     found = {name.partition(".")[0] for path in PACKAGE.rglob("*.py") for name in imported(path)}
     strangers = found - ours - sys.stdlib_module_names

@@ -27,6 +27,7 @@ TEST_FILES = sorted(TESTS.rglob("*.py"))
 OWNERS = {
     "aiohttp": {"client", "sandbox"},
     "aiolimiter": {"quota"},
+    "redis": {"quota"},
     "sqlite3": {"ledger"},
     "prometheus_client": {"report"},
     "cyclopts": {"cli", "options"},

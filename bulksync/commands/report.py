@@ -10,8 +10,9 @@ from bulksync.errors import InputError, StorageError, UsageError
 from bulksync.ledger.store import Run, Store
 from bulksync.options.files import STDOUT, tell_apart
 from bulksync.options.models import RenderOptions
-from bulksync.reader.fields import parse_fields
-from bulksync.reader.source import Source, locate
+from bulksync.reader.locating import locate
+from bulksync.reader.mapping import parse_fields
+from bulksync.reader.source import Source
 from bulksync.report.render import input_of, measure, render
 from bulksync.report.schema import Transition
 from bulksync.report.summary import moved, recorded_summary, report_of
@@ -80,6 +81,7 @@ def source_again(run: Run, path: Path) -> Source | InputError:
             encoding=settings.encoding,
             fields=parse_fields(settings.map, settings.set),
             sheet=settings.sheet,
+            escapes=settings.tsv_escapes,
         )
     except InputError as error:
         return error

@@ -15,7 +15,7 @@ from anyio import to_thread
 from pydantic import SecretStr
 
 from bulksync.commands.again import fixing
-from bulksync.commands.target import connected, fitted
+from bulksync.commands.target import connected, fitted, sharing
 from bulksync.console.closing import Ending
 from bulksync.console.lines import columns_said, listed
 from bulksync.console.progress import Doing, since
@@ -26,6 +26,7 @@ from bulksync.model import Outcome, Stop, Tell
 from bulksync.options.files import STDIN, Files
 from bulksync.options.models import RunOptions
 from bulksync.options.values import show_rate
+from bulksync.quota.seat import seat_for
 from bulksync.reader.source import Source, spool
 from bulksync.report.grouping import grouped
 from bulksync.report.render import input_of, measure, render
@@ -164,9 +165,24 @@ async def sent_through(
 ) -> Sent:
     """Open connections and send *total* rows, None where nobody knows how many; a fault of ours is a Stop."""
     try:
-        async with connected(job.target, job.key, options) as put:
+        seat = seat_for(job.target, plan.run.digest, ledger.store.path)
+        async with (
+            sharing(options, job.target, job.key, seat, tell) as station,
+            connected(job.target, job.key, options) as put,
+        ):
             watch = watcher(total, options, doing, job.terminal, tell)
-            sent = await send(ledger, plan, source, options, put, brake=brake, watch=watch, tell=tell, supply=supply)
+            sent = await send(
+                ledger,
+                plan,
+                source,
+                options,
+                put,
+                brake=brake,
+                watch=watch,
+                tell=tell,
+                station=station,
+                supply=supply,
+            )
             doing.keep()
         if sent.tally.outcomes[Outcome.UPDATED]:
             await ledger.call(ledger.store.prove, job.target, job.key.get_secret_value())

@@ -27,8 +27,8 @@ from bulksync.options.models import RunOptions
 from bulksync.options.values import show_rate
 from bulksync.reader.chunks import allowed_set, chunk_digest
 from bulksync.reader.echoes import Kept
-from bulksync.reader.fields import parse_fields
 from bulksync.reader.input import open_input
+from bulksync.reader.mapping import parse_fields
 from bulksync.reader.rows import stored
 from bulksync.reader.source import Source
 from bulksync.reader.values import json_line

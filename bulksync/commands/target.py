@@ -1,14 +1,22 @@
-"""The API that a run sends to, or an emulation of its own, and how many requests at once it can take."""
+"""The API that a run sends to, or a sandbox of its own, how many requests at once it can take, and who shares it."""
 
+import math
+import os
 import resource
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 
 from pydantic import SecretStr
 
 from bulksync.client.connection import connect
+from bulksync.errors import UsageError
 from bulksync.model import Put, Tell
 from bulksync.options.models import RunOptions
+from bulksync.quota.host import HostStation, state_folder
+from bulksync.quota.seat import Seat, name_for
+from bulksync.quota.station import Station
 
 SPARE_FILES = 64
 """Files that are open besides connections: the input, the ledger, the report, the event loop's own."""
@@ -63,3 +71,51 @@ async def sandbox_or(target: str, options: RunOptions) -> AsyncGenerator[str, No
 
     async with serve(Settings(**strict(options.rate))) as sandbox:
         yield sandbox.url
+
+
+@asynccontextmanager
+async def sharing(
+    options: RunOptions, target: str, key: SecretStr, seat: Seat, tell: Tell
+) -> AsyncGenerator[Station | None, None]:
+    """Yield the station that a run leases its turns from; None where it has its rate to itself.
+
+    UsageError where what was asked for cannot be used, LockedError where another process has the seat.
+    """
+    is_alone = options.quota is None and options.sandbox  # nobody else knows the sandbox of this run
+    if math.isinf(options.rate) or options.quota == "own" or is_alone:
+        yield None
+        return
+    target = f"{target} {os.getpid()}" if options.sandbox else target
+    if options.quota in (None, "host"):
+        station = host_station(options, target, key, tell)
+        try:
+            yield station
+        finally:
+            if station is not None:
+                station.close()
+        return
+    if find_spec("redis") is None:
+        raise UsageError("redis-py is not installed", "pip install 'bulksync[redis]'")
+    from bulksync.quota.redis import redis_station  # only here, as it takes 0.1 s to import (measured)
+
+    name = name_for(target, key.get_secret_value(), options.quota_name)
+    async with redis_station(options.quota or "", name, seat, rate=options.rate, wait=options.lock_wait) as shared:
+        tell("sharing", quota=shared.name)
+        yield shared
+
+
+def host_station(options: RunOptions, target: str, key: SecretStr, tell: Tell) -> HostStation | None:
+    """Open the station of this host; UsageError where it was asked for and cannot be opened."""
+    name = name_for(target, key.get_secret_value(), options.quota_name, socket.gethostname())
+    try:
+        station = HostStation(state_folder(os.environ) / name)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}"
+        if options.quota is None:
+            tell("not sharing", reason=reason)
+            return None
+        raise UsageError(
+            f"the quota file cannot be used: {reason}", "set XDG_STATE_HOME to a private folder, or use --quota own"
+        ) from None
+    tell("sharing", quota=station.name)
+    return station

@@ -49,7 +49,8 @@ def closing_parts(summary: Summary, groups: Sequence[Group], *, report: str, led
 
 def closing_lines(summary: Summary, parts: Iterable[Part]) -> list[str]:
     """Write what is said at the end of a run as lines, for a file or a mail."""
-    lines = [f"{summary.input}: {counted(summary.rows, 'row')}, {listed(summary.outcomes)}"]
+    counts = ", ".join(filter(None, (counted(summary.rows, "row"), listed(summary.outcomes))))
+    lines = [f"{summary.input}: {counts}"]
     for label, what in parts:
         if label not in ("input", "outcomes"):
             lines.append(f"{label}: {what if isinstance(what, str) else listed(what)}")
@@ -119,7 +120,6 @@ def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]
     ]
     said = columns_said(Column(**column) for column in found["columns"])
     lines.append(f"columns sent: {said['sent']}; only echoed: {said['echoed']}")
-    lines += [f"note: {note}" for note in found["notes"]]
     if found["statuses"]:
         lines.append(f"statuses: {listed(found['statuses'])}")
     if found["unknownStatuses"]:

@@ -5,21 +5,22 @@ import sys
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from functools import cache, partial
+from string import Formatter
 from typing import Any, Literal
 
 import orjson
 
 from bulksync.model import Tell
-from bulksync.text import without_passwords
+from bulksync.text import counted, without_passwords
 
 EVENTS: dict[str, tuple[int, str]] = {
-    "sending": (logging.INFO, "sending {rows:,} rows to {target} at {rate}, about {about}"),
+    "note": (logging.WARNING, "{text}"),
+    "sending": (logging.INFO, "sending {rows:row} to {target} at {rate}, about {about}"),
     "sending a stream": (logging.INFO, "sending rows to {target} at {rate} as they come"),
     "columns": (logging.INFO, "columns sent: {sent}; only echoed: {echoed}"),
-    "note": (logging.WARNING, "{text}"),
     "acknowledged already": (
         logging.WARNING,
-        "{known:,} of {rows:,} rows are already acknowledged with the same payload; to leave them out: {command}",
+        "{known:,} of {rows:row} are already acknowledged with the same payload; to leave them out: {command}",
     ),
     "superseded": (
         logging.WARNING,
@@ -29,6 +30,11 @@ EVENTS: dict[str, tuple[int, str]] = {
     "unknown statuses": (logging.WARNING, "unknown statuses (will be sent anyway): {statuses}"),
     "ended": (logging.INFO, "{outcomes}"),
     "few files": (logging.WARNING, "{allowed} concurrent requests, not the {asked} asked for: ulimit -n is {files}"),
+    "sharing": (logging.DEBUG, "sharing the rate with other runs: {quota}"),
+    "not sharing": (logging.WARNING, "the rate applies to this run alone: the quota file cannot be used: {reason}"),
+    "shared rate": (logging.INFO, "sharing the quota with a run at {others:.4g}/s; this one keeps to {own:.4g}/s"),
+    "quota": (logging.WARNING, "paused, nothing is sent: {reason}"),
+    "password seen": (logging.WARNING, "other users of this host can see the password in --quota; set BULKSYNC_QUOTA"),
     "progress": (logging.INFO, "{text}"),
     "asked": (logging.INFO, "{text}"),
     "hold": (logging.WARNING, "waiting {wait:.1f}s, until {until:%H:%M:%S}: {reason}"),
@@ -40,6 +46,18 @@ EVENTS: dict[str, tuple[int, str]] = {
     "internal error": (logging.ERROR, "row {row} (line {line}): internal error: {error}"),
 }
 """Each event's level and what it says to people."""
+
+
+class Sentence(Formatter):
+    """Formats events; `{rows:row}` is the number with its noun, in the singular for one."""
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        """Write one field, see string.Formatter."""
+        return counted(value, format_spec) if format_spec in NOUNS else super().format_field(value, format_spec)
+
+
+NOUNS = frozenset({"row"})
+SENTENCE = Sentence()
 
 ANSWERS = frozenset({"asked"})
 """Said with --quiet too, as somebody asked."""
@@ -97,14 +115,14 @@ def to_logging(event: str, /, written: Callable[[str], str] = str, **fields: Any
     """
     level, template = EVENTS[event]
     if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, "%s", written(template.format(**fields)))
+        LOGGER.log(level, "%s", written(SENTENCE.vformat(template, (), fields)))
 
 
 def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
     """Write an event as a line for people."""
     _, template = EVENTS[fields["event"]]
     trace = f"\n{fields['exception']}" if "exception" in fields else ""
-    return f"bulksync: {template.format(**fields)}{trace}"
+    return f"bulksync: {SENTENCE.vformat(template, (), fields)}{trace}"
 
 
 def for_programs(_: object, __: str, fields: MutableMapping[str, Any]) -> str:

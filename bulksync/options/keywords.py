@@ -24,6 +24,7 @@ class Keywords(TypedDict, total=False):
     format: Literal["csv", "tsv", "jsonl", "xlsx"] | None
     delimiter: str | None
     encoding: str | None
+    tsv_escapes: bool
     allow_status: Sequence[str] | None
     map: Mapping[str, str] | Sequence[str]
     set: Mapping[str, str] | Sequence[str]
@@ -44,6 +45,8 @@ class Keywords(TypedDict, total=False):
     api_key_file: TextPath | None
     api_key_command: str | None
     sandbox: bool
+    quota: str | None
+    quota_name: str | None
     max_in_flight: int
     timeout: Time
     max_answer: int | str

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from bulksync.options.quota import parse_quota
 from bulksync.options.values import (
     Duration,
     Flag,
@@ -50,6 +51,10 @@ class InputOptions(BaseModel):
             group=INPUT, metavar="NAME", help="Encoding of the input [default: UTF-8, or what its byte order mark says]"
         ),
     ] = None
+    tsv_escapes: Annotated[
+        Flag,
+        Parameter(group=INPUT, help=r"Read \t, \n, \\ and \N (no value) in cells, as mysql and psql write them"),
+    ] = False
     allow_status: Annotated[
         tuple[str, ...] | None,
         BeforeValidator(parse_statuses),
@@ -132,6 +137,22 @@ class RunOptions(InputOptions, ReportOptions):
         Flag, Parameter(group=TARGET, help="Send to an emulated API on this host: no key, no network")
     ] = False
 
+    quota: Annotated[
+        str | None,
+        BeforeValidator(parse_quota),
+        Field(repr=False),
+        Parameter(
+            group=PACE,
+            metavar="own|host|URL",
+            help="Who shares --rate, unless it is unlimited: this process, your runs on this host, or all runs that use"
+            " the same redis://HOST (rediss://, unix://) [default: host]",
+        ),
+    ] = None
+    quota_name: Annotated[
+        str | None,
+        Field(min_length=1),
+        Parameter(group=PACE, metavar="NAME", help="Share one quota between all keys and URLs that use this name"),
+    ] = None
     max_in_flight: Annotated[
         int, Field(ge=1, le=10_000), Parameter(group=PACE, metavar="N", help="Concurrent requests")
     ] = 32

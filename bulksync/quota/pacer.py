@@ -78,8 +78,14 @@ def pieces(amount: float, size: float) -> Iterator[float]:
 class Pacer:
     """Hands out the turns of one run, at most *rate* in any second; only one task may ask for them.
 
-    The seam for a quota that others share: whoever answers `turns` and takes `hold` and `lower` can stand here.
+    It knows this process alone: `bulksync.quota` has the one that shares the rate with other processes.
     """
+
+    waits_for = ""
+    """What a hold is for that this run did not ask for itself."""
+
+    waits_since: float | None = None
+    """Since when the others, or the place where the quota is kept, have let this run have no turn."""
 
     def __init__(self, rate: float, now: Callable[[], float]) -> None:
         self._now = now
@@ -105,14 +111,20 @@ class Pacer:
             return 0.0
         return self._held_before + min(self._now(), self.held_until) - self._held_since
 
-    def hold(self, seconds: float) -> None:
-        """Let nobody start for so long, then start slowly; a longer hold that already stands is kept."""
+    def hold(self, seconds: float, *, everyone: bool = False) -> None:
+        """Let nobody start for so long, then start slowly; a longer hold that already stands is kept.
+
+        *everyone* is True where the server asked for it, and so means all that share the quota.
+        """
         now = self._now()
-        if not self.is_held:
-            self._held_before, self._held_since = self.held_for, now
-        self.held_until = max(self.held_until, now + seconds)
+        self._stay_until(now + seconds)
         self._storm_until = max(self._storm_until, self.held_until)
         self._pace = self._pace.climbed(now).slowed(self.held_until)
+
+    def _stay_until(self, time: float) -> None:
+        if not self.is_held:
+            self._held_before, self._held_since = self.held_for, self._now()
+        self.held_until = max(self.held_until, time)
 
     def lower(self) -> None:
         """Take note that the server found us too fast; once is a hint, repeatedly lowers the rate."""
@@ -139,9 +151,13 @@ class Pacer:
             self._pace = self._pace.climbed(self._now())
             for piece in pieces(count / self._pace.share, self._size):
                 await self._fill(self._limiter, piece)
+        await self._sit_out()
+        return count
+
+    async def _sit_out(self) -> None:
+        """Wait for the end of a hold."""
         while (wait := self.held_until - self._now()) > 0:  # noqa: ASYNC110  it may have been extended meanwhile
             await anyio.sleep(wait)
-        return count
 
     async def _fill(self, limiter: AsyncLimiter, amount: float) -> None:
         """Wait until an amount fits into the bucket, and pour it in.

@@ -33,12 +33,17 @@ def has_ours(names: Sequence[str]) -> bool:
     return list(names[-2:]) == free_names(names[:-2])
 
 
-def annotated_cells(raw: str, delimiter: str, names: Sequence[str], error: str, detail: str) -> str:
-    """A row of a CSV file with the two cells behind; *names* are those in the header of the input."""
-    if raw.count('"') % 2:
+def annotated_cells(
+    raw: str, delimiter: str, names: Sequence[str], error: str, detail: str, *, is_quoted: bool = True
+) -> str:
+    """A row of a CSV file with the two cells behind; *names* are those in the header of the input.
+
+    Without *is_quoted* cells are escaped with backslashes.
+    """
+    if is_quoted and raw.count('"') % 2:
         return raw  # they would stand inside a quote
     body, end = _ended(raw)
-    found = re.finditer(rf'"[^"]*"|{re.escape(delimiter)}', body)
+    found = re.finditer(rf'"[^"]*"|{re.escape(delimiter)}' if is_quoted else re.escape(delimiter), body)
     ends = [match.start() for match in found if match[0] == delimiter]
     cells, width = len(ends) + 1, len(names)
     if has_ours(names):
@@ -47,9 +52,9 @@ def annotated_cells(raw: str, delimiter: str, names: Sequence[str], error: str, 
         cells, width, body = cells - 2, width - 2, body[: ends[cells - 3]]
     if cells > width and not body[ends[width - 1] :].strip(f"{delimiter} "):
         body = body[: ends[width - 1]]  # empty cells behind the last column
-    return (
-        delimiter.join([body or delimiter * (width - 1), _quoted(error, delimiter), _quoted(detail, delimiter)]) + end
-    )
+    written = _quoted if is_quoted else _escaped
+    added = [written(error, delimiter), written(detail, delimiter)]
+    return delimiter.join([body or delimiter * (width - 1), *added]) + end
 
 
 def annotated_object(raw: str, error: str, detail: str, *, is_utf: bool) -> str:
@@ -75,3 +80,7 @@ def _ended(raw: str) -> tuple[str, str]:
 def _quoted(text: str, delimiter: str) -> str:
     is_special = delimiter in text or '"' in text or "\n" in text or "\r" in text
     return '"' + text.replace('"', '""') + '"' if is_special else text
+
+
+def _escaped(text: str, delimiter: str) -> str:
+    return text.replace("\\", "\\\\").replace(delimiter, " ")

@@ -11,11 +11,14 @@ import io
 import re
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from bulksync.errors import InputError
 from bulksync.reader.lines import TooLarge, split
+from bulksync.reader.remedy import refused, way_on
+from bulksync.reader.signatures import foreign
 from bulksync.reader.source import Source
 
 _BLOCK = 1 << 18
@@ -26,10 +29,9 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_NOT_TEXT = (
-    (b"\x1f\x8b", "is compressed with gzip", "give it a name that ends in .gz, or feed `gunzip -c` of it to stdin"),
-    (b"PK\x03\x04", "is a workbook or a zip archive", "save the sheet as CSV (UTF-8), or unpack the archive"),
-)
+_HEAD = 1 << 16
+"""Bytes of the start of a file that tell what it is."""
+
 _WITHOUT_MARK = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
 """Encodings that put a mark before every text which they encode, and what they are without."""
 
@@ -74,13 +76,12 @@ class Text:
         self.source = source
         self.notes: list[str] = []
         self.name = source.name
-        with explained(self.name):
+        with explained(source):
             buffered = io.BufferedReader(file, _BLOCK)
+            raw = buffered.peek(_HEAD)[:_HEAD]
+            _refuse_empty(source, raw)
             self._binary = io.BufferedReader(gzip.GzipFile(fileobj=buffered), _BLOCK) if source.compressed else buffered
-            start = self._binary.peek(4)[:4]
-        for signature, what, cure in _NOT_TEXT:
-            if start.startswith(signature):
-                raise InputError(f"{self.name} {what}", cure)
+            self._start = start = _start(source, self._binary, raw)
         marked = [encoding for mark, encoding in _MARKS if start.startswith(mark)]
         self.bom = bool(marked)
         encoding = marked[0] if marked else source.encoding or "utf-8"  # the mark knows better than the call
@@ -90,9 +91,16 @@ class Text:
         """The physical lines of the text, see `split`."""
         return split(self.blocks())
 
+    @property
+    def head(self) -> str:
+        """The start of the text: what a file is recognised by where it is not what it was said to be."""
+        with suppress(UnicodeError):  # of the codecs that know no "replace"
+            return self._start.decode(self.encoding, "replace").removeprefix("\ufeff")
+        return ""
+
     def blocks(self) -> Iterator[str]:
         """The decoded text without its byte order mark; raises InputError where it cannot be read."""
-        with explained(self.name):
+        with explained(self.source):
             errors = "surrogateescape" if self.encoding == "utf-8" else "bulksync_mark"
             decoder = codecs.getincrementaldecoder(self.encoding)(errors)
             mark = "\ufeff" if self.bom else ""
@@ -115,15 +123,39 @@ def _bytes(lost: str) -> bytes:
     return bytes(ord(character) - 0xDC00 for character in lost)
 
 
+def _refuse_empty(source: Source, raw: bytes) -> None:
+    if not raw:
+        raise InputError(
+            f"{source.name} is empty (0 bytes), without {'even a header' if source.format != 'jsonl' else 'any row'}",
+            "check what was to write it, then run again",
+        )
+
+
+def _start(source: Source, binary: "io.BufferedReader[Any]", raw: bytes) -> bytes:
+    """The start of what is inside; InputError where that is no text, or nothing at all."""
+    if source.compressed and not raw.startswith(b"\x1f\x8b") and (other := foreign(raw)):
+        raise refused(replace(source, compressed=False), f" is {other.name}, not gzip", other.way)
+    start = binary.peek(_HEAD)[:_HEAD]
+    if not start:
+        raise InputError(f"{source.name} holds 0 bytes", "check what was to write it, then run again")
+    if other := foreign(start):
+        raise refused(source, f"{', once unpacked,' if source.compressed else ''} is {other.name}", other.way)
+    return start
+
+
 @contextmanager
-def explained(name: str) -> Iterator[None]:
-    """Turns what reading *name* may raise into an InputError that says so."""
+def explained(source: Source) -> Iterator[None]:
+    """Turns what reading *source* may raise into an InputError that says so."""
+    name = source.name
     try:
         yield
     except EOFError as error:
         raise InputError(f"{name}: the gzip data ends too early", "copy the file again, it is not complete") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{name} is not gzip data, or damaged", "rename it if it is plain text") from error
+        raise InputError(
+            f"{name} is not gzip data, or damaged",
+            way_on(replace(source, compressed=False), "copy it again; if it is plain text, rename it: mv FILE NEW"),
+        ) from error
     except UnicodeError as error:
         raise InputError(f"{name} cannot be decoded", "name its encoding: --encoding cp1252") from error
     except OSError as error:

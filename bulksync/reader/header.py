@@ -2,18 +2,26 @@
 
 import csv
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import chain, count
 
 from bulksync.errors import InputError
-from bulksync.reader.fields import Fields, is_metadata, member_of, normal, own_field
+from bulksync.reader.decoding import Text
+from bulksync.reader.fields import Fields, is_metadata, known_name, member_of, own_field
 from bulksync.reader.lines import Lines, TooLarge, flawed
+from bulksync.reader.remedy import asks_for, way_on
 from bulksync.reader.resembling import meant
-from bulksync.text import clean, quoted
+from bulksync.reader.shapes import DELIMITERS, refuse_other_shape, refuse_table, refuse_wide_characters
+from bulksync.reader.swallowing import has_swallowed
+from bulksync.reader.workbook import SheetText
+from bulksync.text import character_name, clean, quoted
 
-_DELIMITERS = (",", "\t", ";", "|")
+_DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "pipes"}
 _SEP_LINE = re.compile(r'"?sep=([^"\r\n\0])"?[\r\n]*', re.IGNORECASE)
 _UUID_LIKE = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-")
+_QUOTING = 'close each quote; write a literal quote as "" inside a quoted name'
 _SHOWN = 20
 """Columns that a message lists."""
 _WANTED = "name the columns workflowId, executionId and status or metadata in the first line"
@@ -57,32 +65,41 @@ class Header:
     columns: Columns
 
 
-def read_header(lines: Lines, name: str, delimiter: str | None, encoding: str, fields: Fields) -> Header | None:
-    """The header of the file called *name*, None if the file is empty; raises InputError where there is none."""
+def read_header(lines: Lines, text: Text | SheetText) -> Header:
+    """The header of a text; raises InputError where there is none."""
     try:
         sep, taken = _header_lines(lines)
     except TooLarge:
+        refuse_other_shape(text.source, text.head)
         raise InputError(
-            f"{name}: the header is longer than 1 MiB, or has a quote that is never closed",
+            f"{text.name}: the header is longer than 1 MiB, or has a quote that is never closed",
             "check that this is a CSV file whose lines end in a line feed",
         ) from None
     if not taken:
-        return None
+        raise InputError(f"{text.name} has no header", f"it is blank; {_WANTED}")
     first = lines.number - len(taken) + 1
-    where, raw = f"{name}, line {first}", "".join(taken)
-    _refuse_unreadable(raw, where, first, encoding)
-    delimiter = delimiter or (_SEP_LINE.sub(r"\1", sep) if sep else None)
-    tried = {option: _columns(taken, option, fields) for option in ((delimiter,) if delimiter else _DELIMITERS)}
+    where, raw = f"{text.name}, line {first}", "".join(taken)
+    refuse_wide_characters(text.source, raw)
+    _refuse_unreadable(raw, where, first, text)
+    fields = text.source.fields
+    delimiter = text.source.delimiter or (_SEP_LINE.sub(r"\1", sep) if sep else None)
+    tried = {option: _columns(taken, option, fields) for option in ((delimiter,) if delimiter else DELIMITERS)}
     readable = {option: columns for option, columns in tried.items() if columns is not None}
     if not readable:
-        raise InputError(f"{where}: the header is not valid CSV", _cure(raw))
+        refuse_other_shape(text.source, text.head)
+        raise InputError(f"{where}: the header is not valid CSV", _QUOTING)
     chosen = min(readable, key=lambda option: len(readable[option].missing()))
     columns = readable[chosen]
+    if chosen == "|":
+        refuse_table(text.source, text.head)
     _refuse_unnamed(columns, where, fields)
     _refuse_absent(columns, where, fields)
     if missing := columns.missing():
-        raise _no_header(where, taken, chosen, columns, missing, fields)
+        refuse_other_shape(text.source, text.head)
+        _refuse_other_delimiter(text, first, taken, chosen)
+        raise _no_header(text, where, columns, missing)
     _refuse_twice(columns, where, fields)
+    _refuse_swallowed(columns, where, chosen)
     return Header(sep + raw, chosen, columns)
 
 
@@ -103,11 +120,8 @@ def _header_lines(lines: Lines) -> tuple[str, list[str]]:
     return sep, lines.taken
 
 
-def _refuse_unreadable(raw: str, where: str, line: int, encoding: str) -> None:
-    if "\0" in raw:
-        guess = "utf-16-be" if raw.startswith("\0") else "utf-16-le"
-        raise InputError(f"{where}: NUL bytes in the header; is this UTF-16?", f"if so, give --encoding {guess}")
-    if flaw := flawed(raw, line, encoding):
+def _refuse_unreadable(raw: str, where: str, line: int, text: Text | SheetText) -> None:
+    if flaw := flawed(raw, line, text.encoding):
         what = flaw.detail.partition(";")[0]
         raise InputError(f"{where}: {what}", "name the encoding of the file, like --encoding cp1252")
 
@@ -134,10 +148,16 @@ def _sorted_out(names: list[str], fields: Fields) -> Columns:
         elif known:
             columns.known[known] = place
         elif name and not is_metadata(own_field(name)):
-            columns.echoed[name] = place
+            columns.echoed[_unused(name, columns.echoed)] = place
         if place < len(names) and (is_metadata(field) or is_metadata(own_field(name))):
             columns.metadata[name] = place
     return columns
+
+
+def _unused(name: str, names: Container[str]) -> str:
+    """*name*, numbered where another column has it already: both are echoed."""
+    numbered = (f"{name} ({number})" for number in count(2))
+    return next(one for one in chain([name], numbered) if one not in names)
 
 
 def _refuse_absent(columns: Columns, where: str, fields: Fields) -> None:
@@ -154,44 +174,72 @@ def _refuse_absent(columns: Columns, where: str, fields: Fields) -> None:
 def _refuse_unnamed(columns: Columns, where: str, fields: Fields) -> None:
     for name in columns.names:
         if name not in fields.mapped and member_of(name) == "":
-            raise InputError(f"{where}: the column '{clean(name, 60)}' names no metadata key", "name or drop it")
+            raise InputError(
+                f"{where}: the column '{clean(name, 60)}' names no metadata key", "name the key, or remove the column"
+            )
 
 
 def _refuse_twice(columns: Columns, where: str, fields: Fields) -> None:
+    """Raise InputError where two columns would be sent as one; those that are only echoed may share a name."""
     seen: dict[str, str] = {}
-    for name in filter(None, columns.names):
-        meaning = fields.of(name) or normal(name) or name
-        if meaning in seen:
+    for name in columns.names:
+        meaning = fields.of(name) or ""
+        if meaning and meaning in seen:
             both = " and ".join(f"'{clean(spelled, 60)}'" for spelled in (seen[meaning], name))
-            raise InputError(f"{where}: two columns have one name: {both}", "rename or remove one of them")
+            raise InputError(f"{where}: two columns mean {meaning}: {both}", "rename or remove one of them")
         seen[meaning] = name
 
 
-def _no_header(
-    where: str, taken: list[str], chosen: str, columns: Columns, missing: list[str], fields: Fields
-) -> InputError:
+def _refuse_swallowed(columns: Columns, where: str, delimiter: str) -> None:
+    for name in columns.names:
+        if "\n" in name and has_swallowed(name, delimiter, len(columns.names)):
+            raise InputError(f"{where}: a quote in the header swallowed the rows behind it", _QUOTING)
+
+
+def _refuse_other_delimiter(text: Text | SheetText, line: int, taken: list[str], chosen: str) -> None:
+    for option in DELIMITERS:
+        other = _columns(taken, option, text.source.fields)
+        if other and not other.missing():
+            what = f", line {line}: the columns are separated by {_DELIMITER_NAMES[option]}, not by {chosen!r}"
+            raise asks_for(text.source, what, "--delimiter", "tab" if option == "\t" else option)
+
+
+def _no_header(text: Text | SheetText, where: str, columns: Columns, missing: list[str]) -> InputError:
     if any(_UUID_LIKE.match(name) for name in columns.names):
         return InputError(f"{where} looks like data: the header line is missing", _WANTED)
-    for option in _DELIMITERS:
-        other = _columns(taken, option, fields)
-        if other and not other.missing():
-            spelled = "tab" if option == "\t" else f"'{option}'"
-            return InputError(f"{where}: the columns are not separated by {chosen!r}", f"give --delimiter {spelled}")
+    for place, name in enumerate(columns.names, 1):
+        if known_name(_visible(name)) in missing:
+            return _invisible(text, where, place, name)
     what = f"{where}: the header has no {', '.join(missing)} column"
     if near := _near(columns, missing):
         asked = " and ".join(f"'{clean(name, 60)}'" for name in near.values())
         options = " ".join(f"--map {quoted(f'{field}={name}')}" for field, name in near.items())
         return InputError(f"{what}; did you mean {asked}?", f"if so, add {options}")
-    return InputError(what, f"{_WANTED}; if they are there, give --delimiter")
+    return InputError(what, f"{_WANTED}; if they are there, name what separates them: --delimiter")
 
 
 def _near(columns: Columns, missing: list[str]) -> dict[str, str]:
-    """The columns whose names resemble those of the *missing* fields."""
+    """The first column each whose name resembles that of a *missing* field."""
     wanted = {field for what in missing for field in what.split(" or ")}
-    return {field: name for name in columns.echoed if (field := meant(name)) in wanted and field is not None}
+    found: dict[str, str] = {}
+    for name in columns.echoed:
+        if (field := meant(name)) is not None and field in wanted:
+            found.setdefault(field, name)
+    return found
 
 
-def _cure(raw: str) -> str:
-    if "\r" in raw.rstrip("\r\n"):
-        return "its lines end in a bare carriage return; convert them: tr '\\r' '\\n'"
-    return "write a name that holds a quote in quotes, and the quote twice"
+def _invisible(text: Text | SheetText, where: str, place: int, name: str) -> InputError:
+    at, odd = next((at, odd) for at, odd in enumerate(name, 1) if not _is_visible(odd))
+    what = f"{where}: column {place}, '{clean(name, 60)}', has {character_name(odd)} as its character {at}"
+    if text.bom and text.encoding == "utf-8" and (place, at, odd) == (1, 1, "\ufeff"):
+        way = "remove the first of two byte order marks: tail -c +4 FILE > NEW"
+        return InputError(what, way_on(text.source, way))
+    return InputError(what, "remove it; as it cannot be seen, type the name again")
+
+
+def _visible(name: str) -> str:
+    return "".join(filter(_is_visible, name))
+
+
+def _is_visible(character: str) -> bool:
+    return character.isprintable() or character.isspace()

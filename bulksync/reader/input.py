@@ -31,12 +31,12 @@ class Input:
         if source.format == "xlsx":
             self._text = sheet = SheetText(source, file)
             try:
-                self._content = Delimited(sheet, ",")
+                self._content = Delimited(sheet)
             except InputError as error:
                 raise sheet.refused(error) from None
         else:
             self._text = text = Text(source, file)
-            self._content = JsonLines(text) if source.format == "jsonl" else Delimited(text, source.delimiter)
+            self._content = JsonLines(text) if source.format == "jsonl" else Delimited(text)
         self._is_read = False
         self.digest = ""
 
@@ -80,10 +80,10 @@ class Input:
         return self._content.columns
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> Sequence[str]:
         """What is worth saying about the input as far as it was read, though it can be sent."""
-        columns = self.columns
-        return [*self._text.notes, *unsent(columns, self._content.row_count), *nested(columns)]
+        columns, rows = self.columns, self._content.row_count
+        return [*self._text.notes, *self._content.notes.lines(), *unsent(columns, rows), *nested(columns)]
 
     def rows(self, allowed: frozenset[str] | None = None) -> Iterator[Row | InvalidRow]:
         """Every row in input order, valid or not; *allowed* are the only values that `status` may have.
@@ -104,7 +104,7 @@ class Input:
             raise RuntimeError("an input is read once; open it again")
         self._is_read = True
         yield from items
-        with explained(self._text.name):
+        with explained(self._text.source):
             self.digest = self._file.digest()
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class Input:
 
 def open_input(source: Source) -> Input:
     """Opens *source* and reads its header; raises InputError where it cannot be read or is not what it seems."""
-    with explained(source.name):
+    with explained(source):
         file = HashedFile(str(source.path))
     try:
         return Input(source, file)

@@ -10,9 +10,11 @@ from bulksync.model import InvalidRow, LocalError, Row
 from bulksync.reader.annotating import annotated_object
 from bulksync.reader.decoding import Text
 from bulksync.reader.fields import is_metadata, own_field
-from bulksync.reader.jsontext import as_written, dumps, parse
+from bulksync.reader.jsontext import as_written, dumps, kind_of, parse
 from bulksync.reader.lines import Lines, TooLarge, flawed
+from bulksync.reader.noting import Notes
 from bulksync.reader.record import NESTING_LIMIT, Column, Flaw, Layout, Record, repaired
+from bulksync.reader.shapes import refuse_other_shape, refuse_wide_characters
 from bulksync.reader.validation import judge, refuse
 from bulksync.text import clean
 
@@ -60,6 +62,7 @@ class JsonLines:
         self.row_count = 0
         self.layout = Layout((), ",", text.bom)
         self.header = self.annotated_header = ""
+        self.notes = Notes(text.source, ",", text.encoding)
 
     @property
     def echoed(self) -> tuple[str, ...]:
@@ -122,28 +125,23 @@ class JsonLines:
             if not flaw and not raw.strip(" \t\r\n"):
                 continue
             self.row_count = row = row + 1
-            if row == 1:
-                self._refuse_other_shapes(raw)
             flaw = flaw or flawed(raw, lines.number, self._text.encoding)
             value = flaw or parse(raw, NESTING_LIMIT + 1)  # the line itself is one level more than its metadata
             if isinstance(value, dict):
                 told = _told(value.pop(FLAW, None))
+                if self.notes.looks_closer:
+                    self.notes.look(row, lines.number, raw, [])
                 shape = self._shape(value, lines.number)
                 yield row, lines.number, raw, value, shape, shape.flaw or told
-            else:
-                other = Flaw("not_an_object", 'the line is JSON, but not an object: {"workflowId": …}')
-                yield row, lines.number, raw, {}, _NO_SHAPE, value if isinstance(value, Flaw) else other
+                continue
+            if row == 1:
+                self._refuse_other_shapes(raw)
+            other = Flaw("not_an_object", 'the line is JSON, but not an object: {"workflowId": …}')
+            yield row, lines.number, raw, {}, _NO_SHAPE, value if isinstance(value, Flaw) else other
 
     def _refuse_other_shapes(self, first: str) -> None:
-        where, text = f"{self._text.name}, line {self._lines.number}", first.strip(" \t\r\n")
-        if "\0" in first:
-            guess = "utf-16-be" if first.startswith("\0") else "utf-16-le"
-            raise InputError(f"{where}: NUL bytes; is this UTF-16?", f"if so, give --encoding {guess}")
-        if text in ("[", "{"):
-            command = "jq -c '.[]'" if text == "[" else "jq -c ."
-            raise InputError(f"{where}: JSON over several lines, not one object a line", f"convert it: {command}")
-        if "\r" in text:
-            raise InputError(f"{where}: lines end in a bare carriage return", "convert them: tr '\\r' '\\n'")
+        refuse_wide_characters(self._text.source, first)
+        refuse_other_shape(self._text.source, self._text.head)
 
     def _shape(self, members: dict[str, Any], line: int) -> Shape:
         """The shape of an object, which is counted, and so are its members that hold nothing."""
@@ -201,7 +199,7 @@ def _told(value: object) -> Flaw | None:
 def _metadata(value: object) -> dict[str, Any] | Flaw | None:
     if value is None or value == "":
         return None
-    return value if isinstance(value, dict) else Flaw("metadata_invalid", "metadata is not an object")
+    return value if isinstance(value, dict) else Flaw("metadata_invalid", f"metadata is {kind_of(value)}")
 
 
 def _with_entries(metadata: dict[str, Any] | Flaw | None, entries: dict[str, Any]) -> dict[str, Any] | Flaw | None:

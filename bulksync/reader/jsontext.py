@@ -6,7 +6,9 @@ sections 4, 6, 8.2 and 9, lets a parser set such limits). Numbers keep all their
 
 import json
 import math
+import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -38,9 +40,9 @@ def parse(text: str, levels: int) -> Any:
     except _Refused as refused:
         return refused.flaw
     except json.JSONDecodeError as error:
-        return Flaw("json_malformed", f"not valid JSON at character {error.pos + 1}: {clean(error.msg, 80)}")
+        return Flaw("json_malformed", f"not valid JSON at character {error.pos + 1}: {_reason(error)}")
     except orjson.JSONEncodeError:
-        return Flaw("json_malformed", "a \\u escape stands for half a character (a lone surrogate)")
+        return Flaw("json_malformed", "a \\u escape is half a character (a lone surrogate)")
     except RecursionError:
         return _too_deep(levels)
     except ValueError:  # Python's limit of 4,300 digits
@@ -48,6 +50,34 @@ def parse(text: str, levels: int) -> Any:
     if text.count("{") + text.count("[") > levels and _is_deeper(value, levels):
         return _too_deep(levels)
     return value
+
+
+def kind_of(value: object) -> str:
+    """Say what a value is that should be an object, and how it becomes one."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        return "text that holds JSON, not an object: it was encoded twice; in jq: .metadata |= fromjson"
+    if isinstance(value, list) and value and all(isinstance(one, dict) and "key" in one for one in value):
+        return "an array of keys and values, not an object; in jq: .metadata |= from_entries"
+    kinds = {str: "text", list: "an array", bool: "true or false"}
+    return f'{kinds.get(type(value), "a number")}, not an object: {{"name": "value"}}'
+
+
+def is_cut(text: str) -> bool:
+    """Whether *text* is JSON as far as it goes, and ends too early."""
+    try:
+        _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        return error.pos >= len(text.rstrip())
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
+def after(text: str) -> str:
+    """Return what follows the first JSON value in *text*; empty where nothing does, or there is none."""
+    with suppress(ValueError, RecursionError):
+        return text[_DECODER.raw_decode(text)[1] :].strip()
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +144,52 @@ def _whole(digits: str) -> int | Number:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise _Refused(Flaw("json_malformed", f"{name} is no JSON number"))
+    raise _Refused(Flaw("json_malformed", f"{name} is not valid JSON; write null, or leave the name out"))
+
+
+_FOUND = (
+    (re.compile(r"//|/\*|#"), "a comment; JSON has none, so remove it"),
+    (re.compile(r"'"), "a single quote, as Python's str() writes it; JSON takes double quotes, as json.dumps() writes"),
+    (re.compile(r"[\u2018\u2019\u201c\u201d]"), "a curly quote; JSON takes straight ones"),
+    (re.compile(r"\\[\"']"), "a backslash before a quote; the whole text was escaped once more than JSON is"),
+    (re.compile(r"(?:None|True|False)\b"), "a word of Python; JSON has null, true and false, as json.dumps() writes"),
+    (
+        re.compile(r"(?:NULL|nil|undefined|\\N)(?!\w)"),
+        "a word for no value; JSON has null, and an empty cell is left out",
+    ),
+    (re.compile(r"\ufeff"), "U+FEFF (byte order mark); were files put together? remove it"),
+    (re.compile(r"\x1e"), "U+001E (record separator); remove it: tr -d '\\036'"),
+    (re.compile(r",\s*$"), "a comma after the object; remove it"),
+    (re.compile(r"[}\]]"), "a comma before it that separates nothing, or something left out"),
+    (re.compile(r"[A-Za-z_$][\w$]*\s*:"), "a name without quotes"),
+)
+"""What stands where the JSON ends to be any, by how it begins, as the person who wrote it would call it."""
+
+_REASONS = {
+    "Extra data": "something follows the end; write one object per line",
+    "Expecting property name enclosed in double quotes": "a name in double quotes should stand here",
+    "Expecting ':' delimiter": "a colon should stand here",
+    "Expecting ',' delimiter": 'a comma should stand here; a quote inside text is written \\"',
+    "Unterminated string starting at": "the text that begins here has no closing quote",
+    "Invalid control character at": "a control character inside text, written \\n, \\t or \\u00…",
+    "Illegal trailing comma before end of object": "a comma that separates nothing",
+    "Illegal trailing comma before end of array": "a comma that separates nothing",
+}
+
+
+def _reason(error: json.JSONDecodeError) -> str:
+    """Say in our own words what keeps a text from being JSON."""
+    found = error.doc[error.pos :]
+    if not found.strip():
+        return "it ends too early"
+    if error.msg.startswith("Unterminated"):
+        return _REASONS[error.msg]
+    named = (name for pattern, name in _FOUND if pattern.match(found))
+    if error.msg == "Extra data" and found.startswith(("{", "[")):
+        return "a second value on the same line; write one object per line"
+    if error.msg.startswith("Invalid \\"):
+        return "an escape that JSON does not have; write a backslash twice"
+    return next(named, _REASONS.get(error.msg, "no value of JSON stands here"))
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_real, parse_int=_whole, parse_constant=_no_constant)

@@ -86,9 +86,16 @@ def flawed(raw: str, line: int, encoding: str) -> Flaw | None:
     except UnicodeEncodeError as error:
         at, what = error.start, f"is not valid {encoding.upper()}"
         if encoding == "utf-8":
-            what = f"(0x{ord(raw[at]) - 0xDC00:02X}) {what}; if the whole file is like this, give --encoding cp1252"
+            what = f"(0x{ord(raw[at]) - 0xDC00:02X}) {what}; {_cause(raw, at)}"
     if at < 0:
         return None
     before, unit = raw[raw.rfind("\n", 0, at) + 1 : at], "byte" if encoding == "utf-8" else "character"
     place = (size(before) if encoding == "utf-8" else len(before)) + 1
     return Flaw("encoding_invalid", f"{unit} {place} of line {line + raw.count(chr(10), 0, at)} {what}")
+
+
+def _cause(raw: str, at: int) -> str:
+    """What wrote a byte that is not UTF-8; ED and A0 to BF behind it are half of a character as CESU-8 has it."""
+    if raw[at] == "\udced" and "\udca0" <= raw[at + 1 : at + 2] <= "\udcbf":
+        return "it is half a character, as CESU-8 (Oracle, Java) writes them; export the file as UTF-8"
+    return "if the whole file is like this, give --encoding cp1252"

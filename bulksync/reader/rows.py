@@ -24,6 +24,8 @@ def write_rows(rows: Any, path: Path, stopping: Callable[[], bool]) -> None:
             file.write(line)
             if stopping():
                 raise InterruptedError
+        if not file.tell():
+            file.write(b"\n")  # no rows, which a file of 0 bytes does not say: that one was cut
 
 
 @contextmanager

@@ -31,10 +31,11 @@ class SheetText:
     """
 
     bom = False
+    head = ""  # what no text shows: a sheet is no other shape
     encoding = "utf-8"
 
     def __init__(self, source: Source, file: HashedFile) -> None:
-        with explained(source.name):
+        with explained(source):
             raw = io.BufferedReader(file, _BLOCK)  # kept: it would close the file when nobody holds it any more
             self._binary = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if source.compressed else raw
             data = b"".join(iter(partial(self._binary.read, _BLOCK), b""))

@@ -97,7 +97,13 @@ class Health:
     @property
     def gives_up_at(self) -> float | None:
         """When the run ends if no answer settles a row until then; None while nothing is waited for."""
-        return None if self._waiting_since is None else self._waiting_since + self._options.max_outage
+        since = self._waits_since
+        return None if since is None else since + self._options.max_outage
+
+    @property
+    def _waits_since(self) -> float | None:
+        waiting = [since for since in (self._waiting_since, self._pacer.waits_since) if since is not None]
+        return min(waiting, default=None)
 
     def settle(self, row: Row, *, by_answer: bool) -> None:
         """Take note that a row has its outcome; where an answer gave it, the clock starts anew."""
@@ -107,9 +113,10 @@ class Health:
 
     def outage(self) -> Stop:
         """Return the stop of a run that has waited for too long."""
-        since = self._waiting_since if self._waiting_since is not None else self._clock.now()
+        since = self._waits_since if self._waits_since is not None else self._clock.now()
         waited = show_duration(round(self._clock.now() - since))
-        return Stop(6, "aborted_outage", f"no answer settled a row for {waited}: {self.reason}")
+        reason = self._pacer.waits_for or self.reason
+        return Stop(6, "aborted_outage", f"no answer settled a row for {waited}: {reason}")
 
     @property
     def waiting_for(self) -> str:
@@ -118,7 +125,7 @@ class Health:
         if left <= 0 and self.standing.is_calm:
             return ""
         waiting = f"waiting {math.ceil(left)}s more, until {self._time_in(left):%H:%M:%S}: " if left > 0 else ""
-        return f"{waiting}{self.reason or 'the first answer'}{self._giving_up()}"
+        return f"{waiting}{self._pacer.waits_for or self.reason or 'the first answer'}{self._giving_up()}"
 
     def _giving_up(self) -> str:
         at = self.gives_up_at
@@ -185,12 +192,11 @@ class Health:
             asked = show_duration(reply.retry_after)
             reason = f"the server asks to wait {asked}, more than --max-retry-after {show_duration(limit)}"
             return Stop(6, "aborted_outage", reason)
-        self._hold(
-            hold(reply.retry_after, self._next_hold(), self._clock.chance()), f"the server answers {reply.status}"
-        )
+        wait = hold(reply.retry_after, self._next_hold(), self._clock.chance())
+        self._hold(wait, f"the server answers {reply.status}", everyone=True)
         return None
 
-    def _hold(self, seconds: float, reason: str) -> None:
+    def _hold(self, seconds: float, reason: str, *, everyone: bool = False) -> None:
         """Hold everyone, but no longer than the run has patience; what goes on for the same reason is said once."""
         if self.gives_up_at is not None:
             seconds = max(0.0, min(seconds, self.gives_up_at - self._clock.now()))
@@ -199,7 +205,7 @@ class Health:
         if is_new and reason != self.reason:
             self._tell("hold", wait=seconds, until=self._time_in(seconds), reason=reason)
         self.reason = reason
-        self._pacer.hold(seconds)
+        self._pacer.hold(seconds, everyone=everyone)
 
     def _time_in(self, seconds: float) -> datetime:
         """Return the time that it will be then, as the clock on the wall has it."""

@@ -3,9 +3,10 @@
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -16,17 +17,20 @@ from bulksync.model import InvalidRow, Row
 from bulksync.options.files import STDOUT, Files
 from bulksync.options.models import InputOptions, RunOptions
 from bulksync.reader.chunks import allowed_set, chunk_digest, chunks
-from bulksync.reader.fields import parse_fields
 from bulksync.reader.input import open_input
-from bulksync.reader.source import Source, fingerprint, locate
+from bulksync.reader.locating import locate
+from bulksync.reader.mapping import parse_fields
+from bulksync.reader.noting import NO_VALUES
+from bulksync.reader.source import Source, fingerprint
+from bulksync.reader.validation import KNOWN_STATUSES, meant_status
 from bulksync.sender.settings import Found, HowRead, Look, RunSettings, settings_of
 from bulksync.text import counted
 
 ANSWER_TIME = 0.1
 """Seconds that an answer is taken to need before there was one: an estimate, as servers are near and far."""
 
-KNOWN_STATUSES = frozenset({"CREATED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "PAUSED"})
-"""The filter of the API page "List workflow executions"."""
+MOST_ASKED = 10
+"""Unknown statuses that are compared with the known ones; a column of other words is not worth more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ def locate_input(options: InputOptions, path: Path, name: str | None = None) -> 
         encoding=options.encoding,
         fields=parse_fields(options.map, options.set),
         sheet=options.sheet,
+        escapes=options.tsv_escapes,
     )
 
 
@@ -283,8 +288,20 @@ def validate(
             statuses=dict(statuses.most_common()),
             acknowledged=acknowledged,
             columns=tuple(content.columns),
-            notes=tuple(content.notes),
+            notes=(*content.notes, *notes_on(rows, statuses)),
         )
+
+
+def notes_on(rows: int, statuses: Mapping[str, int]) -> Iterator[str]:
+    """Yield what is worth saying about an input as a whole: no rows, and near misses of a status."""
+    if not rows:
+        yield "the input has no rows: there is nothing to send"
+    for status in islice(unknown_statuses(statuses), MOST_ASKED):
+        sent = f"status {status} is sent as it is ({counted(statuses[status], 'row')})"
+        if meant := meant_status(status, KNOWN_STATUSES):
+            yield f"{sent}; did you mean {meant}?"
+        elif status in NO_VALUES:
+            yield f"{sent}; to omit it, leave the cell empty"
 
 
 def estimate(rows: int, longest: int, rate: float) -> float:
@@ -306,6 +323,7 @@ def how_read(source: Source, options: RunOptions) -> HowRead:
         map=options.map,
         set=options.set,
         sheet=source.sheet,
+        tsv_escapes=source.escapes,
         allow_status=options.allow_status,
     )
 

@@ -15,6 +15,8 @@ from bulksync.model import Put, Row, Stop, Tell
 from bulksync.options.models import RunOptions
 from bulksync.options.values import show_duration
 from bulksync.quota.pacer import Pacer
+from bulksync.quota.shared import SharedPacer
+from bulksync.quota.station import Station
 from bulksync.reader.chunks import allowed_set, chunk_digest, chunks
 from bulksync.reader.input import open_input
 from bulksync.reader.source import Source
@@ -51,6 +53,7 @@ class Parts:
     pacer: type[Pacer] = Pacer
     clock: Clock = field(default_factory=Clock)
     marked: int = 0
+    shared: type[SharedPacer] = SharedPacer
 
 
 PARTS = Parts()
@@ -119,10 +122,16 @@ async def send(
     brake: Brake,
     watch: Watch,
     tell: Tell,
+    station: Station | None = None,
     parts: Parts = PARTS,
     supply: "Supply | None" = None,
 ) -> Sent:
-    """Send the due rows of a plan, or those that *supply* gives; StorageError where results cannot be recorded."""
+    """Send the due rows of a plan, or those that *supply* gives; StorageError where results cannot be recorded.
+
+    With a *station* the rate is shared with all that lease their turns there.
+    """
+    now = parts.clock.now
+    shared = None if station is None else parts.shared(options.rate, now, station, tell)
     limited = Limit(options.limit)
     supply = supply or Planned(ledger, plan, source, options, parts.marked or marked_at_once(options.rate))
 
@@ -143,7 +152,7 @@ async def send(
         feed,
         elsewhere,
         put=put,
-        pacer=parts.pacer(options.rate, parts.clock.now),
+        pacer=shared or parts.pacer(options.rate, now),
         record=ledger.record,
         room=ledger.room,
         kept=ledger.kept,
@@ -157,6 +166,8 @@ async def send(
                 ledger.keep, plan.run.id, lambda: dispatcher.stop(STORAGE), lambda: dispatcher.stop(LEDGER_GONE)
             )
             around.start_soon(watch, dispatcher)
+            if shared is not None:
+                around.start_soon(shared.keep, dispatcher.stop)
             around.start_soon(halt_with, dispatcher, supply)
             with anyio.CancelScope() as sending:
                 brake.attach(dispatcher, sending)

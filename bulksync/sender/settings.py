@@ -21,6 +21,7 @@ class HowRead(Kept):
     format: Format
     asked_delimiter: str | None
     encoding: str | None
+    tsv_escapes: bool = False
     allow_status: tuple[str, ...] | None
     map: tuple[str, ...] = ()
     set: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bulksync import __version__
+from tests.benchmarks import shared
 from tests.benchmarks.cost import ROOT, Cost, environment, measured, median
 from tests.benchmarks.peers import IN_FLIGHT, PEER_LIST, PEERS, bare, ours
 from tests.benchmarks.setting import free_port, process, server, write_rows
@@ -198,6 +199,9 @@ def main() -> None:
             parts = ["# Benchmarks", "", machine(sink), shown(compare_with_peers(url, folder)), peer_commands()]
             parts += [shown(overhead(url, folder)), shown(growth(url, folder))]
         parts.append(shown(fidelity(folder)))
+        together, leases = shared.tables(folder, (10, 100, 1_000, 5_000))
+        parts.append(shown(section("Several runs on one quota", shared.HEADER, together)))
+        parts.append(shown(section("What a lease costs", "quota | CPU µs | µs", leases)))
     RESULTS.write_text("\n".join(parts))
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,8 @@ def measured(command: Sequence[str], rows: int, folder: Path, codes: Sequence[in
 def environment() -> dict[str, str]:
     """Return the environment of every command: ours, with a key, our package, and no BULKSYNC_ variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BULKSYNC_")}
-    return kept | {"FEATHER_API_KEY": "benchmark-key", "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": "/nowhere"}
+    folders = {"XDG_CONFIG_HOME": "/nowhere", "XDG_STATE_HOME": f"{tempfile.gettempdir()}/bulksync-bench-state"}
+    return kept | {"FEATHER_API_KEY": "benchmark-key", "PYTHONPATH": str(ROOT), **folders}
 
 
 def median(costs: Sequence[Cost]) -> Cost:

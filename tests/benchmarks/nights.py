@@ -15,7 +15,7 @@ from pathlib import Path
 from bulksync.ledger.store import Store
 from bulksync.options.files import files_for
 from bulksync.options.models import RunOptions
-from bulksync.reader.source import locate
+from bulksync.reader.locating import locate
 from bulksync.sender.plan import plan_run
 from tests.support.program import API_KEY, write_rows
 

@@ -7,7 +7,7 @@ import pytest
 from bulksync.commands.check import check_code, checked
 from bulksync.errors import InputError
 from bulksync.options.models import InputOptions
-from bulksync.reader.source import locate
+from bulksync.reader.locating import locate
 from tests.support.program import WORKFLOW, execution, write_rows
 
 

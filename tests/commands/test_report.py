@@ -16,7 +16,7 @@ from bulksync.ledger.store import Run, Store
 from bulksync.model import Execution, Outcome, Result, Stop
 from bulksync.options.files import Files, files_for
 from bulksync.options.models import RenderOptions, RunOptions
-from bulksync.reader.source import locate
+from bulksync.reader.locating import locate
 from bulksync.report.render import render
 from bulksync.report.schema import Transition
 from bulksync.report.summary import close_run

@@ -133,7 +133,6 @@ def test_what_a_check_says() -> None:
             {"name": "", "field": "status", "rows": 1000},
             {"name": "lead\r\nName", "field": "", "rows": 12},
         ],
-        "notes": ["as it is"],
         "input": "rows.csv", "rows": 1000, "valid": 999, "invalid": 1, "statuses": {"COMPLETED": 990, "NEW": 9},
         "unknownStatuses": {"NEW": 9}, "repeatedExecutions": 1, "rowsOfThose": 3,
         "repeated": [{"executionId": "e", "row": 7, "rows": 3}],
@@ -143,7 +142,6 @@ def test_what_a_check_says() -> None:
     assert check_lines(found, takes="1m40s", rate="10/s") == [
         "rows.csv: 1,000 rows, 999 valid, 1 invalid",
         said,
-        "note: as it is",
         "statuses: COMPLETED 990, NEW 9",
         "unknown statuses (will be sent anyway): NEW 9",
         "1 execution appears in more than one row (3 rows); those are sent in file order",
@@ -152,7 +150,6 @@ def test_what_a_check_says() -> None:
     ]
     bare = found | {
         "columns": found["columns"][:1],
-        "notes": [],
         "statuses": {},
         "unknownStatuses": {},
         "repeatedExecutions": 0,

@@ -23,16 +23,21 @@ ROW = {
 }
 
 SAMPLES: dict[str, dict[str, Any]] = {
+    "note": {"text": "skipped as blank: 2 lines of nothing but delimiters (first: line 3)"},
     "sending": {"rows": 12_345, "target": "https://api.example.com", "rate": "10/s", "about": "20m34s", "run": "r1"},
     "sending a stream": {"target": "sandbox", "rate": "10/s"},
     "columns": {"sent": "workflowId 2, status 2", "echoed": "leadName 1"},
-    "note": {"text": "the column 'metdata' (2 rows) is only echoed; did you mean metadata?"},
     "acknowledged already": {"known": 5, "rows": 6, "command": "bulksync run rows.csv --only-changed"},
     "superseded": {"rows": 2},
     "continuing": {"name": "r1", "begun": "--resend"},
     "unknown statuses": {"statuses": {"DONE": 2}},
     "ended": {"outcomes": "updated 5"},
     "few files": {"asked": 100, "allowed": 16, "files": 48},
+    "sharing": {"quota": "/state/quota/1f"},
+    "not sharing": {"reason": "/state/quota/1f: Permission denied"},
+    "shared rate": {"others": 20.0, "own": 10.0},
+    "quota": {"reason": "the quota redis://10.0.0.5:6379/0 cannot be used: no answer"},
+    "password seen": {},
     "progress": {"text": "5 of 10 rows"},
     "asked": {"text": "6 of 10 rows"},
     "hold": {"wait": 2.04, "until": UNTIL, "reason": "the server answers 429"},
@@ -45,10 +50,10 @@ SAMPLES: dict[str, dict[str, Any]] = {
 }
 
 LINES = {
+    "note": "bulksync: skipped as blank: 2 lines of nothing but delimiters (first: line 3)",
     "sending": "bulksync: sending 12,345 rows to https://api.example.com at 10/s, about 20m34s",
     "sending a stream": "bulksync: sending rows to sandbox at 10/s as they come",
     "columns": "bulksync: columns sent: workflowId 2, status 2; only echoed: leadName 1",
-    "note": "bulksync: the column 'metdata' (2 rows) is only echoed; did you mean metadata?",
     "acknowledged already": (
         "bulksync: 5 of 6 rows are already acknowledged with the same payload; to leave them out: bulksync run rows.csv"
         " --only-changed"
@@ -58,6 +63,14 @@ LINES = {
     "unknown statuses": "bulksync: unknown statuses (will be sent anyway): {'DONE': 2}",
     "ended": "bulksync: updated 5",
     "few files": "bulksync: 16 concurrent requests, not the 100 asked for: ulimit -n is 48",
+    "sharing": "bulksync: sharing the rate with other runs: /state/quota/1f",
+    "not sharing": (
+        "bulksync: the rate applies to this run alone: the quota file cannot be used: /state/quota/1f: Permission"
+        " denied"
+    ),
+    "shared rate": "bulksync: sharing the quota with a run at 20/s; this one keeps to 10/s",
+    "quota": "bulksync: paused, nothing is sent: the quota redis://10.0.0.5:6379/0 cannot be used: no answer",
+    "password seen": "bulksync: other users of this host can see the password in --quota; set BULKSYNC_QUOTA",
     "progress": "bulksync: 5 of 10 rows",
     "asked": "bulksync: 6 of 10 rows",
     "hold": "bulksync: waiting 2.0s, until 15:20:31: the server answers 429",
@@ -87,7 +100,7 @@ def test_there_is_a_sample_of_every_event() -> None:
 @pytest.mark.parametrize(
     ("quiet", "verbosity", "hidden"),
     [
-        (False, 0, {"retry", "attempt"}),
+        (False, 0, {"sharing", "retry", "attempt"}),
         (False, 1, {"attempt"}),
         (False, 2, set()),
         (False, 9, set()),

@@ -140,14 +140,15 @@ async def test_a_column_of_another_name(tmp_path: Path) -> None:
     by_file = bulksync("check", "leads.csv", "--config", "map.toml", folder=tmp_path)
     assert by_flag.code == 0, by_flag.stderr
     assert by_flag == by_variable == by_file
-    assert by_flag.stdout.splitlines()[1:3] == [
-        (
-            "columns sent: wf_id as workflowId 2, exec_id as executionId 2, Metadata (JSON) as metadata 2, status"
-            " (--set) 2, metadata.source (--set) 2; only echoed: metadata_firstName 2, Vorname 2, lead status 2"
-        ),
+    assert by_flag.stdout.splitlines()[:3] == [
         (
             "note: the column 'metadata_firstName' (2 rows) is only echoed; did you mean metadata.firstName? To send"
             " it, add --map metadata.firstName=metadata_firstName"
+        ),
+        "leads.csv: 2 rows, 2 valid, 0 invalid",
+        (
+            "columns sent: wf_id as workflowId 2, exec_id as executionId 2, Metadata (JSON) as metadata 2, status"
+            " (--set) 2, metadata.source (--set) 2; only echoed: metadata_firstName 2, Vorname 2, lead status 2"
         ),
     ]
     async with recording() as api:

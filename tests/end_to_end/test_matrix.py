@@ -600,10 +600,18 @@ async def test_invalid_rows(choice: str, code: int, count: int, tmp_path: Path) 
 
 
 @pytest.mark.fault(50, "empty file, or nothing but a header")
-@pytest.mark.parametrize("content", ["", HEADER], ids=["empty", "header"])
-async def test_an_input_without_rows(content: str, tmp_path: Path) -> None:
+async def test_an_input_without_a_header(tmp_path: Path) -> None:
+    """A file of 0 bytes is one that was cut, or never written: nothing is sent, and the run does not end well."""
+    (tmp_path / "rows.csv").touch()
+    async with serve() as server:
+        ended = await run(server.url, tmp_path)
+    assert (ended.code, server.connections, (tmp_path / REPORT).exists()) == (7, 0, False)
+
+
+@pytest.mark.fault(50, "empty file, or nothing but a header")
+async def test_an_input_without_rows(tmp_path: Path) -> None:
     """Nothing to do is done: the report has its header, and the run ends well."""
-    (tmp_path / "rows.csv").write_text(content)
+    (tmp_path / "rows.csv").write_text(HEADER)
     async with serve() as server:
         ended = await run(server.url, tmp_path)
     assert (ended.code, ended.rows, server.connections) == (0, [], 0)

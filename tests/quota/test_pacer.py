@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 from bulksync.quota.pacer import HEADROOM, LATENESS, Pace, Pacer, bucket, pieces, turns_at_once
 from tests.support import virtual
-from tests.support.rates import fullest, is_kept
-
-RATES = [0.1, 0.5, 1, 1.5, 3, 7.3, 10, 33.3, 50, 99, 99.9, 100, 101, 250, 999, 1000, 2000, 3333.3, 5000]
+from tests.support.rates import RATES, fullest, is_kept
 
 Step = Callable[[Pacer], Awaitable[None]]
 

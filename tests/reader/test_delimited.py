@@ -9,8 +9,8 @@ import pytest
 from bulksync.errors import InputError
 from bulksync.model import InvalidRow, LocalError, Row
 from bulksync.reader.input import open_input
+from bulksync.reader.locating import locate
 from bulksync.reader.record import Layout, Record
-from bulksync.reader.source import locate
 
 W = "1111abcd-2222-3333-4444-555555555555"
 E = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
@@ -76,6 +76,7 @@ def test_valid_row(read: Read, cells: str, row: Row) -> None:
 
 
 _UNQUOTED = '; write a literal quote as "" inside a quoted field'
+_JSON_IN_QUOTES = '; put the JSON in quotes, and double those inside: "{""name"": 1}"'
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ _UNQUOTED = '; write a literal quote as "" inside a quoted field'
                 2,
                 "id_invalid",
                 "executionId '5.5E+11' is not a valid ID (8-4-4-4-12 hex digits);"
-                " a spreadsheet made a number of it, export the column as text",
+                " a spreadsheet turned it into a number; format the column as text and export again",
                 W,
                 "5.5E+11",
                 "RUNNING",
@@ -104,7 +105,8 @@ _UNQUOTED = '; write a literal quote as "" inside a quoted field'
                 1,
                 2,
                 "id_invalid",
-                "executionId '../../admin' is not a valid ID (8-4-4-4-12 hex digits)",
+                "executionId '../../admin' is not a valid ID (8-4-4-4-12 hex digits); its character 12 is U+001B"
+                " (a control character)",
                 W,
                 "../../admin",
                 "RUNNING",
@@ -114,7 +116,7 @@ _UNQUOTED = '; write a literal quote as "" inside a quoted field'
             f"{W},{E},running,",
             bad(
                 "status_invalid",
-                "status 'running' is not made of at most 64 capitals, digits and underscores",
+                "status 'running' is not valid (at most 64 of A-Z, 0-9 and _); did you mean RUNNING?",
                 status="running",
             ),
         ),
@@ -122,7 +124,7 @@ _UNQUOTED = '; write a literal quote as "" inside a quoted field'
             f"{W},{E},{'A' * 65},",
             bad(
                 "status_invalid",
-                f"status '{'A' * 59}…' is not made of at most 64 capitals, digits and underscores",
+                f"status '{'A' * 59}…' is not valid (at most 64 of A-Z, 0-9 and _)",
                 status="A" * 65,
             ),
         ),
@@ -130,17 +132,23 @@ _UNQUOTED = '; write a literal quote as "" inside a quoted field'
             f"{W},{E},,{{a:1}}",
             bad(
                 "metadata_invalid",
-                "metadata: not valid JSON at character 2: Expecting property name enclosed in double quotes",
+                "metadata: not valid JSON at character 2: a name without quotes",
             ),
         ),
-        (f"{W},{E},,[]", bad("metadata_invalid", 'metadata is JSON, but not an object: {"name": "value"}')),
-        (f'{W},{E},,{{"a": NaN}}', bad("metadata_invalid", "metadata: NaN is no JSON number")),
-        (f'{W},{E},,{{"a": -Infinity}}', bad("metadata_invalid", "metadata: -Infinity is no JSON number")),
+        (f"{W},{E},,[]", bad("metadata_invalid", 'metadata is an array, not an object: {"name": "value"}')),
+        (
+            f'{W},{E},,{{"a": NaN}}',
+            bad("metadata_invalid", "metadata: NaN is not valid JSON; write null, or leave the name out"),
+        ),
+        (
+            f'{W},{E},,{{"a": -Infinity}}',
+            bad("metadata_invalid", "metadata: -Infinity is not valid JSON; write null, or leave the name out"),
+        ),
         (f'{W},{E},,{{"a": 1e999999}}', bad("metadata_invalid", "metadata: a number is too large")),
         (f'{W},{E},,{{"a": {"9" * 5000}}}', bad("metadata_invalid", "metadata: a number has too many digits")),
         (
             f'{W},{E},,{{"a": "\\ud800"}}',
-            bad("metadata_invalid", "metadata: a \\u escape stands for half a character (a lone surrogate)"),
+            bad("metadata_invalid", "metadata: a \\u escape is half a character (a lone surrogate)"),
         ),
         (
             f'{W},{E},,{{"a":{"[" * 32}{"]" * 32}}}',
@@ -154,12 +162,30 @@ _UNQUOTED = '; write a literal quote as "" inside a quoted field'
             f'{W},{E},,"{{""b"": {{""a"":1,""x"":2,""a"":3}}}}"',
             bad("duplicate_member", "metadata: the name 'a' is given twice"),
         ),
-        (f"{W},{E},RUNNING", bad("field_count_mismatch", "3 fields where the header has 4", status="RUNNING")),
+        (
+            f"{W},{E},RUNNING",
+            bad(
+                "field_count_mismatch",
+                "3 fields where the header has 4; write the delimiters of empty fields too, and quote fields that"
+                " contain a line break",
+                status="RUNNING",
+            ),
+        ),
+        (
+            "Grand Totals",
+            InvalidRow(
+                1,
+                2,
+                "field_count_mismatch",
+                "1 field where the header has 4; if this is a title or a footer, remove it",
+                "Grand Totals",
+            ),
+        ),
         (
             f'{W},{E},RUNNING,{{"a": 1, "b": 2}}',
             bad(
                 "field_count_mismatch",
-                "5 fields where the header has 4; quote fields that contain the delimiter",
+                "5 fields where the header has 4" + _JSON_IN_QUOTES,
                 status="RUNNING",
             ),
         ),
@@ -197,10 +223,23 @@ def test_nesting_of_32_is_allowed(read: Read) -> None:
     ]
 
 
-@pytest.mark.parametrize("wrong", ["x" + E, E + "0", E.replace("-", ""), f"urn:uuid:{E}", E.replace("a", "\uff11")])
-def test_ids_in_another_spelling(read: Read, wrong: str) -> None:
-    """Only 8-4-4-4-12 ASCII hex digits are an id: not longer, without hyphens, with a prefix or with other digits."""
-    detail = f"workflowId '{wrong}' is not a valid ID (8-4-4-4-12 hex digits)"
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("x" + E, ""),
+        (E + "0", ""),
+        (E.replace("-", ""), "; its hyphens are missing"),
+        (f"urn:uuid:{E}", "; remove urn:uuid:"),
+        (f"{{{E}}}", "; remove { and }"),
+        (f"'{E}'", "; remove ' and '"),
+        (E.replace("a", "\uff11"), "; its character 1 is U+FF11 (fullwidth digit one)"),
+        (E.replace("-", "\u2011"), "; its character 9 is U+2011 (non-breaking hyphen)"),
+        ("NULL", "; leave the cell empty where there is none"),
+    ],
+)
+def test_ids_in_another_spelling(read: Read, wrong: str, hint: str) -> None:
+    """Only 8-4-4-4-12 ASCII hex digits are an ID; what is more, less or other than that is named."""
+    detail = f"workflowId '{wrong}' is not a valid ID (8-4-4-4-12 hex digits){hint}"
     assert read(f"{HEADER}{wrong},{E},RUNNING,\n") == [InvalidRow(1, 2, "id_invalid", detail, wrong, E, "RUNNING")]
 
 
@@ -231,9 +270,9 @@ def test_last_line(read: Read, tail: str) -> None:
     assert read(f"{HEADER}{W},{E},RUNNING," + tail) == [good(1, 2)]
 
 
-@pytest.mark.parametrize("data", ["", "\n\r\n", "\x1a", HEADER, HEADER.strip(), "\ufeff" + HEADER])
+@pytest.mark.parametrize("data", [HEADER, HEADER.strip(), "\ufeff" + HEADER, HEADER + "\n,,,\r\n, ,,\n"])
 def test_no_rows(read: Read, data: str) -> None:
-    """An empty file and one with nothing but a header have no rows, and nothing is wrong with that."""
+    """A file with nothing but a header has no rows, and nothing is wrong with that."""
     assert read(data) == []
 
 
@@ -394,7 +433,13 @@ def test_columns_without_a_name(read: Read) -> None:
     data = f",workflowId,executionId,status,,\n0,{W},{E},RUNNING,,\n1,{W},{E},RUNNING,,x\n"
     assert read(data) == [
         good(1, 2),
-        bad("field_count_mismatch", "6 fields where the header has 4 with a name", status="RUNNING", row=2, line=3),
+        bad(
+            "field_count_mismatch",
+            "6 fields where the header has 4 with a name; quote fields that contain the delimiter",
+            status="RUNNING",
+            row=2,
+            line=3,
+        ),
     ]
 
 
@@ -412,42 +457,37 @@ _WANTED = "name the columns workflowId, executionId and status or metadata in th
         (
             "\nworkflowId,status\n",
             "rows.csv, line 2: the header has no executionId column",
-            f"{_WANTED}; if they are there, give --delimiter",
+            f"{_WANTED}; if they are there, name what separates them: --delimiter",
         ),
         (
             "workflowId^executionId^status\n",
             "rows.csv, line 1: the header has no workflowId, executionId, status or metadata column",
-            f"{_WANTED}; if they are there, give --delimiter",
+            f"{_WANTED}; if they are there, name what separates them: --delimiter",
         ),
         (
             "workflowId,executionId,status,Work_Flow ID\n",
-            "rows.csv, line 1: two columns have one name: 'workflowId' and 'Work_Flow ID'",
-            "rename or remove one of them",
-        ),
-        (
-            "workflowId,executionId,status,lead,Lead\n",
-            "rows.csv, line 1: two columns have one name: 'lead' and 'Lead'",
+            "rows.csv, line 1: two columns mean workflowId: 'workflowId' and 'Work_Flow ID'",
             "rename or remove one of them",
         ),
         (
             "workflowId,executionId,metadata.a,metadata.A,metadata.a\n",
-            "rows.csv, line 1: two columns have one name: 'metadata.a' and 'metadata.a'",
+            "rows.csv, line 1: two columns mean metadata.a: 'metadata.a' and 'metadata.a'",
             "rename or remove one of them",
         ),
         (
             "workflowId,executionId,metadata.\n",
             "rows.csv, line 1: the column 'metadata.' names no metadata key",
-            "name or drop it",
+            "name the key, or remove the column",
         ),
         (
             (HEADER + f"{W},{E},RUNNING,\n").encode("utf-16-le"),
-            "rows.csv, line 1: NUL bytes in the header; is this UTF-16?",
-            "if so, give --encoding utf-16-le",
+            "rows.csv: every other byte is NUL, as in UTF-16-LE without a byte order mark",
+            "add --encoding utf-16-le",
         ),
         (
             (HEADER + f"{W},{E},RUNNING,\n").encode("utf-16-be"),
-            "rows.csv, line 1: NUL bytes in the header; is this UTF-16?",
-            "if so, give --encoding utf-16-be",
+            "rows.csv: every other byte is NUL, as in UTF-16-BE without a byte order mark",
+            "add --encoding utf-16-be",
         ),
         (
             "workflowId,executionId,status,prénom\n".encode("cp1252"),
@@ -456,18 +496,18 @@ _WANTED = "name the columns workflowId, executionId and status or metadata in th
         ),
         (
             (HEADER + f"{W},{E},RUNNING,\n").replace("\n", "\r"),
-            "rows.csv, line 1: the header is not valid CSV",
-            "its lines end in a bare carriage return; convert them: tr '\\r' '\\n'",
+            "rows.csv: lines end in a bare carriage return",
+            "convert them: tr '\\r' '\\n' < rows.csv > rows2.csv",
         ),
         (
             f'workflowId,executionId,"status\n{W},{E},RUNNING\n',
             "rows.csv, line 1: the header is not valid CSV",
-            "write a name that holds a quote in quotes, and the quote twice",
+            'close each quote; write a literal quote as "" inside a quoted name',
         ),
         (
             f'workflowId,executionId,status,size in "\n{W},{E},RUNNING,"\n',
             "rows.csv, line 1: the header is not valid CSV",
-            "write a name that holds a quote in quotes, and the quote twice",
+            'close each quote; write a literal quote as "" inside a quoted name',
         ),
         (
             "x" * 2 * MIB,
@@ -482,12 +522,12 @@ _WANTED = "name the columns workflowId, executionId and status or metadata in th
         (
             b"\x1f\x8b\x08\x00",
             "rows.csv is compressed with gzip",
-            "give it a name that ends in .gz, or feed `gunzip -c` of it to stdin",
+            "unpack it: gzip -dc < rows.csv > rows2.csv",
         ),
         (
             b"PK\x03\x04\x14\x00",
-            "rows.csv is a workbook or a zip archive",
-            "save the sheet as CSV (UTF-8), or unpack the archive",
+            "rows.csv is a zip archive",
+            "unpack it: unzip -p rows.csv > rows2.csv",
         ),
     ],
 )
@@ -498,14 +538,16 @@ def test_input_refused_as_a_whole(read: Read, data: str | bytes, what: str, next
     assert (refused.value.what, refused.value.next_step) == (what, next_step)
 
 
-@pytest.mark.parametrize(("found", "hint"), [(";", "';'"), ("\t", "tab"), (",", "','")])
-def test_wrong_delimiter_names_the_right_one(read: Read, found: str, hint: str) -> None:
+@pytest.mark.parametrize(
+    ("found", "name", "hint"), [(";", "semicolons", "';'"), ("\t", "tabs", "tab"), (",", "commas", ",")]
+)
+def test_wrong_delimiter_names_the_right_one(read: Read, found: str, name: str, hint: str) -> None:
     """Where the columns are there under another delimiter, the refusal names it."""
     with pytest.raises(InputError) as refused:
         read(HEADER.replace(",", found), delimiter="|")
     assert (refused.value.what, refused.value.next_step) == (
-        "rows.csv, line 1: the columns are not separated by '|'",
-        f"give --delimiter {hint}",
+        f"rows.csv, line 1: the columns are separated by {name}, not by '|'",
+        f"add --delimiter {hint}",
     )
 
 

@@ -9,8 +9,8 @@ import pytest
 from bulksync.errors import InputError
 from bulksync.model import InvalidRow, LocalError, Row
 from bulksync.reader.input import open_input
+from bulksync.reader.locating import locate
 from bulksync.reader.record import Layout, Record
-from bulksync.reader.source import locate
 
 W = "1111abcd-2222-3333-4444-555555555555"
 E = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
@@ -71,7 +71,11 @@ def test_valid_row(read: Read, line: str, row: Row) -> None:
 
 
 _AT = "not valid JSON at character {}: {}"
-_LONE = "a \\u escape stands for half a character (a lone surrogate)"
+_LONE = "a \\u escape is half a character (a lone surrogate)"
+_CESU = (
+    "byte 112 of line 3 (0xED) is not valid UTF-8; it is half a character, as CESU-8 (Oracle, Java) writes them;"
+    " export the file as UTF-8"
+)
 _DEEP = "objects and arrays are nested more than 33 deep"
 
 
@@ -81,13 +85,19 @@ _DEEP = "objects and arrays are nested more than 33 deep"
         (
             "{]",
             "json_malformed",
-            _AT.format(2, "Expecting property name enclosed in double quotes"),
+            _AT.format(2, "a comma before it that separates nothing, or something left out"),
             0,
             "",
         ),
-        (f"{GOOD} {GOOD}", "json_malformed", _AT.format(len(GOOD) + 2, "Extra data"), 0, ""),
-        ("not json", "json_malformed", _AT.format(1, "Expecting value"), 0, ""),
-        (f'{{{IDS},"a":NaN}}', "json_malformed", "NaN is no JSON number", 0, ""),
+        (
+            f"{GOOD} {GOOD}",
+            "json_malformed",
+            _AT.format(len(GOOD) + 2, "a second value on the same line; write one object per line"),
+            0,
+            "",
+        ),
+        ("not json", "json_malformed", _AT.format(1, "no value of JSON stands here"), 0, ""),
+        (f'{{{IDS},"a":NaN}}', "json_malformed", "NaN is not valid JSON; write null, or leave the name out", 0, ""),
         (f'{{{IDS},"a":1e400}}', "json_malformed", "a number is too large", 0, ""),
         (f'{{{IDS},"a":{"1" * 4301}}}', "json_malformed", "a number has too many digits", 0, ""),
         (
@@ -124,13 +134,25 @@ _DEEP = "objects and arrays are nested more than 33 deep"
         (f'{{{IDS},"status":1}}', "status_invalid", "status is not text", 2, ""),
         (f'{{{IDS},"status":false}}', "status_invalid", "status is not text", 2, ""),
         (f'{{{IDS},"status":"PAUSED"}}', "status_invalid", "status PAUSED is not one of RUNNING", 2, "PAUSED"),
-        (f'{{{IDS},"metadata":"{{}}"}}', "metadata_invalid", "metadata is not an object", 2, ""),
-        (f'{{{IDS},"metadata":[]}}', "metadata_invalid", "metadata is not an object", 2, ""),
+        (
+            f'{{{IDS},"metadata":"{{}}"}}',
+            "metadata_invalid",
+            "metadata is text that holds JSON, not an object: it was encoded twice; in jq: .metadata |= fromjson",
+            2,
+            "",
+        ),
+        (
+            f'{{{IDS},"metadata":[]}}',
+            "metadata_invalid",
+            'metadata is an array, not an object: {"name": "value"}',
+            2,
+            "",
+        ),
         (f'{{{IDS},"a":"\0"}}', "encoding_invalid", "byte 112 of line 3 is NUL", 0, ""),
         (
             f'{{{IDS},"a":"\ud800"}}',
             "encoding_invalid",
-            "byte 112 of line 3 (0xED) is not valid UTF-8; if the whole file is like this, give --encoding cp1252",
+            _CESU,
             0,
             "",
         ),
@@ -143,7 +165,7 @@ def test_invalid_row(read: Read, line: str, error: LocalError, detail: str, ids:
     assert read(f"{GOOD}\n\n{line}\n \t\r\n{GOOD}") == [good(1, 1), row, good(3, 5)]
 
 
-@pytest.mark.parametrize("data", ["", "\n\n", "\ufeff", " \r\n\x1a"])
+@pytest.mark.parametrize("data", ["\n", "\n\n", "\ufeff", " \r\n\x1a"])
 def test_no_rows(read: Read, data: str) -> None:
     """A file without an object has no rows, and nothing is wrong with that."""
     assert read(data) == []
@@ -158,22 +180,30 @@ def test_byte_order_marks(read: Read, encoding: str) -> None:
 @pytest.mark.parametrize(
     ("data", "what", "next_step"),
     [
-        ("\n[\n", "rows.jsonl, line 2: JSON over several lines, not one object a line", "convert it: jq -c '.[]'"),
-        ("{\r\n}", "rows.jsonl, line 1: JSON over several lines, not one object a line", "convert it: jq -c ."),
+        (
+            "\n[\n",
+            "rows.jsonl is a JSON array, not one object per line",
+            "convert it: jq -c '.[]' rows.jsonl > rows2.jsonl",
+        ),
+        (
+            "{\r\n}",
+            "rows.jsonl has JSON objects over several lines, not one per line",
+            "convert it: jq -c . rows.jsonl > rows2.jsonl",
+        ),
         (
             f"{GOOD}\r{GOOD}\r",
-            "rows.jsonl, line 1: lines end in a bare carriage return",
-            "convert them: tr '\\r' '\\n'",
+            "rows.jsonl: lines end in a bare carriage return",
+            "convert them: tr '\\r' '\\n' < rows.jsonl > rows2.jsonl",
         ),
         (
             GOOD.encode("utf-16-le"),
-            "rows.jsonl, line 1: NUL bytes; is this UTF-16?",
-            "if so, give --encoding utf-16-le",
+            "rows.jsonl: every other byte is NUL, as in UTF-16-LE without a byte order mark",
+            "add --encoding utf-16-le",
         ),
         (
             GOOD.encode("utf-16-be"),
-            "rows.jsonl, line 1: NUL bytes; is this UTF-16?",
-            "if so, give --encoding utf-16-be",
+            "rows.jsonl: every other byte is NUL, as in UTF-16-BE without a byte order mark",
+            "add --encoding utf-16-be",
         ),
         (
             "\n".join(json.dumps({f"name{number}": 1}) for number in range(1001)),

@@ -16,8 +16,8 @@ import pytest
 from bulksync.errors import StorageError
 from bulksync.model import InvalidRow
 from bulksync.reader.input import open_input
+from bulksync.reader.locating import locate
 from bulksync.reader.rows import write_rows
-from bulksync.reader.source import locate
 from tests.support.program import WORKFLOW, execution
 
 ROW = {"workflowId": WORKFLOW, "executionId": execution(1), "status": "COMPLETED"}
@@ -161,9 +161,9 @@ ENDLESS.append(ENDLESS)
             "metadata_invalid: metadata has two keys that are the same once they are written as text",
         ),
         ({"metadata": {"x": ENDLESS}}, f"metadata_invalid: metadata.x{'[0]' * 16}[… is nested more than 32 deep"),
-        ({"metadata": "{"}, "metadata_invalid: metadata: not valid JSON at character 2: Expecting property name"),
-        ({"metadata": "[]"}, "metadata_invalid: metadata is not an object"),
-        ({"metadata": [1], "metadata.x": 1}, "metadata_invalid: metadata is not an object"),
+        ({"metadata": "{"}, "metadata_invalid: metadata: not valid JSON at character 2: it ends too early"),
+        ({"metadata": "[]"}, "metadata_invalid: metadata is an array, not an object"),
+        ({"metadata": [1], "metadata.x": 1}, "metadata_invalid: metadata is an array, not an object"),
         ({"metadata": {"x": 1}, "metadata.x": 2}, "metadata_invalid: 'x' is given both in metadata and as a column"),
         ({"status": b"COMPLETED"}, "status_invalid: status is a bytes, which JSON cannot hold"),
         ({"status": "ELSE"}, "status_invalid: status ELSE is not one of COMPLETED"),

@@ -12,7 +12,8 @@ import pytest
 from bulksync.errors import BulksyncError, InputError, StorageError, UsageError
 from bulksync.model import Row
 from bulksync.reader.input import open_input
-from bulksync.reader.source import Format, Source, fingerprint, locate, spool
+from bulksync.reader.locating import locate
+from bulksync.reader.source import Format, Source, fingerprint, spool
 
 W = "1111abcd-2222-3333-4444-555555555555"
 E = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
@@ -47,11 +48,26 @@ def test_what_is_told_wins(tmp_path: Path) -> None:
     assert [locate(path, delimiter=d).delimiter for d in ("tab", "\\t", "\t", "|", "¦")] == ["\t", "\t", "\t", "|", "¦"]
 
 
+NO_FORMAT = "name it: --format csv (or tsv, jsonl, xlsx)"
+
+
 @pytest.mark.parametrize(
     ("name", "delimiter", "encoding", "what", "next_step"),
     [
-        ("a.txt", None, None, "cannot tell the format of stdin", "name it: --format csv (or tsv, jsonl, xlsx)"),
-        ("a.gz", None, None, "cannot tell the format of stdin", "name it: --format csv (or tsv, jsonl, xlsx)"),
+        (
+            "a.txt",
+            None,
+            None,
+            "cannot tell the format of stdin by its name",
+            "name it: --format csv (or tsv, jsonl, xlsx)",
+        ),
+        (
+            "a.gz",
+            None,
+            None,
+            "cannot tell the format of stdin by its name",
+            "name it: --format csv (or tsv, jsonl, xlsx)",
+        ),
         *(
             ("a.csv", d, None, f"{d!r} cannot separate columns", "give one character, like --delimiter ';' or tab")
             for d in ("", ";;", '"', "x", "7", "-", "\n", "\0", "\udc80")
@@ -72,7 +88,7 @@ def test_wrong_calls(
     tmp_path: Path, name: str, delimiter: str | None, encoding: str | None, what: str, next_step: str
 ) -> None:
     """A call that cannot be meant is refused with a hint."""
-    (tmp_path / name).touch()
+    (tmp_path / name).write_bytes(gzip.compress(b"?") if name.endswith(".gz") else b"?")
     with pytest.raises(UsageError) as refused:
         locate(tmp_path / name, name="stdin", delimiter=delimiter, encoding=encoding)
     assert (refused.value.what, refused.value.next_step) == (what, next_step)
@@ -159,11 +175,15 @@ def _damaged(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("data", "what", "next_step"),
     [
-        (CSV, "a.csv.gz is not gzip data, or damaged", "rename it if it is plain text"),
+        (
+            CSV,
+            "a.csv.gz is not gzip data, or damaged",
+            "copy it again; if it is plain text, rename it: mv a.csv.gz a.csv",
+        ),
         (
             _damaged(gzip.compress(CSV, mtime=0)),
             "a.csv.gz is not gzip data, or damaged",
-            "rename it if it is plain text",
+            "copy it again; if it is plain text, rename it: mv a.csv.gz a.csv",
         ),
         (
             gzip.compress(CSV, mtime=0)[:-9],
@@ -173,7 +193,7 @@ def _damaged(data: bytes) -> bytes:
         (
             gzip.compress(CSV, mtime=0) + b"rest",
             "a.csv.gz is not gzip data, or damaged",
-            "rename it if it is plain text",
+            "copy it again; if it is plain text, rename it: mv a.csv.gz a.csv",
         ),
     ],
     ids=["plain", "damaged", "cut", "more behind"],

@@ -8,7 +8,8 @@ import pytest
 
 from bulksync.errors import InputError, UsageError
 from bulksync.reader.input import open_input
-from bulksync.reader.source import fingerprint, locate
+from bulksync.reader.locating import locate
+from bulksync.reader.source import fingerprint
 from tests.support.program import WORKFLOW, bulksync, execution, rows_of
 from tests.support.workbooks import Value, write_workbook
 

@@ -14,7 +14,8 @@ from bulksync.ledger.store import Store
 from bulksync.model import Execution, Outcome, Reply, Result, Stop
 from bulksync.options.files import files_for
 from bulksync.options.models import ReportOptions, RunOptions
-from bulksync.reader.source import Source, locate
+from bulksync.reader.locating import locate
+from bulksync.reader.source import Source
 from bulksync.report.charts import Slices
 from bulksync.report.render import input_of, render, slices_of, view_of
 from bulksync.report.schema import Timeline, Transition

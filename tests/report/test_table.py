@@ -22,8 +22,8 @@ from bulksync.ledger.line import Line
 from bulksync.ledger.store import Store
 from bulksync.options.files import STDOUT
 from bulksync.reader.input import open_input
+from bulksync.reader.locating import locate
 from bulksync.reader.record import Record
-from bulksync.reader.source import locate
 from bulksync.report.atomic import written
 from bulksync.report.retry_file import write_retry_file
 from bulksync.report.summary import write_summary

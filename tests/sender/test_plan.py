@@ -16,7 +16,7 @@ from bulksync.options.files import Files, files_for
 from bulksync.options.models import RunOptions
 from bulksync.reader.chunks import CHUNK, chunk_digest, chunks
 from bulksync.reader.input import open_input
-from bulksync.reader.source import locate
+from bulksync.reader.locating import locate
 from bulksync.sender.plan import Plan, check_output, plan_run, unknown_statuses
 from bulksync.sender.settings import settings_of
 from tests.support.program import API_KEY, KEY, WORKFLOW, execution, write_rows
@@ -160,7 +160,7 @@ def test_a_new_run(store: Store, rows: Path) -> None:
     assert run.name.startswith("20231114T221320Z-")
     assert found.settings == settings_of(run)
     assert orjson.loads(run.settings) == {
-        "format": "csv", "asked_delimiter": None, "encoding": None, "allow_status": None,
+        "format": "csv", "asked_delimiter": None, "encoding": None, "allow_status": None, "tsv_escapes": False,
         "map": [], "set": [], "sheet": None, "columns": [
             {"name": name, "field": name, "rows": 3} for name in ("workflowId", "executionId", "status", "metadata")
         ],

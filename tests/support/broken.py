@@ -224,9 +224,9 @@ def watching(kind: type[Health]) -> type[Dispatcher]:
 class ImpatientPacer(Pacer):
     """Ends a hold a tenth too early."""
 
-    def hold(self, seconds: float) -> None:
+    def hold(self, seconds: float, *, everyone: bool = False) -> None:
         """Hold for less than asked."""
-        super().hold(seconds * 0.8)
+        super().hold(seconds * 0.8, everyone=everyone)
 
 
 class BurstPacer(Pacer):

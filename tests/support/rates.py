@@ -1,7 +1,9 @@
-"""What a window of time holds of a list of moments."""
+"""Rates to test, and what a window of time holds of a list of moments."""
 
 import math
 from collections.abc import Sequence
+
+RATES = [0.1, 0.5, 1, 1.5, 3, 7.3, 10, 33.3, 50, 99, 99.9, 100, 101, 250, 999, 1000, 2000, 3333.3, 5000]
 
 
 def fullest(times: Sequence[float], length: float = 1.0) -> int:

@@ -135,3 +135,12 @@ def certificate(folder: Path, host: str) -> tuple[Path, Path]:
     command = [program("openssl"), "req", *kind, *name, "-keyout", str(private), "-out", str(public)]
     subprocess.run(command, check=True, capture_output=True, timeout=30)
     return public, private
+
+
+@contextmanager
+def redis(folder: Path, port: int, *options: str) -> Iterator[Path]:
+    """Serve an empty Redis, which keeps nothing on disk unless *options* say so, and yield its log."""
+    log = folder / f"redis-{port}.log"
+    command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    with listening([*command, "--save", "", "--appendonly", "no", *options], port, log):
+        yield log

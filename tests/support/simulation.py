@@ -25,7 +25,8 @@ from bulksync.options.files import Files
 from bulksync.options.models import RunOptions
 from bulksync.quota.pacer import Pacer
 from bulksync.reader.input import open_input
-from bulksync.reader.source import Source, locate
+from bulksync.reader.locating import locate
+from bulksync.reader.source import Source
 from bulksync.report.summary import close_finished, close_run
 from bulksync.sender import send as sending
 from bulksync.sender.clock import Clock
