@@ -155,6 +155,7 @@ def job_for(path: Path, options: RunOptions, files: Files, terminal: "Terminal |
         target=target_for(options),
         key=SecretStr("sandbox") if options.sandbox else api_key(options),
         command=repeated_command(sys.argv[1:]),
+        arguments=tuple(sys.argv[1:]),
         terminal=terminal if shows_live(options) else None,
         verb=verb,
     )

@@ -32,6 +32,7 @@ OWNERS = {
     "prometheus_client": {"report"},
     "cyclopts": {"cli", "options"},
     "jinja2": {"report"},
+    "python_calamine": {"reader"},
     "structlog": {"console"},
     "uvloop": {"cli"},
     "rich": {"console"},

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from bulksync.ledger.line import Problem
 from bulksync.ledger.store import Store
 from bulksync.options.models import InputOptions
 from bulksync.reader.source import Source
-from bulksync.sender.plan import estimate, refuses, unknown_statuses, validate
+from bulksync.sender.plan import check_enough, estimate, refuses, unknown_statuses, validate
 
 
 @contextmanager
@@ -29,6 +30,7 @@ def checked(source: Source, options: InputOptions) -> Iterator[tuple[dict[str, A
             "valid": found.rows - found.invalid,
             "invalid": found.invalid,
             "fatal": found.fatal,
+            "columns": [asdict(column) for column in found.columns],
             "notes": list(found.notes),
             "statuses": found.statuses,
             "unknownStatuses": unknown_statuses(found.statuses),
@@ -39,6 +41,7 @@ def checked(source: Source, options: InputOptions) -> Iterator[tuple[dict[str, A
             "secondsAtRate": estimate(found.rows - found.invalid, store.longest_chain(run), options.rate),
         }
         yield summary, store.invalid(run)
+        check_enough(found.rows, source, options)
 
 
 def check_code(found: Mapping[str, Any], on_invalid: str) -> int:

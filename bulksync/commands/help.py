@@ -40,6 +40,10 @@ Examples:
       bulksync run before.jsonl
   bulksync run rows.csv --retry-file left.csv --summary summary.json
       With the rows still to be done as a file, and the counts as JSON
+  bulksync run rows.csv --rejected-file fix.csv
+      With the rejected and invalid rows as a file, to fix and run
+  bulksync run leads.csv --map executionId=Call --map metadata.firstName=Vorname --set status=COMPLETED
+      With columns that have other names, and one status for all rows
 
 Exit codes:
   0              every row is done
@@ -70,6 +74,8 @@ Examples:
       Is it valid, and how long will it take at that rate?
   bulksync check rows.csv --show 3
       The first three requests as a run would send them
+  bulksync check leads.xlsx --sheet Calls
+      Which columns of a sheet are sent, and which only echoed?
   bulksync check rows.csv --json
       For programs
 """

@@ -14,6 +14,7 @@ from bulksync.ledger.store import Run, Since, Store
 from bulksync.options.files import STDOUT, beside_it, tell_apart
 from bulksync.options.models import RenderOptions
 from bulksync.reader.locating import locate
+from bulksync.reader.mapping import parse_fields
 from bulksync.reader.source import Source
 from bulksync.report.render import input_of, measure
 from bulksync.report.schema import Transition
@@ -99,6 +100,8 @@ def source_again(run: Run, path: Path) -> Source | InputError:
             format=settings.format,
             delimiter=settings.asked_delimiter,
             encoding=settings.encoding,
+            fields=parse_fields(settings.map, settings.set),
+            sheet=settings.sheet,
             escapes=settings.tsv_escapes,
         )
     except InputError as error:

@@ -14,10 +14,12 @@ import anyio
 from anyio import to_thread
 from pydantic import SecretStr
 
+from bulksync.commands.again import fixing
 from bulksync.commands.target import connected, fitted, sharing
 from bulksync.commands.update import UPDATE
 from bulksync.commands.verb import Verb
 from bulksync.console.closing import Ending
+from bulksync.console.lines import columns_said
 from bulksync.console.progress import Doing, since
 from bulksync.console.watch import watched, watcher
 from bulksync.errors import BulksyncError, StorageError, leaves
@@ -50,8 +52,8 @@ REFUSED = Stop(7, "interrupted", "not sent: the input has invalid rows")
 class Job:
     """One call of `bulksync run`, or of `sync`: its input, its files, the API at *target* and its *key*.
 
-    *command* is the call itself, *name* what messages call the input, if not by its path, and *terminal* is where live
-    progress is shown, if anywhere.
+    *command* is the call itself, *arguments* are its words if it came from the command line, *name* is what messages
+    call the input, if not by its path, and *terminal* is where live progress is shown, if anywhere.
     """
 
     input: Path
@@ -63,6 +65,7 @@ class Job:
     name: str | None = None
     verb: Verb = UPDATE
     terminal: "Terminal | None" = None
+    arguments: tuple[str, ...] = ()
 
 
 async def run(job: Job, tell: Tell) -> Ending:
@@ -151,6 +154,8 @@ async def sent_to_api(
     seconds = estimate(turns, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate)
     if job.files.before is not None:
         tell("saving before", path=str(job.files.before))
+    if columns := plan.settings.columns:  # runs of long ago have none
+        tell("columns", **columns_said(columns))
     if plan.acknowledged:
         leave_out = f"{job.command} --only-changed"
         tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=leave_out)
@@ -212,12 +217,17 @@ async def sent_through(
 
 async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: Sent | None) -> Ending:
     """Close the run in the ledger, then show it to people; with nothing *sent*, as an earlier run left it."""
-    store, rate, command = ledger.store, job.options.rate, job.command
+    store, rate = ledger.store, job.options.rate
+    rejected = job.options.rejected_file
+    advised = {
+        "command": job.command,
+        "fixing": fixing(job.arguments, job.input, source.format, ledger=job.files.ledger, rejected=rejected),
+    }
     if sent is None:
-        ended = await ledger.call(close_finished, store, plan.run, now=time.time(), command=command, rate=rate)
+        ended = await ledger.call(close_finished, store, plan.run, now=time.time(), rate=rate, **advised)
     else:
         ended = await ledger.call(
-            close_run, store, plan.run, sent.stop, sent.tally, now=time.time(), command=command, rate=rate
+            close_run, store, plan.run, sent.stop, sent.tally, now=time.time(), rate=rate, **advised
         )
     await ledger.call(store.prune, job.options.keep_runs)
     shown = await to_thread.run_sync(input_of, ended, source)

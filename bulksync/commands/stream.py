@@ -27,6 +27,7 @@ from bulksync.options.values import show_rate
 from bulksync.reader.chunks import allowed_set, chunk_digest
 from bulksync.reader.echoes import Kept
 from bulksync.reader.input import open_input
+from bulksync.reader.mapping import parse_fields
 from bulksync.reader.rows import stored
 from bulksync.reader.source import Source
 from bulksync.reader.values import json_line
@@ -59,7 +60,10 @@ async def travel_stream(job: Job, ledger: Ledger, brake: Brake, doing: Doing, te
     """Send rows as they come, until there are no more, then report; BulksyncError where no report was written."""
     store, options = ledger.store, fitted(job.options, tell)
     await ledger.call(check_output, store, job.files.output, overwrite=options.overwrite)
-    source = Source(job.input, job.name or "rows", "jsonl", compressed=False, delimiter=None, encoding=None)
+    fields = parse_fields(options.map, options.set)
+    source = Source(
+        job.input, job.name or "rows", "jsonl", compressed=False, delimiter=None, encoding=None, fields=fields
+    )
     run = await ledger.call(begin, ledger, job, source)
     is_known = await ledger.call(store.is_proven, job.target, job.key.get_secret_value())
     doing.run = run.name

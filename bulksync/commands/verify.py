@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +125,13 @@ def opened(report: Path) -> Iterator[Iterator[dict[str, Any]]]:
 
 def csv_lines(report: Path, file: Any) -> Iterator[dict[str, Any]]:
     """Return the lines of a CSV report, its delimiter detected from the header."""
-    header = file.readline()
-    delimiter = header[3:4]  # what stands behind `row`
-    names = next(csv.reader([header], delimiter=delimiter or ","), [])
+    first = file.readline()
+    delimiter = first[3:4]  # what stands behind `row`
+    cells = csv.reader(chain([first], file), delimiter=delimiter or ",", strict=True)
+    names = next(cells, [])
     if tuple(names[: len(COLUMNS)]) != COLUMNS:
         raise no_report(report)
-    return csv.DictReader(file, names, delimiter=delimiter, strict=True)
+    return (dict(zip(COLUMNS, line, strict=False)) for line in cells)
 
 
 def no_report(path: Path) -> InputError:

@@ -11,6 +11,8 @@ import orjson
 from bulksync.ledger.line import Problem
 from bulksync.model import Preview
 from bulksync.options.values import show_rate
+from bulksync.reader.fields import own_field
+from bulksync.reader.record import Column
 from bulksync.report.grouping import Group
 from bulksync.report.schema import Summary, Transition
 from bulksync.text import clean, counted, listed, name_of
@@ -20,6 +22,9 @@ Part = tuple[str, str | Mapping[str, int]]
 
 MOST_WORDS = 20
 """Words that are counted one by one; the server has as many as it likes."""
+
+LONGEST_NAME = 60
+"""Characters of a column's name that are shown."""
 
 MOST_GROUPS = 5
 """Groups of errors that are said; the report has every row."""
@@ -116,6 +121,8 @@ def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]
     lines = [
         f"{found['input']}: {counted(found['rows'], 'row')}, {found['valid']:,} valid, {found['invalid']:,} invalid"
     ]
+    said = columns_said(Column(**column) for column in found["columns"])
+    lines.append(f"columns sent: {said['sent']}; only echoed: {said['echoed']}")
     if found["statuses"]:
         lines.append(f"statuses: {listed(found['statuses'])}")
     if found["unknownStatuses"]:
@@ -130,6 +137,26 @@ def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]
         ]
     lines.append(f"estimated duration: {takes} at {rate}")
     return lines
+
+
+def columns_said(columns: Iterable[Column]) -> dict[str, str]:
+    """Say which columns are *sent*, and as what, and which are only *echoed*, each with the rows that carry it."""
+    sent, echoed = {}, {}
+    for column in columns:
+        name, field = clean(column.name, LONGEST_NAME), clean(column.field, LONGEST_NAME)
+        if not field:
+            echoed[name] = column.rows
+        elif not name:
+            sent[f"{field} (--set)"] = column.rows
+        else:
+            sent[name if own_field(column.name) == column.field else f"{name} as {field}"] = column.rows
+    return {"sent": shortened(sent), "echoed": shortened(echoed) or "none"}
+
+
+def shortened(counts: Mapping[str, int]) -> str:
+    """Write the first counts by word, and how many words there are more."""
+    more = len(counts) - MOST_WORDS
+    return listed(dict(islice(counts.items(), MOST_WORDS))) + (f", and {more:,} more" if more > 0 else "")
 
 
 def check_json(found: Mapping[str, Any], invalid: Iterable[Problem], requests: Sequence[Preview] = ()) -> str:

@@ -22,6 +22,7 @@ EVENTS: dict[str, tuple[int, str]] = {
         "each execution is read before its first update, which takes a turn more; its state is saved in {path}",
     ),
     "sending a stream": (logging.INFO, "sending rows to {target} at {rate} as they come"),
+    "columns": (logging.INFO, "columns sent: {sent}; only echoed: {echoed}"),
     "acknowledged already": (
         logging.WARNING,
         "{known:,} of {rows:row} are already acknowledged with the same payload; to leave them out: {command}",

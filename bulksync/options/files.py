@@ -11,7 +11,7 @@ from bulksync.text import name_of
 STDIN = STDOUT = Path("-")
 """What stands for them in a call."""
 
-REPLACED = ("output", "retry_file", "summary", "html", "metrics_file")
+REPLACED = ("output", "retry_file", "rejected_file", "summary", "html", "metrics_file")
 """Options that name a file which is written anew, by a rename."""
 
 
@@ -29,8 +29,16 @@ def check_files(input_path: Path | None, options: ReportOptions) -> None:
     for what, path in named.items():
         if path is not None and path != STDOUT and (os.path.islink(path) or not is_free_or_plain(path)):
             raise UsageError(f"{what} {path} is not a plain file", "name another: what is there would be replaced")
+    check_rows_files(options)
     if ledger is not None and not is_free_or_plain(ledger):
         raise StorageError(f"the ledger {ledger} is not a plain file", "name another with --ledger")
+
+
+def check_rows_files(options: ReportOptions) -> None:
+    """Raise UsageError where a file of rows has the name of a workbook, which they are not written as."""
+    for what, path in {"--retry-file": options.retry_file, "--rejected-file": options.rejected_file}.items():
+        if path is not None and path.suffix.lower() in (".xlsx", ".xlsm"):
+            raise UsageError(f"{what} {path}: rows of a workbook are written as CSV", "give it a name in .csv")
 
 
 def is_free_or_plain(path: Path) -> bool:
@@ -85,6 +93,7 @@ def tell_apart(input_path: Path | None, output: Path, ledger: Path, options: Rep
         (output, "--output"),
         (ledger, "--ledger"),
         (options.retry_file, "--retry-file"),
+        (options.rejected_file, "--rejected-file"),
         (options.summary, "--summary"),
         (options.html, "--html"),
         (options.metrics_file, "--metrics-file"),

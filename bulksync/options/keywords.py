@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypedDict, get_args
 
@@ -21,14 +21,19 @@ OF_THE_TERMINAL = frozenset({"dry_run", "quiet", "log_format", "notify"})
 class Keywords(TypedDict, total=False):
     """The options of `bulksync run`, as `bulksync run --help` describes them."""
 
-    format: Literal["csv", "tsv", "jsonl"] | None
+    format: Literal["csv", "tsv", "jsonl", "xlsx"] | None
     delimiter: str | None
     encoding: str | None
     tsv_escapes: bool
     allow_status: Sequence[str] | None
+    map: Mapping[str, str] | Sequence[str]
+    set: Mapping[str, str] | Sequence[str]
+    sheet: str | None
+    min_rows: int
     rate: float | str
     output: TextPath | None
     retry_file: TextPath | None
+    rejected_file: TextPath | None
     summary: TextPath | None
     html: TextPath | None
     metrics_file: TextPath | None

@@ -7,7 +7,16 @@ from cyclopts import Group, Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bulksync.options.quota import parse_quota
-from bulksync.options.values import Duration, Flag, PositiveDuration, Rate, Size, parse_failures, parse_statuses
+from bulksync.options.values import (
+    Duration,
+    Flag,
+    Pairs,
+    PositiveDuration,
+    Rate,
+    Size,
+    parse_failures,
+    parse_statuses,
+)
 
 # The help's sections, in the order in which one asks for them
 
@@ -29,7 +38,7 @@ class InputOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     format: Annotated[
-        Literal["csv", "tsv", "jsonl"] | None,
+        Literal["csv", "tsv", "jsonl", "xlsx"] | None,
         Parameter(group=INPUT, help="Format of the input [default: by its extension]"),
     ] = None
     delimiter: Annotated[
@@ -57,6 +66,21 @@ class InputOptions(BaseModel):
             consume_multiple=False,
         ),
     ] = None
+    map: Annotated[
+        Pairs,
+        Parameter(
+            group=INPUT, metavar="FIELD=COLUMN", help="Send this column as that field, e.g. metadata.firstName=Vorname"
+        ),
+    ] = ()
+    set: Annotated[
+        Pairs, Parameter(group=INPUT, metavar="FIELD=VALUE", help="Give every row a value, e.g. status=COMPLETED")
+    ] = ()
+    sheet: Annotated[
+        str | None, Parameter(group=INPUT, metavar="NAME|N", help="Sheet of an .xlsx workbook [default: the first]")
+    ] = None
+    min_rows: Annotated[
+        int, Field(ge=0), Parameter(group=INPUT, metavar="N", help="Refuse an input with fewer rows (exit 7)")
+    ] = 0
     rate: Annotated[
         Rate,
         Parameter(group=PACE, help="Rate limit: 10/s (or 10), 600/m or unlimited; evenly spaced, retries included"),
@@ -79,6 +103,10 @@ class ReportOptions(BaseModel):
     ] = None
     retry_file: Annotated[
         Path | None, Parameter(group=OUTPUT, help="Write the rows still to be done, exactly as they are in the input")
+    ] = None
+    rejected_file: Annotated[
+        Path | None,
+        Parameter(group=OUTPUT, help="Write the rejected and invalid rows, with error and detail, to fix and run"),
     ] = None
     summary: Annotated[Path | None, Parameter(group=OUTPUT, help="Write counts, rates and timings as JSON")] = None
     html: Annotated[

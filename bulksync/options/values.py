@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -89,6 +90,23 @@ def parse_statuses(value: object) -> object:
     return words
 
 
+def parse_pairs(value: object) -> object:
+    """Check that each text reads `NAME=VALUE`; a dict is as good. ValueError otherwise."""
+    if isinstance(value, Mapping):
+        value = [f"{name}={text}" for name, text in value.items()]
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
+        return value
+    if wrong := next((text for text in texts if "=" not in str(text)), None):
+        raise ValueError(f"{wrong!r} has no =: write status=COMPLETED, or metadata.firstName=Vorname")
+    return tuple(map(str, texts))
+
+
+def split_pairs(_: object, text: str, *, delimiter: str | None = None) -> list[str]:
+    """Split the `A=B,C=D` of a variable at the commas that a name and a = follow."""
+    return re.split(r",(?=[^,=]*=)", text)
+
+
 Duration = Annotated[
     float, BeforeValidator(parse_duration), Field(ge=0), Parameter(show_default=show_duration, metavar="TIME")
 ]
@@ -100,5 +118,11 @@ Size = Annotated[
 ]
 
 Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0), Parameter(show_default=show_rate, metavar="RATE")]
+
+Pairs = Annotated[
+    tuple[str, ...],
+    BeforeValidator(parse_pairs),
+    Parameter(negative="", consume_multiple=False, env_var_split=split_pairs, show_default=False),
+]
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]

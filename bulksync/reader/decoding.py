@@ -8,6 +8,7 @@ import codecs
 import gzip
 import hashlib
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from bulksync.errors import InputError
+from bulksync.reader.lines import TooLarge, split
 from bulksync.reader.remedy import refused, way_on
 from bulksync.reader.signatures import foreign
 from bulksync.reader.source import Source
@@ -30,9 +32,20 @@ _MARKS = (
 _HEAD = 1 << 16
 """Bytes of the start of a file that tell what it is."""
 
-_UNDECODABLE = "\udcff"  # what `surrogateescape` makes of a byte FF, so that it can be written back
+_WITHOUT_MARK = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
+"""Encodings that put a mark before every text which they encode, and what they are without."""
 
-codecs.register_error("bulksync_mark", lambda error: (_UNDECODABLE, getattr(error, "end", 0)))
+_LOST = re.compile("([\udc00-\udcff]+)")
+
+
+def _kept(error: UnicodeError) -> tuple[str, int]:
+    """Stands for undecodable bytes as `surrogateescape` does, which refuses those of ASCII."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("bulksync_mark", _kept)
 
 
 class HashedFile(io.FileIO):
@@ -61,6 +74,7 @@ class Text:
 
     def __init__(self, source: Source, file: HashedFile) -> None:
         self.source = source
+        self.notes: list[str] = []
         self.name = source.name
         with explained(source):
             buffered = io.BufferedReader(file, _BLOCK)
@@ -70,7 +84,12 @@ class Text:
             self._start = start = _start(source, self._binary, raw)
         marked = [encoding for mark, encoding in _MARKS if start.startswith(mark)]
         self.bom = bool(marked)
-        self.encoding = marked[0] if marked else source.encoding or "utf-8"  # the mark knows better than the call
+        encoding = marked[0] if marked else source.encoding or "utf-8"  # the mark knows better than the call
+        self.encoding = _WITHOUT_MARK.get(encoding, encoding)
+
+    def lines(self) -> Iterator[str | TooLarge]:
+        """The physical lines of the text, see `split`."""
+        return split(self.blocks())
 
     @property
     def head(self) -> str:
@@ -89,6 +108,19 @@ class Text:
                 yield decoder.decode(block).removeprefix(mark)
                 mark = ""
             yield decoder.decode(b"", final=True)
+
+
+def encoded(text: str, encoding: str) -> bytes:
+    """The bytes that *text* was decoded from; a question mark for a character that is not in this encoding."""
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError:
+        parts = enumerate(_LOST.split(text))
+        return b"".join(_bytes(part) if at % 2 else part.encode(encoding, "replace") for at, part in parts)
+
+
+def _bytes(lost: str) -> bytes:
+    return bytes(ord(character) - 0xDC00 for character in lost)
 
 
 def _refuse_empty(source: Source, raw: bytes) -> None:

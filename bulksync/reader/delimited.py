@@ -4,22 +4,27 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice, zip_longest
 from typing import Any
 
 from bulksync.model import InvalidRow, Row
+from bulksync.reader.annotating import annotated_cells, annotated_header
 from bulksync.reader.decoding import Text
 from bulksync.reader.escapes import escaped_cells
 from bulksync.reader.header import read_header
 from bulksync.reader.jsontext import is_cut, kind_of, parse
 from bulksync.reader.lines import Lines, TooLarge, flawed
 from bulksync.reader.noting import NO_VALUES, Notes
-from bulksync.reader.record import NESTING_LIMIT, ROW_LIMIT, STATE_NAMES, Flaw, Layout, Record, repaired
+from bulksync.reader.record import NESTING_LIMIT, ROW_LIMIT, STATE_NAMES, Column, Flaw, Layout, Record, repaired
 from bulksync.reader.shapes import refuse_bare_returns
 from bulksync.reader.swallowing import has_swallowed
 from bulksync.reader.validation import judge, refuse
+from bulksync.reader.workbook import SheetText
 from bulksync.text import clean, counted
 
 _QUOTING = 'write a literal quote as "" inside a quoted field'
+_COUNTED = 1_000
+"""Rows whose cells are counted at once, column by column, which takes a fifth of counting them cell by cell."""
 _LOST = "where the next row starts cannot be told"
 
 _ODD_STARTS = frozenset(" \xa0").union(word[0] for word in NO_VALUES)
@@ -33,9 +38,9 @@ csv.field_size_limit(max(csv.field_size_limit(), ROW_LIMIT))  # the limit is our
 class Delimited:
     """A CSV or TSV text whose header has been read."""
 
-    def __init__(self, text: Text) -> None:
+    def __init__(self, text: Text | SheetText) -> None:
         self._text = text
-        self._lines = Lines(text.blocks())
+        self._lines = Lines(text.lines())
         found = read_header(self._lines, text)
         self._columns = found.columns
         self.header = found.raw
@@ -44,23 +49,59 @@ class Delimited:
         self.echoed = tuple(self._columns.echoed)
         self.metadata_columns = tuple(self._columns.metadata)
         self.notes = Notes(text.source, found.delimiter, text.encoding)
+        self._carried = [0] * len(self._columns.names)
+        self.row_count = 0
+
+    @property
+    def columns(self) -> list[Column]:
+        """What becomes of each column, and how many of the rows so far carry it."""
+        sent, width = self._columns.sent(), len(self._columns.names)
+        named = [(place, name) for place, name in enumerate(self._columns.names) if name]
+        own = [Column(name, sent.get(place, ""), self._carried[place]) for place, name in named]
+        return own + [Column("", field, self.row_count) for place, field in sent.items() if place >= width]
 
     def rows(self, allowed: frozenset[str] | None) -> Iterator[Row | InvalidRow]:
         """Every row in order, valid or not."""
         workflow_at, execution_at, status_at = map(self._columns.known.get, ("workflowId", "executionId", "status"))
+        width, fixed = len(self._columns.names), self._columns.fixed
+        seen: list[list[str]] = []
         for row, line, _, cells, flaw in self._found():
+            seen.append(cells)
+            if len(seen) == _COUNTED:
+                self._count(seen)
+            if fixed:
+                cells = [*cells[:width], *[""] * (width - len(cells)), *fixed]
             workflow, execution = _cell(cells, workflow_at), _cell(cells, execution_at)
             status = _cell(cells, status_at)
             if flaw:
                 yield refuse(row, line, flaw, workflow, execution, status)
             else:
                 yield judge(row, line, workflow, execution, status, self._metadata(cells), allowed)
+        self._count(seen)
+
+    def _count(self, seen: list[list[str]]) -> None:
+        """Count the cells of some rows that hold something, and forget these rows."""
+        for place, cells in enumerate(islice(zip_longest(*seen, fillvalue=""), len(self._carried))):
+            self._carried[place] += sum(map(bool, cells))
+        self.row_count += len(seen)
+        seen.clear()
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:
         """Every row as it stands, numbered as in `rows`, with its cells under these *names*."""
-        places = [(self._columns.echoed | self._columns.metadata)[name] for name in names]
+        known = {name: place for place, name in enumerate(self._columns.names)}
+        places = [(known | self._columns.echoed)[name] for name in names]
         for row, line, raw, cells, _ in self._found():
             yield Record(row, line, raw, [repaired(cells[at]) if at < len(cells) else "" for at in places])
+
+    @property
+    def annotated_header(self) -> str:
+        """The header with columns for an error and its detail behind."""
+        return annotated_header(self.header, self.layout.delimiter, self.layout.columns)
+
+    def annotated(self, raw: str, error: str, detail: str) -> str:
+        """A row with an error and its detail behind."""
+        is_quoted = not self._text.source.escapes
+        return annotated_cells(raw, self.layout.delimiter, self.layout.columns, error, detail, is_quoted=is_quoted)
 
     def _is_unread_state(self, cells: list[str]) -> bool:
         """Whether a line of a state file holds nothing to put back, as its execution could not be read."""

@@ -4,21 +4,26 @@ import csv
 import re
 from collections.abc import Container
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import chain, count
 
 from bulksync.errors import InputError
 from bulksync.reader.decoding import Text
+from bulksync.reader.fields import Fields, is_metadata, known_name, member_of, own_field
 from bulksync.reader.lines import Lines, TooLarge, flawed
 from bulksync.reader.remedy import asks_for, way_on
+from bulksync.reader.resembling import meant
 from bulksync.reader.shapes import DELIMITERS, refuse_other_shape, refuse_table, refuse_wide_characters
 from bulksync.reader.swallowing import has_swallowed
-from bulksync.text import character_name, clean
+from bulksync.reader.workbook import SheetText
+from bulksync.text import character_name, clean, quoted
 
-_NAMES = {"workflowid": "workflowId", "executionid": "executionId", "status": "status", "metadata": "metadata"}
 _DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "pipes"}
 _SEP_LINE = re.compile(r'"?sep=([^"\r\n\0])"?[\r\n]*', re.IGNORECASE)
 _UUID_LIKE = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-")
 _QUOTING = 'close each quote; write a literal quote as "" inside a quoted name'
+_SHOWN = 20
+"""Columns that a message lists."""
 _WANTED = "name the columns workflowId, executionId and status or metadata in the first line"
 
 
@@ -28,6 +33,7 @@ class Columns:
 
     *known* has the four names that are sent, *members* the `metadata.*` columns by the member that they set, *echoed*
     and *metadata* the columns under the names that the header gives them; *named* counts up to the last with a name.
+    What the caller gives to every row stands behind the others, as if in columns of its own: *fixed* has their cells.
     """
 
     names: tuple[str, ...]
@@ -36,11 +42,18 @@ class Columns:
     members: dict[str, int]
     echoed: dict[str, int]
     metadata: dict[str, int]
+    fixed: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
         """The names without which no row can be sent."""
         ids = [name for name in ("workflowId", "executionId") if name not in self.known]
-        return ids if "status" in self.known or self.metadata else [*ids, "status or metadata"]
+        is_given = "status" in self.known or "metadata" in self.known or self.members
+        return ids if is_given else [*ids, "status or metadata"]
+
+    def sent(self) -> dict[int, str]:
+        """The field that each column is sent as, by its place."""
+        members = {place: f"metadata.{member}" for member, place in self.members.items()}
+        return {place: name for name, place in self.known.items()} | members
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +65,7 @@ class Header:
     columns: Columns
 
 
-def known_name(name: str) -> str | None:
-    """Which of the four names *name* means, ignoring case, spaces, `_` and `-`."""
-    return _NAMES.get(_normal(name))
-
-
-def read_header(lines: Lines, text: Text) -> Header:
+def read_header(lines: Lines, text: Text | SheetText) -> Header:
     """The header of a text; raises InputError where there is none."""
     try:
         sep, taken = _header_lines(lines)
@@ -73,8 +81,9 @@ def read_header(lines: Lines, text: Text) -> Header:
     where, raw = f"{text.name}, line {first}", "".join(taken)
     refuse_wide_characters(text.source, raw)
     _refuse_unreadable(raw, where, first, text)
+    fields = text.source.fields
     delimiter = text.source.delimiter or (_SEP_LINE.sub(r"\1", sep) if sep else None)
-    tried = {option: _columns(taken, option) for option in ((delimiter,) if delimiter else DELIMITERS)}
+    tried = {option: _columns(taken, option, fields) for option in ((delimiter,) if delimiter else DELIMITERS)}
     readable = {option: columns for option, columns in tried.items() if columns is not None}
     if not readable:
         refuse_other_shape(text.source, text.head)
@@ -83,11 +92,13 @@ def read_header(lines: Lines, text: Text) -> Header:
     columns = readable[chosen]
     if chosen == "|":
         refuse_table(text.source, text.head)
+    _refuse_unnamed(columns, where, fields)
+    _refuse_absent(columns, where, fields)
     if missing := columns.missing():
         refuse_other_shape(text.source, text.head)
         _refuse_other_delimiter(text, first, taken, chosen)
         raise _no_header(text, where, columns, missing)
-    _refuse_twice(columns, where)
+    _refuse_twice(columns, where, fields)
     _refuse_swallowed(columns, where, chosen)
     return Header(sep + raw, chosen, columns)
 
@@ -109,13 +120,13 @@ def _header_lines(lines: Lines) -> tuple[str, list[str]]:
     return sep, lines.taken
 
 
-def _refuse_unreadable(raw: str, where: str, line: int, text: Text) -> None:
+def _refuse_unreadable(raw: str, where: str, line: int, text: Text | SheetText) -> None:
     if flaw := flawed(raw, line, text.encoding):
         what = flaw.detail.partition(";")[0]
         raise InputError(f"{where}: {what}", "name the encoding of the file, like --encoding cp1252")
 
 
-def _columns(taken: list[str], delimiter: str) -> Columns | None:
+def _columns(taken: list[str], delimiter: str, fields: Fields) -> Columns | None:
     reader = csv.reader(taken, delimiter=delimiter, strict=True)
     try:
         names = [name.strip() for name in next(reader)]
@@ -123,21 +134,22 @@ def _columns(taken: list[str], delimiter: str) -> Columns | None:
         return None
     if reader.line_num != len(taken):
         return None  # a quote in the middle of a name made the lines behind it look like part of the header
-    return _sorted_out(names)
+    return _sorted_out(names, fields)
 
 
-def _sorted_out(names: list[str]) -> Columns:
+def _sorted_out(names: list[str], fields: Fields) -> Columns:
     named = max((place for place, name in enumerate(names, 1) if name), default=0)
-    columns = Columns(tuple(names), named, {}, {}, {}, {})
-    for place, name in enumerate(names):
-        known, member = known_name(name), _member(name)
-        if known:
-            columns.known[known] = place
-        elif member is not None:
+    columns = Columns(tuple(names), named, {}, {}, {}, {}, tuple(fields.given.values()))
+    for place, name in enumerate([*names, *fields.given]):
+        field = fields.of(name) if place < len(names) else name
+        known, _, member = (field or "").partition(".")
+        if member:
             columns.members[member] = place
-        elif name:
+        elif known:
+            columns.known[known] = place
+        elif name and not is_metadata(own_field(name)):
             columns.echoed[_unused(name, columns.echoed)] = place
-        if known == "metadata" or member is not None:
+        if place < len(names) and (is_metadata(field) or is_metadata(own_field(name))):
             columns.metadata[name] = place
     return columns
 
@@ -148,16 +160,30 @@ def _unused(name: str, names: Container[str]) -> str:
     return next(one for one in chain([name], numbered) if one not in names)
 
 
-def _refuse_twice(columns: Columns, where: str) -> None:
-    """Raise InputError where two columns would be sent as one; those that are only echoed may share a name."""
-    seen: dict[str, str] = {}
+def _refuse_absent(columns: Columns, where: str, fields: Fields) -> None:
+    for name, field in fields.mapped.items():
+        if name not in columns.names:
+            near = get_close_matches(name, filter(None, columns.names), 1)
+            names = ", ".join(f"'{clean(one, 40)}'" for one in near or filter(None, columns.names[:_SHOWN]))
+            raise InputError(
+                f"{where}: there is no column '{clean(name, 60)}', which --map gives to {clean(field, 60)}",
+                f"correct --map: {'did you mean ' if near else 'the columns are '}{names}{'?' if near else ''}",
+            )
+
+
+def _refuse_unnamed(columns: Columns, where: str, fields: Fields) -> None:
     for name in columns.names:
-        known, member = known_name(name), _member(name)
-        if member == "":
+        if name not in fields.mapped and member_of(name) == "":
             raise InputError(
                 f"{where}: the column '{clean(name, 60)}' names no metadata key", "name the key, or remove the column"
             )
-        meaning = known or (f"metadata.{member}" if member else "")
+
+
+def _refuse_twice(columns: Columns, where: str, fields: Fields) -> None:
+    """Raise InputError where two columns would be sent as one; those that are only echoed may share a name."""
+    seen: dict[str, str] = {}
+    for name in columns.names:
+        meaning = fields.of(name) or ""
         if meaning and meaning in seen:
             both = " and ".join(f"'{clean(spelled, 60)}'" for spelled in (seen[meaning], name))
             raise InputError(f"{where}: two columns mean {meaning}: {both}", "rename or remove one of them")
@@ -170,27 +196,39 @@ def _refuse_swallowed(columns: Columns, where: str, delimiter: str) -> None:
             raise InputError(f"{where}: a quote in the header swallowed the rows behind it", _QUOTING)
 
 
-def _refuse_other_delimiter(text: Text, line: int, taken: list[str], chosen: str) -> None:
+def _refuse_other_delimiter(text: Text | SheetText, line: int, taken: list[str], chosen: str) -> None:
     for option in DELIMITERS:
-        other = _columns(taken, option)
+        other = _columns(taken, option, text.source.fields)
         if other and not other.missing():
             what = f", line {line}: the columns are separated by {_DELIMITER_NAMES[option]}, not by {chosen!r}"
             raise asks_for(text.source, what, "--delimiter", "tab" if option == "\t" else option)
 
 
-def _no_header(text: Text, where: str, columns: Columns, missing: list[str]) -> InputError:
+def _no_header(text: Text | SheetText, where: str, columns: Columns, missing: list[str]) -> InputError:
     if any(_UUID_LIKE.match(name) for name in columns.names):
         return InputError(f"{where} looks like data: the header line is missing", _WANTED)
     for place, name in enumerate(columns.names, 1):
         if known_name(_visible(name)) in missing:
             return _invisible(text, where, place, name)
-    return InputError(
-        f"{where}: the header has no {', '.join(missing)} column",
-        f"{_WANTED}; if they are there, name what separates them: --delimiter",
-    )
+    what = f"{where}: the header has no {', '.join(missing)} column"
+    if near := _near(columns, missing):
+        asked = " and ".join(f"'{clean(name, 60)}'" for name in near.values())
+        options = " ".join(f"--map {quoted(f'{field}={name}')}" for field, name in near.items())
+        return InputError(f"{what}; did you mean {asked}?", f"if so, add {options}")
+    return InputError(what, f"{_WANTED}; if they are there, name what separates them: --delimiter")
 
 
-def _invisible(text: Text, where: str, place: int, name: str) -> InputError:
+def _near(columns: Columns, missing: list[str]) -> dict[str, str]:
+    """The first column each whose name resembles that of a *missing* field."""
+    wanted = {field for what in missing for field in what.split(" or ")}
+    found: dict[str, str] = {}
+    for name in columns.echoed:
+        if (field := meant(name)) is not None and field in wanted:
+            found.setdefault(field, name)
+    return found
+
+
+def _invisible(text: Text | SheetText, where: str, place: int, name: str) -> InputError:
     at, odd = next((at, odd) for at, odd in enumerate(name, 1) if not _is_visible(odd))
     what = f"{where}: column {place}, '{clean(name, 60)}', has {character_name(odd)} as its character {at}"
     if text.bom and text.encoding == "utf-8" and (place, at, odd) == (1, 1, "\ufeff"):
@@ -205,13 +243,3 @@ def _visible(name: str) -> str:
 
 def _is_visible(character: str) -> bool:
     return character.isprintable() or character.isspace()
-
-
-def _member(name: str) -> str | None:
-    """What follows the dot of a `metadata.` column, in its own spelling."""
-    head, dot, member = name.partition(".")
-    return member.strip() if dot and _normal(head) == "metadata" else None
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[\s_-]", "", name).lower()

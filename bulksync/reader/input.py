@@ -4,13 +4,16 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
+from bulksync.errors import InputError
 from bulksync.model import InvalidRow, Row
-from bulksync.reader.decoding import HashedFile, Text, explained
+from bulksync.reader.decoding import HashedFile, Text, encoded, explained
 from bulksync.reader.delimited import Delimited
 from bulksync.reader.jsonl import JsonLines
 from bulksync.reader.parser import Parser
-from bulksync.reader.record import Layout, Record
+from bulksync.reader.record import Column, Layout, Record
+from bulksync.reader.resembling import nested, unsent
 from bulksync.reader.source import Source
+from bulksync.reader.workbook import SheetText
 
 T = TypeVar("T")
 
@@ -23,8 +26,18 @@ class Input:
 
     def __init__(self, source: Source, file: HashedFile) -> None:
         self._file = file
-        self._text = text = Text(source, file)  # kept: its buffer would close the file when nobody holds it any more
-        self._content = parser_for(source, text)
+        # The text is kept: its buffer would close the file when nobody holds it any more.
+        self._text: Text | SheetText
+        self._content: Parser
+        if source.format == "xlsx":
+            self._text = sheet = SheetText(source, file)
+            try:
+                self._content = Delimited(sheet)
+            except InputError as error:
+                raise sheet.refused(error) from None
+        else:
+            self._text = text = Text(source, file)
+            self._content = parser_for(source, text)
         self._is_read = False
         self.digest = ""
 
@@ -39,6 +52,20 @@ class Input:
         return self._content.header
 
     @property
+    def annotated_header(self) -> str:
+        """The header of `annotated` rows."""
+        return self._content.annotated_header
+
+    def annotated(self, record: Record, error: str, detail: str) -> str:
+        """A row as it stands there, with an error and its detail behind, as its format has them."""
+        where = "" if record.raw else f" (line {record.line})"
+        return self._content.annotated(record.raw, error, detail + where)
+
+    def encoded(self, text: str) -> bytes:
+        """*text* of this input as the bytes that it was read from."""
+        return encoded(text, self._text.encoding)
+
+    @property
     def echoed(self) -> tuple[str, ...]:
         """The columns that are not sent, in header order; for JSONL the names seen so far."""
         return self._content.echoed
@@ -49,9 +76,15 @@ class Input:
         return self._content.metadata_columns
 
     @property
+    def columns(self) -> list[Column]:
+        """What becomes of each column, and how many of the rows so far carry it."""
+        return self._content.columns
+
+    @property
     def notes(self) -> Sequence[str]:
         """What is worth saying about the input as far as it was read, though it can be sent."""
-        return self._content.notes.lines()
+        columns, rows = self.columns, self._content.row_count
+        return [*self._text.notes, *self._content.notes.lines(), *unsent(columns, rows), *nested(columns)]
 
     def rows(self, allowed: frozenset[str] | None = None) -> Iterator[Row | InvalidRow]:
         """Every row in input order, valid or not; *allowed* are the only values that `status` may have.

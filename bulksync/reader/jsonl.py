@@ -1,16 +1,19 @@
 """JSONL: one object a line."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from bulksync.errors import InputError
 from bulksync.model import InvalidRow, LocalError, Row
+from bulksync.reader.annotating import annotated_object
 from bulksync.reader.decoding import Text
-from bulksync.reader.header import known_name
-from bulksync.reader.jsontext import dumps, kind_of, parse
+from bulksync.reader.fields import is_metadata, own_field
+from bulksync.reader.jsontext import as_written, dumps, kind_of, parse
 from bulksync.reader.lines import Lines, TooLarge, flawed
 from bulksync.reader.noting import Notes
-from bulksync.reader.record import NESTING_LIMIT, STATE_NAMES, Flaw, Layout, Record, repaired
+from bulksync.reader.record import NESTING_LIMIT, STATE_NAMES, Column, Flaw, Layout, Record, repaired
 from bulksync.reader.shapes import refuse_other_shape, refuse_wide_characters
 from bulksync.reader.validation import judge, refuse
 from bulksync.text import clean
@@ -22,45 +25,92 @@ FLAW = "\0flaw"
 
 _ERRORS = frozenset(get_args(LocalError))
 
-Found = tuple[int, int, str, dict[str, Any], Flaw | None]
-"""Row, line, raw text, members as far as they could be read, and what is wrong with them."""
+_MOST_SHAPES = 1000  # that are remembered
+
+_NOTHING = (None, "")
+_EXACT = frozenset({str, int, bool, type(None)})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the names of an object's members say: which are sent as what, and what is wrong with them.
+
+    Most rows of an input have one of a few shapes.
+    """
+
+    known: dict[str, str]
+    members: dict[str, str]
+    flaw: Flaw | None
+
+
+_NO_SHAPE = Shape({}, {}, None)
+
+Found = tuple[int, int, str, dict[str, Any], Shape, Flaw | None]
+"""Row, line, raw text, members as far as they could be read, their shape, and what is wrong with them."""
 
 
 class JsonLines:
-    """A text of JSON lines; *echoed* and *metadata_columns* grow with the names seen so far."""
+    """A text of JSON lines; *echoed*, *metadata_columns* and *columns* grow with the names seen so far."""
 
     def __init__(self, text: Text) -> None:
         self._text = text
-        self._lines = Lines(text.blocks())
+        self._lines = Lines(text.lines())
         self._names: dict[str, str | None] = {}
+        self._shapes: dict[tuple[str, ...], Shape] = {}
+        self._rows = Counter[tuple[str, ...]]()
+        self._carried = Counter[str]()
+        self.row_count = 0
         self.layout = Layout((), ",", text.bom)
-        self.header = ""
+        self.header = self.annotated_header = ""
         self.notes = Notes(text.source, ",", text.encoding)
 
     @property
     def echoed(self) -> tuple[str, ...]:
-        """The names seen so far that are not sent."""
-        return tuple(name for name, known in self._names.items() if known is None)
+        """The names seen so far that are neither sent nor metadata."""
+        return tuple(name for name, field in self._names.items() if field is None and not is_metadata(own_field(name)))
 
     @property
     def metadata_columns(self) -> tuple[str, ...]:
-        """How the lines so far spell `metadata`."""
-        return tuple(name for name, known in self._names.items() if known == "metadata")
+        """The names so far of `metadata` and of its entries."""
+        return tuple(name for name, field in self._names.items() if is_metadata(field) or is_metadata(own_field(name)))
+
+    @property
+    def columns(self) -> list[Column]:
+        """What becomes of each name, and how many of the rows so far carry it."""
+        self._fold()
+        own = [Column(name, field or "", self._carried[name]) for name, field in self._names.items()]
+        mapped = [Column(name, field, 0) for name, field in self._text.source.fields.mapped.items()]
+        unseen = [column for column in mapped if column.name not in self._names]
+        return own + unseen + [Column("", field, self.row_count) for field in self._text.source.fields.given]
 
     def rows(self, allowed: frozenset[str] | None) -> Iterator[Row | InvalidRow]:
         """Every row in order, valid or not."""
-        for row, line, _, members, flaw in self._found():
-            given = {known: value for name, value in members.items() if (known := self._names[name])}
-            workflow, execution, status = map(given.get, ("workflowId", "executionId", "status"))
+        given = self._text.source.fields.given
+        fixed: dict[str, Any] = {name: given[name] for name in ("workflowId", "executionId", "status") if name in given}
+        whole = parse(given["metadata"], NESTING_LIMIT) if "metadata" in given else None
+        entries = {member: text for name, text in given.items() if (member := name.partition(".")[2])}
+        for row, line, _, members, shape, flaw in self._found():
+            known = {field: members[name] for field, name in shape.known.items()}
+            if fixed:
+                known |= fixed
+            workflow, execution, status = map(known.get, ("workflowId", "executionId", "status"))
             if flaw:
                 yield refuse(row, line, flaw, workflow, execution, status)
-            else:
-                yield judge(row, line, workflow, execution, status, _metadata(given.get("metadata")), allowed)
+                continue
+            metadata = _metadata(known.get("metadata") if whole is None else whole)
+            if entries or shape.members:
+                own = {member: members[name] for member, name in shape.members.items()}
+                metadata = _with_entries(metadata, own | entries)
+            yield judge(row, line, workflow, execution, status, metadata, allowed)
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:
         """Every row as it stands, numbered as in `rows`, with its cells under these *names*."""
-        for row, line, raw, members, _ in self._found():
-            yield Record(row, line, raw, [_echo(members.get(name)) for name in names])
+        for row, line, raw, members, _, _ in self._found():
+            yield Record(row, line, raw, _echoes(raw, [members.get(name) for name in names], names))
+
+    def annotated(self, raw: str, error: str, detail: str) -> str:
+        """A line with an error and its detail as members."""
+        return annotated_object(raw, error, detail, is_utf=self._text.encoding.startswith("utf"))
 
     def _found(self) -> Iterator[Found]:
         lines, row = self._lines, 0
@@ -79,32 +129,59 @@ class JsonLines:
             if is_unread_state(value):
                 self.notes.unread += 1
                 continue
-            row += 1
+            self.row_count = row = row + 1
             if isinstance(value, dict):
                 told = _told(value.pop(FLAW, None))
                 if self.notes.looks_closer:
                     self.notes.look(row, lines.number, raw, [])
-                yield row, lines.number, raw, value, self._note_names(value, lines.number) or told
+                shape = self._shape(value, lines.number)
+                yield row, lines.number, raw, value, shape, shape.flaw or told
                 continue
             if row == 1:
                 self._refuse_other_shapes(raw)
             other = Flaw("not_an_object", 'the line is JSON, but not an object: {"workflowId": …}')
-            yield row, lines.number, raw, {}, value if isinstance(value, Flaw) else other
+            yield row, lines.number, raw, {}, _NO_SHAPE, value if isinstance(value, Flaw) else other
 
     def _refuse_other_shapes(self, first: str) -> None:
         refuse_wide_characters(self._text.source, first)
         refuse_other_shape(self._text.source, self._text.head)
 
-    def _note_names(self, members: dict[str, Any], line: int) -> Flaw | None:
-        flaw, seen = None, set[str]()
-        for name in members:
+    def _shape(self, members: dict[str, Any], line: int) -> Shape:
+        """The shape of an object, which is counted, and so are its members that hold nothing."""
+        names = tuple(members)
+        shape = self._shapes.get(names)
+        if shape is None:
+            shape = self._new_shape(names, line)
+        self._rows[names] += 1
+        values = members.values()
+        if None in values or "" in values:
+            self._carried.subtract(name for name, value in members.items() if value in _NOTHING)
+        return shape
+
+    def _new_shape(self, names: tuple[str, ...], line: int) -> Shape:
+        flaw = None
+        sent: dict[str, str] = {}
+        for name in names:
             if name not in self._names:
                 self._note(name, line)
-            if (known := self._names[name]) is not None:
-                if known in seen:
-                    flaw = Flaw("duplicate_member", f"{known} is given twice, the second time as '{clean(name, 60)}'")
-                seen.add(known)
-        return flaw
+            if (field := self._names[name]) is not None:
+                if field in sent:
+                    flaw = Flaw("duplicate_member", f"{field} is given twice, the second time as '{clean(name, 60)}'")
+                sent[field] = name
+        known = {field: name for field, name in sent.items() if "." not in field}
+        members = {field.partition(".")[2]: name for field, name in sent.items() if "." in field}
+        shape = Shape(known, members, flaw)
+        if len(self._shapes) == _MOST_SHAPES:
+            self._shapes.clear()
+            self._fold()
+        self._shapes[names] = shape
+        return shape
+
+    def _fold(self) -> None:
+        """Count the members of the rows that were counted by their shape."""
+        for names, rows in self._rows.items():
+            self._carried.update(dict.fromkeys(names, rows))
+        self._rows.clear()
 
     def _note(self, name: str, line: int) -> None:
         if len(self._names) == _MOST_NAMES:
@@ -112,7 +189,7 @@ class JsonLines:
                 f"{self._text.name}, line {line}: more than {_MOST_NAMES:,} different names at the top of the objects",
                 "put names that change from row to row into metadata, or leave them out",
             )
-        self._names[name] = known_name(name)
+        self._names[name] = self._text.source.fields.of(name)
 
 
 def is_unread_state(value: object) -> bool:
@@ -133,6 +210,24 @@ def _metadata(value: object) -> dict[str, Any] | Flaw | None:
     if value is None or value == "":
         return None
     return value if isinstance(value, dict) else Flaw("metadata_invalid", f"metadata is {kind_of(value)}")
+
+
+def _with_entries(metadata: dict[str, Any] | Flaw | None, entries: dict[str, Any]) -> dict[str, Any] | Flaw | None:
+    """Metadata with the entries that stand in members of their own, but for those that hold nothing."""
+    entries = {member: value for member, value in entries.items() if value not in _NOTHING}
+    if isinstance(metadata, Flaw) or not entries:
+        return metadata
+    if twice := next((member for member in entries if member in (metadata or {})), None):
+        return Flaw("metadata_invalid", f"'{clean(twice, 60)}' is given both in metadata and as a member of its own")
+    return (metadata or {}) | entries
+
+
+def _echoes(raw: str, values: list[Any], names: Sequence[str]) -> list[str]:
+    """The text of each value: a string as it is, anything else as JSON with the numbers of the line *raw*."""
+    if not _EXACT.issuperset(map(type, values)):
+        written = as_written(raw)
+        values = [written.get(name) for name in names]
+    return [_echo(value) for value in values]
 
 
 def _echo(value: object) -> str:

@@ -92,6 +92,11 @@ def dumps(value: object) -> bytes:
     return orjson.dumps(value, default=_as_written, option=orjson.OPT_PASSTHROUGH_DATACLASS)
 
 
+def as_written(text: str) -> Any:
+    """The value that valid JSON *text* holds, with numbers that `dumps` writes as they are written there."""
+    return _WRITTEN.decode(text)
+
+
 def _simple(text: str) -> dict[str, Any] | None:
     """The object in *text*, where it is as simple as most: names with words and whole numbers, none of them twice.
 
@@ -188,6 +193,8 @@ def _reason(error: json.JSONDecodeError) -> str:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_real, parse_int=_whole, parse_constant=_no_constant)
+
+_WRITTEN = json.JSONDecoder(parse_float=orjson.Fragment, parse_int=orjson.Fragment)
 
 
 def _too_deep(levels: int) -> Flaw:

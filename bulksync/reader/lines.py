@@ -20,8 +20,8 @@ class Lines:
     Iterating raises TooLarge, and goes on after it, when they or one line are over the limit.
     """
 
-    def __init__(self, blocks: Iterable[str]) -> None:
-        self._lines = split(blocks)
+    def __init__(self, lines: Iterable[str | TooLarge]) -> None:
+        self._lines = iter(lines)
         self._size = 0
         self.number = 0
         self.ended = False

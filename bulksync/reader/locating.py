@@ -3,14 +3,15 @@
 import codecs
 import stat
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from bulksync.errors import InputError, UsageError
 from bulksync.reader.decoding import HashedFile, Text
+from bulksync.reader.fields import Fields
 from bulksync.reader.shapes import meant_format
-from bulksync.reader.source import Format, Source, unreadable
+from bulksync.reader.source import Format, Source, format_of, unreadable
 
-_FORMATS: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _SPELLED_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 
@@ -22,6 +23,8 @@ def locate(
     delimiter: str | None = None,
     encoding: str | None = None,
     escapes: bool = False,
+    fields: Fields | None = None,
+    sheet: str | None = None,
 ) -> Source:
     """The source at *path*, its format told by *format* or else by the extension.
 
@@ -29,13 +32,19 @@ def locate(
     """
     name = str(path) if name is None else name
     compressed = path.suffix.lower() == ".gz"
-    found = format or _FORMATS.get((path.with_suffix("") if compressed else path).suffix.lower())
-    source = Source(path, name, found or "csv", compressed, None, _encoding(encoding), escapes)
+    found = format or format_of(path)
+    told = _encoding(encoding), escapes, fields or Fields(), sheet
+    source = Source(path, name, found or "csv", compressed, None, *told)
     _check_readable(source)
     if found is None:
         raise _no_format(source)
-    if escapes and found == "jsonl":
-        raise UsageError("--tsv-escapes is for CSV and TSV, not for JSON lines", "leave --tsv-escapes out")
+    if escapes and found not in ("csv", "tsv"):
+        other = "JSON lines" if found == "jsonl" else "workbooks"
+        raise UsageError(f"--tsv-escapes is for CSV and TSV, not for {other}", "leave --tsv-escapes out")
+    if sheet is not None and found != "xlsx":
+        raise UsageError(f"--sheet is for workbooks, and {name} is {found}", "leave --sheet out")
+    if found == "xlsx":
+        _check_installed(name)
     return replace(source, delimiter=_delimiter(delimiter, found))
 
 
@@ -46,7 +55,7 @@ def _no_format(source: Source) -> UsageError:
         told = meant_format(source, text.head)
     what = f"cannot tell the format of {source.name} by its name"
     if told is None:
-        return UsageError(what, "name it: --format csv (or tsv, jsonl)")
+        return UsageError(what, "name it: --format csv (or tsv, jsonl, xlsx)")
     return UsageError(f"{what}; it looks like {told}", f"add --format {told}", adding=("--format", told))
 
 
@@ -62,6 +71,14 @@ def _check_readable(source: Source) -> None:
         source.path.open("rb").close()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise unreadable(source.name, error) from error
+
+
+def _check_installed(name: str) -> None:
+    if find_spec("python_calamine") is None:
+        raise UsageError(
+            f"{name} is a workbook, and python-calamine, which reads those, is not installed",
+            "install it: pip install 'bulksync[xlsx]' (or uv tool install 'bulksync[xlsx]'), or save the sheet as CSV",
+        )
 
 
 def _delimiter(delimiter: str | None, found: Format) -> str | None:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from bulksync.model import InvalidRow, Row
 from bulksync.reader.noting import Notes
-from bulksync.reader.record import Layout, Record
+from bulksync.reader.record import Column, Layout, Record
 
 
 class Parser(Protocol):
@@ -14,6 +14,21 @@ class Parser(Protocol):
     layout: Layout
     header: str
     notes: Notes
+    row_count: int
+
+    @property
+    def columns(self) -> list[Column]:
+        """What becomes of each column, and how many of the rows so far carry it."""
+        ...
+
+    @property
+    def annotated_header(self) -> str:
+        """The header with columns for an error and its detail behind."""
+        ...
+
+    def annotated(self, raw: str, error: str, detail: str) -> str:
+        """A row with an error and its detail behind."""
+        ...
 
     @property
     def echoed(self) -> tuple[str, ...]:

@@ -20,6 +20,18 @@ class Layout:
     bom: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What becomes of a column: the *field* that it is sent as, or "" if it is only echoed; how many *rows* carry it.
+
+    Without a *name* it stands for a value that the caller gives to every row.
+    """
+
+    name: str
+    field: str
+    rows: int
+
+
 @value
 class Record:
     """One row as it is in the input.

@@ -20,7 +20,9 @@ class Foreign:
     way: str
 
 
-_XLSX = Foreign("an Excel workbook (.xlsx)", f"{_SAVE}, or install bulksync[xlsx] to read it as it is")
+_XLSX = Foreign(
+    "an Excel workbook (.xlsx)", f"name it .xlsx, or add --format xlsx (which needs bulksync[xlsx]); or {_SAVE}"
+)
 
 _TAR_AT = 257
 """Where a tar archive has its signature (POSIX.1-1988, ustar)."""

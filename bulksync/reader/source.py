@@ -4,13 +4,16 @@ import hashlib
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from bulksync.errors import InputError, StorageError
+from bulksync.reader.fields import Fields
 
-Format = Literal["csv", "tsv", "jsonl"]
+Format = Literal["csv", "tsv", "jsonl", "xlsx"]
+
+_FORMATS: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".xlsx": "xlsx"}
 
 _BLOCK = 1 << 20
 
@@ -21,7 +24,8 @@ class Source:
 
     *path* is the file to open (for stdin: the spool), *name* what messages call it. A *delimiter* of None is
     detected from the header; an *encoding* of None is UTF-8 or what the byte order mark says. *escapes* says that
-    cells are escaped with backslashes, not quoted.
+    cells are escaped with backslashes, not quoted. *fields* are what the caller says of columns, *sheet* is the name or
+    the number of the sheet that a workbook is read for.
     """
 
     path: Path
@@ -31,6 +35,14 @@ class Source:
     delimiter: str | None
     encoding: str | None
     escapes: bool = False
+    fields: Fields = field(default_factory=Fields)
+    sheet: str | None = None
+
+
+def format_of(path: Path) -> Format | None:
+    """The format that the name of a file tells."""
+    plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return _FORMATS.get(plain.suffix.lower())
 
 
 def fingerprint(path: Path) -> str:

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from bulksync.model import InvalidRow, Row
-from bulksync.reader.header import known_name
+from bulksync.reader.fields import known_name
 from bulksync.reader.jsontext import dumps
 from bulksync.reader.noting import NO_VALUES
 from bulksync.reader.record import Flaw

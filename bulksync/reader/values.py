@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from bulksync.model import LocalError
-from bulksync.reader.header import known_name
+from bulksync.reader.fields import known_name
 from bulksync.reader.jsonl import FLAW
 from bulksync.reader.jsontext import Number, dumps, parse
 from bulksync.reader.record import NESTING_LIMIT, Flaw

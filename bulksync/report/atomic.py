@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from bulksync.errors import StorageError
 from bulksync.options.files import STDOUT
@@ -20,24 +20,57 @@ def written(path: Path, what: str, mode: int = 0o600) -> Iterator[TextIO]:
 
     StorageError where it cannot be written, and nothing changed at *path* then.
     """
-    try:
+    with explained(path, what):
         if path == STDOUT:
             file = stdout()
             yield file
             file.flush()
             return
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with (
+            drafted(path, mode) as descriptor,
+            open(descriptor, "w", encoding="utf-8", errors="replace", newline="", closefd=False) as file,
+        ):
+            yield file
+
+
+@contextmanager
+def written_bytes(path: Path, what: str, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """Yield a file for bytes, otherwise as `written` does."""
+    with explained(path, what):
+        if path == STDOUT:
+            text = stdout()
+            text.flush()
+            yield text.buffer
+            text.buffer.flush()
+            return
+        with drafted(path, mode) as descriptor, open(descriptor, "wb", closefd=False) as file:
+            yield file
+
+
+@contextmanager
+def drafted(path: Path, mode: int) -> Iterator[int]:
+    """Yield the descriptor of a file that is renamed to *path* once what was written to it is on the disk."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(draft, flags, 0o600)
         try:
-            with open(os.open(draft, flags, 0o600), "w", encoding="utf-8", errors="replace", newline="") as file:
-                os.fchmod(file.fileno(), mode)  # whatever the umask says
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-            fsync_folder(path.parent)
+            os.fchmod(descriptor, mode)  # whatever the umask says
+            yield descriptor
+            os.fsync(descriptor)
         finally:
-            draft.unlink(missing_ok=True)
+            os.close(descriptor)
+        draft.replace(path)
+        fsync_folder(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(path: Path, what: str) -> Iterator[None]:
+    """Turn what writing a file may raise into a StorageError that says so."""
+    try:
+        yield
     except BrokenPipeError:
         # Whoever read stdout has seen enough; nobody is left to tell.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  stays open until the process ends

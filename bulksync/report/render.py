@@ -14,7 +14,7 @@ from bulksync.reader.source import Source, fingerprint
 from bulksync.report.charts import Slices, sliced
 from bulksync.report.grouping import grouped
 from bulksync.report.page import MOST_ROWS, Facts, write_page
-from bulksync.report.retry_file import write_retry_file
+from bulksync.report.retry_file import write_rejected_file, write_retry_file
 from bulksync.report.schema import Timeline
 from bulksync.report.summary import recorded_summary, summary_of, write_summary
 from bulksync.report.table import SEPARATOR, View, is_json, write_csv_report, write_json_report
@@ -44,7 +44,7 @@ def render(store: Store, run: Run, source: Source | InputError, output: Path | N
             write_report(store, run, output, None, view_of(run, echoed=False))
         if options.html:
             draw(store, run, output, options.html)
-        if options.retry_file:
+        if options.retry_file or options.rejected_file:
             raise InputError(source.what, f"without the input there is no retry file; the report is {output}")
         return f"{source.what}; the report lacks the input's other columns"
     if output:
@@ -53,10 +53,10 @@ def render(store: Store, run: Run, source: Source | InputError, output: Path | N
             write_report(store, run, output, content.records(view.echoed), view)
     if options.html:
         draw(store, run, output, options.html)
-    if options.retry_file:
-        with open_input(source) as content, closing(store.lines(run.id)) as lines:
-            header, bom = content.header, content.layout.bom
-            write_retry_file(options.retry_file, lines, content.records(), header, bom=bom)
+    for path, write in ((options.retry_file, write_retry_file), (options.rejected_file, write_rejected_file)):
+        if path:
+            with open_input(source) as content, closing(store.lines(run.id)) as lines:
+                write(path, lines, content)
     return ""
 
 

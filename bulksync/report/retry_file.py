@@ -1,33 +1,54 @@
-"""The rows still to be done, as they are in the input, ready to run."""
+"""Rows for another run, as they stand in the input: those still to be done, and those to be fixed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from gzip import GzipFile
 from pathlib import Path
-from typing import Protocol
 
 from bulksync.ledger.line import Line
-from bulksync.report.atomic import written
+from bulksync.reader.input import Input
+from bulksync.report.atomic import written_bytes
+from bulksync.report.table import guarded
 
 TO_BE_DONE = frozenset({"failed", "unknown", "unsent"})
+TO_BE_FIXED = frozenset({"rejected", "invalid"})
 
 
-class Raw(Protocol):
-    """What the retry file needs of an input row: its text as it is in the file."""
+def write_retry_file(path: Path, lines: Iterable[Line], content: Input) -> None:
+    """Write the rows still to be done, under the input's own header.
 
-    @property
-    def raw(self) -> str:
-        """Return the row's physical lines with their ends."""
-        ...
-
-
-def write_retry_file(path: Path, lines: Iterable[Line], records: Iterable[Raw], header: str, *, bom: bool) -> None:
-    """Write the rows still to be done as they are in the input, under its own header.
-
-    *lines* are the ledger's, *records* the input's rows in the same order. StorageError where it cannot be written.
+    *lines* are the ledger's, in the order of the input's rows. StorageError where the file cannot be written.
     """
-    with written(path, "retry file") as file:
-        if bom:
-            file.write("\ufeff")
-        file.write(header)
-        for line, record in zip(lines, records, strict=True):
-            if line.outcome in TO_BE_DONE:
-                file.write(record.raw if record.raw.endswith(("\n", "\r")) else record.raw + "\n")
+    records = zip(lines, content.records(), strict=True)
+    rows = (record.raw for line, record in records if line.outcome in TO_BE_DONE)
+    write_rows(path, "retry file", content, content.header, rows)
+
+
+def write_rejected_file(path: Path, lines: Iterable[Line], content: Input) -> None:
+    """Write the rejected and the invalid rows with error and detail behind; otherwise as `write_retry_file` does."""
+    records = zip(lines, content.records(), strict=True)
+    rows = (
+        content.annotated(record, line.error, guarded(line.detail))
+        for line, record in records
+        if line.outcome in TO_BE_FIXED
+    )
+    write_rows(path, "rejected file", content, content.annotated_header, rows)
+
+
+def write_rows(path: Path, what: str, content: Input, header: str, rows: Iterable[str]) -> None:
+    """Write rows of an input in its encoding, compressed where the name ends in .gz; StorageError where that fails."""
+    mark = "\ufeff" if content.layout.bom else ""
+    texts = (content.encoded(text) for text in each_ended(mark + header, rows))
+    with written_bytes(path, what) as file:
+        if path.suffix.lower() != ".gz":
+            file.writelines(texts)
+            return
+        with GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+            packed.writelines(texts)
+
+
+def each_ended(header: str, rows: Iterable[str]) -> Iterator[str]:
+    """Yield a header and its rows, each of which ends its line, the last of a file too, as the header does."""
+    yield header
+    end = "\r\n" if header.endswith("\r\n") else "\n"
+    for row in rows:
+        yield row if row.endswith(("\n", "\r")) else row + end

@@ -1,6 +1,7 @@
 """A run's summary: what was counted and timed, the exit code, and the next step."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,12 +44,12 @@ def exit_code(stop: Stop | None, outcomes: Mapping[str, int], errors: Mapping[st
     return 3 if any(outcomes.get(outcome) for outcome in (Outcome.REJECTED, Outcome.INVALID)) else 0
 
 
-def next_step(code: int, command: str, report: object) -> str:
-    """Say what to do after an exit code, with the exact command where it is to be run again."""
+def next_step(code: int, command: str, report: object, fixing: str = "") -> str:
+    """Say what to do after an exit code, with the exact command where it is to be run again; *fixing* is that for 3."""
     return {
         0: "",
         1: f"please report this as a bug, with the output; to resume the run: {command}",
-        3: f"see the columns error and detail in {report}, fix those rows, and run them as a new file",
+        3: fixing or f"see the columns error and detail in {report}, fix those rows, and run them as a new file",
         4: f"run it again, now or later: {command}",
         5: f"check the API key and the URL (for TLS also --ca-file and the clock), then run it again: {command}; where "
         "the refused rows are themselves wrong, such as deleted executions, add --accept-refusals",
@@ -60,7 +61,17 @@ def next_step(code: int, command: str, report: object) -> str:
     }.get(code, f"to resume, run the same command: {command}")
 
 
-def close_run(store: Store, run: Run, stop: Stop | None, tally: Tally, *, now: float, command: str, rate: float) -> Run:
+def close_run(
+    store: Store,
+    run: Run,
+    stop: Stop | None,
+    tally: Tally,
+    *,
+    now: float,
+    command: str,
+    rate: float,
+    fixing: str = "",
+) -> Run:
     """Close a run in the ledger, with a summary of what came of it, and return it as it stands then."""
     why = stop or RAN_OUT
     store.leave(run.id, error=why.error, detail=why.detail)
@@ -73,7 +84,7 @@ def close_run(store: Store, run: Run, stop: Stop | None, tally: Tally, *, now: f
         stopped=stop.detail if stop else "",
         advice=advice(done),
         exit_code=code,
-        next_step=stop.next_step if stop and stop.next_step else next_step(code, command, report),
+        next_step=stop.next_step if stop and stop.next_step else next_step(code, command, report, fixing),
         version=__version__,
         schema_version=SCHEMA_VERSION,
     )
@@ -128,11 +139,14 @@ def moved(store: Store, run: Run, since: Since | None = None) -> tuple[Transitio
     return tuple(Transition(old=move.old, new=move.new, count=move.executions) for move in moves[:MOVES])
 
 
-def close_finished(store: Store, run: Run, *, now: float, command: str, rate: float) -> Run:
+def close_finished(store: Store, run: Run, *, now: float, command: str, rate: float, fixing: str = "") -> Run:
     """Return a run that had nothing left to do, closed where a kill or a signal kept it from ending well."""
-    if run.exit_code in (0, 3):
+    if run.exit_code == 0 or (run.exit_code == 3 and not fixing):
         return run
-    return close_run(store, run, None, Tally(), now=now, command=command, rate=rate)
+    if run.exit_code == 3:
+        told = orjson.loads(run.summary or "{}") | {"nextStep": fixing}
+        return replace(run, summary=orjson.dumps(told).decode())
+    return close_run(store, run, None, Tally(), now=now, command=command, rate=rate, fixing=fixing)
 
 
 def measured(tally: Tally, rate: float) -> Measured:

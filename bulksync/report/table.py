@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TextIO, TypeVar
 
 import orjson
 
@@ -19,7 +19,7 @@ from bulksync.report.schema import ReportLine, ReportStep
 def write_moves(path: Path, moved: Iterable[Moved]) -> None:
     """Write the rows whose disposition moved as CSV; StorageError where that fails."""
     with written(path, "difference") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(OneLineFeed(file), lineterminator="\r\n")
         writer.writerow(["row", "line", "workflowId", "executionId", "from", "to", "previousRun"])
         writer.writerows(one._replace(old=guarded(one.old), new=guarded(one.new)) for one in moved)
 
@@ -37,6 +37,17 @@ FORMULA = re.compile(f"{SEPARATOR}[{re.escape(''.join(FORMULA_STARTS))}]")
 """The start of a cell that could be a formula; the first cell of a line is the row's number."""
 
 T = TypeVar("T")
+
+
+class OneLineFeed:
+    """Lets `csv` quote carriage returns too, as it does for lines that end in them, and ends lines in a line feed."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        """Write a line of CSV."""
+        return self._file.write(line.removesuffix("\r\n") + "\n")
 
 
 class Record(Protocol):
@@ -73,7 +84,7 @@ def write_csv_report(path: Path, lines: Iterable[str], records: Iterable[Record]
     with written(path, "report") as file:
         if view.bom:
             file.write("\ufeff")
-        writer = csv.writer(file, delimiter=view.delimiter, lineterminator="\n")
+        writer = csv.writer(OneLineFeed(file), delimiter=view.delimiter, lineterminator="\r\n")
         writer.writerow([*COLUMNS, *headings(view.echoed)])
         for line, echoed in with_echoes(lines, records):
             cells = [guarded_all(line), *(map(guarded, echoed) if view.guard_formulas else echoed)]
@@ -101,7 +112,7 @@ def write_json_report(
 
     *records* and errors are those of `write_csv_report`.
     """
-    names = headings(view.echoed)
+    names = headings(view.echoed, frozenset({*COLUMNS, "steps"}))
     with written(path, "report") as file:
         for line, echoed in with_echoes(lines, records):
             fields = json_line(line, line.row in order_risks) | dict(zip(names, echoed, strict=True))
@@ -114,9 +125,19 @@ def with_echoes(lines: Iterable[T], records: Iterable[Record] | None) -> Iterato
     return zip(lines, echoes, strict=records is not None)
 
 
-def headings(echoed: Iterable[str]) -> list[str]:
-    """Return the headings of echoed columns; one that the report has itself is told apart by `input.`."""
-    return [f"input.{name}" if name in COLUMNS else name for name in echoed]
+def headings(echoed: Iterable[str], own: frozenset[str] = frozenset(COLUMNS)) -> list[str]:
+    """Return the headings of echoed columns; one that the report has itself is told apart by `input.`, or several."""
+    names = list(echoed)
+    taken = {*own, *names}
+    found = []
+    for name in names:
+        heading = name
+        if name in own:
+            while heading in taken:
+                heading = f"input.{heading}"
+            taken.add(heading)
+        found.append(heading)
+    return found
 
 
 def json_line(line: Line, order_risk: bool) -> ReportLine:

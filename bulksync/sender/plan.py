@@ -19,6 +19,7 @@ from bulksync.options.models import InputOptions, RunOptions
 from bulksync.reader.chunks import allowed_set, chunk_digest, chunks
 from bulksync.reader.input import open_input
 from bulksync.reader.locating import locate
+from bulksync.reader.mapping import parse_fields
 from bulksync.reader.noting import NO_VALUES
 from bulksync.reader.source import Source, fingerprint
 from bulksync.reader.validation import KNOWN_STATUSES, meant_status
@@ -99,8 +100,17 @@ def locate_input(options: InputOptions, path: Path, name: str | None = None) -> 
         format=options.format,
         delimiter=options.delimiter,
         encoding=options.encoding,
+        fields=parse_fields(options.map, options.set),
+        sheet=options.sheet,
         escapes=options.tsv_escapes,
     )
+
+
+def check_enough(rows: int, source: Source, options: InputOptions) -> None:
+    """Raise InputError where an input has fewer rows than it must have."""
+    if rows < options.min_rows:
+        has = f"{source.name} has {counted(rows, 'row')}, fewer than --min-rows {options.min_rows:,}"
+        raise InputError(has, "check that the file is complete; if it is, lower --min-rows")
 
 
 def plan_run(
@@ -126,6 +136,8 @@ def plan_run(
     is_known = store.is_proven(target, key.get_secret_value())
     has_states = not reads or files.states.exists()  # of a run whose states are gone nothing is left to continue
     latest = store.latest(target, digest, verb) if has_states else None
+    if latest:
+        check_enough(latest.rows, source, options)
     if latest and is_wanted(store, latest, options) and reads_the_same(store, latest, source, options, how, stopping):
         check_before(store, files, latest)
         return continue_run(store, latest, source, options, look, stopping, is_known=is_known)
@@ -144,6 +156,7 @@ def plan_run(
             raise InputError(f"{source.name} changed while it was read", "wait until it is complete, then run again")
         if reads:
             store.keep_first(run)
+        check_enough(found.rows, source, options)
         if options.only_changed:
             is_refused = refuses(found.invalid, found.fatal, options.on_invalid)
             (store.take_all_back if is_refused else store.take_back)(run)
@@ -300,6 +313,7 @@ def validate(
             metadata_columns=content.metadata_columns,
             statuses=dict(statuses.most_common()),
             acknowledged=acknowledged,
+            columns=tuple(content.columns),
             notes=(*content.notes, *notes_on(rows, statuses)),
         )
 
@@ -332,6 +346,9 @@ def how_read(source: Source, options: RunOptions) -> HowRead:
         format=source.format,
         asked_delimiter=source.delimiter,
         encoding=source.encoding,
+        map=options.map,
+        set=options.set,
+        sheet=source.sheet,
         tsv_escapes=source.escapes,
         allow_status=options.allow_status,
     )

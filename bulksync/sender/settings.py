@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict, Field
 
 from bulksync.ledger.store import Run
+from bulksync.reader.record import Column
 from bulksync.reader.source import Format
 
 
@@ -22,6 +23,9 @@ class HowRead(Kept):
     encoding: str | None
     tsv_escapes: bool = False
     allow_status: tuple[str, ...] | None
+    map: tuple[str, ...] = ()
+    set: tuple[str, ...] = ()
+    sheet: str | None = None
 
 
 class Look(Kept):
@@ -39,7 +43,7 @@ class Look(Kept):
 
 
 class Found(Kept):
-    """What a look at the whole input found; *notes* are not kept, as they may quote metadata."""
+    """What a look at the whole input found; its *notes* are not kept, as they may quote what is in it."""
 
     rows: int
     invalid: int
@@ -51,6 +55,7 @@ class Found(Kept):
     metadata_columns: tuple[str, ...]
     statuses: Mapping[str, int]
     acknowledged: int = 0
+    columns: tuple[Column, ...] = ()
     notes: tuple[str, ...] = Field(default=(), exclude=True)
 
 

@@ -24,6 +24,12 @@ def test_what_a_check_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "valid": 7,
             "invalid": 1,
             "fatal": False,
+            "columns": [
+                {"name": "workflowId", "field": "workflowId", "rows": 8},
+                {"name": "executionId", "field": "executionId", "rows": 8},
+                {"name": "status", "field": "status", "rows": 8},
+                {"name": "metadata", "field": "metadata", "rows": 6},
+            ],
             "notes": [],
             "statuses": {"COMPLETED": 6, "NEW": 1},
             "unknownStatuses": {"NEW": 1},

@@ -15,7 +15,7 @@ from tests.support.program import bulksync, environment
 ASKED = [
     (["ru"], ["run"]),
     (["run", "--max-at"], ["--max-attempts"]),
-    (["run", "--format", ""], ["csv", "tsv", "jsonl"]),
+    (["run", "--format", ""], ["csv", "tsv", "jsonl", "xlsx"]),
     (["run", "row"], ["rows.csv"]),
     (["run", "rows.csv", "--output", "row"], ["rows.csv"]),
     (["history", "rows."], ["rows.csv"]),

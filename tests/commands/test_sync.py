@@ -658,6 +658,7 @@ async def test_streams_and_signals_are_the_callers(capfd: pytest.CaptureFixture[
         logger.removeHandler(listener)
         logger.setLevel(logging.NOTSET)
     assert [(record.levelname, record.getMessage()) for record in drained(said)] == [
+        ("INFO", "columns sent: workflowId 1, executionId 1, status 1, metadata 1; only echoed: none"),
         ("INFO", "sending 1 row to sandbox at 10/s, about 0.1s"),
         ("WARNING", "unknown statuses (will be sent anyway): ODD 1"),
     ]

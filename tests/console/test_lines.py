@@ -125,23 +125,38 @@ def test_a_server_with_many_words() -> None:
 
 
 def test_what_a_check_says() -> None:
-    """Counts, statuses, executions in several rows, and how long it takes."""
-    found = {
+    """Counts, columns, notes, statuses, executions in several rows, and how long it takes."""
+    found: dict[str, Any] = {
+        "columns": [
+            {"name": "workflow_id", "field": "workflowId", "rows": 1000},
+            {"name": "Vorname\n", "field": "metadata.firstName", "rows": 7},
+            {"name": "", "field": "status", "rows": 1000},
+            {"name": "lead\r\nName", "field": "", "rows": 12},
+        ],
         "input": "rows.csv", "rows": 1000, "valid": 999, "invalid": 1, "statuses": {"COMPLETED": 990, "NEW": 9},
         "unknownStatuses": {"NEW": 9}, "repeatedExecutions": 1, "rowsOfThose": 3,
         "repeated": [{"executionId": "e", "row": 7, "rows": 3}],
     }  # fmt: skip
+    sent = "workflow_id 1,000, Vorname as metadata.firstName 7, status (--set) 1,000"
+    said = f"columns sent: {sent}; only echoed: lead Name 12"
     assert check_lines(found, takes="1m40s", rate="10/s") == [
         "rows.csv: 1,000 rows, 999 valid, 1 invalid",
+        said,
         "statuses: COMPLETED 990, NEW 9",
         "unknown statuses (will be sent anyway): NEW 9",
         "1 execution appears in more than one row (3 rows); those are sent in file order",
         "  e in 3 rows, from row 7 on",
         "estimated duration: 1m40s at 10/s",
     ]
-    bare = found | {"statuses": {}, "unknownStatuses": {}, "repeatedExecutions": 0}
+    bare = found | {
+        "columns": found["columns"][:1],
+        "statuses": {},
+        "unknownStatuses": {},
+        "repeatedExecutions": 0,
+    }
     assert check_lines(bare, takes="0.1s", rate="10/s") == [
         "rows.csv: 1,000 rows, 999 valid, 1 invalid",
+        "columns sent: workflow_id 1,000; only echoed: none",
         "estimated duration: 0.1s at 10/s",
     ]
 

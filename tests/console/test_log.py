@@ -35,6 +35,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "fetching": {"rows": 1, "target": "sandbox", "rate": "10/s", "about": "0.1s"},
     "saving before": {"path": "before.jsonl"},
     "sending a stream": {"target": "sandbox", "rate": "10/s"},
+    "columns": {"sent": "workflowId 2, status 2", "echoed": "leadName 1"},
     "acknowledged already": {"known": 5, "rows": 6, "command": "bulksync run rows.csv --only-changed"},
     "superseded": {"rows": 2},
     "continuing": {"name": "r1", "begun": "--resend"},
@@ -66,6 +67,7 @@ LINES = {
     "saving before": "bulksync: each execution is read before its first update, which takes a turn more;"
     " its state is saved in before.jsonl",
     "sending a stream": "bulksync: sending rows to sandbox at 10/s as they come",
+    "columns": "bulksync: columns sent: workflowId 2, status 2; only echoed: leadName 1",
     "acknowledged already": (
         "bulksync: 5 of 6 rows are already acknowledged with the same payload; to leave them out: bulksync run rows.csv"
         " --only-changed"

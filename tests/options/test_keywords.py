@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -13,7 +13,14 @@ from pydantic import BeforeValidator
 from bulksync.errors import UsageError
 from bulksync.options.keywords import OF_THE_TERMINAL, Keywords, TextPath, for_python, in_python
 from bulksync.options.models import RunOptions
-from bulksync.options.values import parse_duration, parse_failures, parse_rate, parse_size, parse_statuses
+from bulksync.options.values import (
+    parse_duration,
+    parse_failures,
+    parse_pairs,
+    parse_rate,
+    parse_size,
+    parse_statuses,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -43,6 +50,8 @@ def taken(kind: Any, readers: set[Any]) -> tuple[Any, ...]:
         return get_args(TextPath)
     if parse_statuses in readers and kind is not type(None):
         return (Sequence[str],)
+    if parse_pairs in readers:
+        return (Mapping[str, str], Sequence[str])
     if parse_failures in readers:
         return (int, str)
     return (kind, str) if readers & READS_TEXT and kind in (int, float) else (kind,)

@@ -394,7 +394,8 @@ def test_target_for() -> None:
 SAMPLE = Path(__file__).parent.parent.parent / "samples" / "config.toml"
 
 OF_ONE_CALL = {
-    "output", "retry-file", "summary", "html", "metrics-file", "overwrite", "format", "delimiter", "encoding",
+    "output", "retry-file", "rejected-file", "sheet", "summary",
+    "html", "metrics-file", "overwrite", "format", "delimiter", "encoding",
     "tsv-escapes", "sandbox", "limit", "resend", "save-before", "retry-rejected", "restart", "dry-run",
 }  # fmt: skip
 """Options that say something about one input or one call, so that nobody wants them for every run."""

@@ -48,11 +48,26 @@ def test_what_is_told_wins(tmp_path: Path) -> None:
     assert [locate(path, delimiter=d).delimiter for d in ("tab", "\\t", "\t", "|", "¦")] == ["\t", "\t", "\t", "|", "¦"]
 
 
+NO_FORMAT = "name it: --format csv (or tsv, jsonl, xlsx)"
+
+
 @pytest.mark.parametrize(
     ("name", "delimiter", "encoding", "what", "next_step"),
     [
-        ("a.txt", None, None, "cannot tell the format of stdin by its name", "name it: --format csv (or tsv, jsonl)"),
-        ("a.gz", None, None, "cannot tell the format of stdin by its name", "name it: --format csv (or tsv, jsonl)"),
+        (
+            "a.txt",
+            None,
+            None,
+            "cannot tell the format of stdin by its name",
+            "name it: --format csv (or tsv, jsonl, xlsx)",
+        ),
+        (
+            "a.gz",
+            None,
+            None,
+            "cannot tell the format of stdin by its name",
+            "name it: --format csv (or tsv, jsonl, xlsx)",
+        ),
         *(
             ("a.csv", d, None, f"{d!r} cannot separate columns", "give one character, like --delimiter ';' or tab")
             for d in ("", ";;", '"', "x", "7", "-", "\n", "\0", "\udc80")

@@ -191,15 +191,15 @@ def test_echoed_columns_stand_behind_ours(tmp_path: Path) -> None:
 
 @given(st.lists(st.text('a,;"\n\r \t\x1f\u2028é', max_size=4), min_size=1, max_size=4), st.sampled_from(",;\t| "))
 def test_cells_are_written_as_csv_writes_them(cells: list[str], delimiter: str) -> None:
-    """A row stands in quotes exactly where Python's csv would put them, though most rows do not pass through it."""
+    """A cell stands in quotes where Python's csv puts them if a carriage return ends a line too."""
     with tempfile.TemporaryDirectory() as folder:
         head = next(csv.reader(text_of(Path(folder) / "r.csv", [UNSENT]).splitlines()[1:]))
         records = [Record(2, 3, "", cells)]
         view = {"echoed": tuple(map(str, range(len(cells)))), "delimiter": delimiter}
         _, _, text = text_of(Path(folder) / "r.csv", [UNSENT], records=records, **view).partition("\n")
     expected = io.StringIO()
-    csv.writer(expected, delimiter=delimiter, lineterminator="\n").writerow([*head, *cells])
-    assert text == expected.getvalue()
+    csv.writer(expected, delimiter=delimiter, lineterminator="\r\n").writerow([*head, *cells])
+    assert text == expected.getvalue().removesuffix("\r\n") + "\n"
 
 
 def test_echoed_columns_are_guarded_on_request(tmp_path: Path) -> None:
@@ -263,12 +263,13 @@ def test_nothing_is_left_when_the_work_is_abandoned(tmp_path: Path) -> None:
 @pytest.mark.parametrize("umask", [0, 0o777])
 def test_every_file_is_private_whatever_the_umask(umask: int, tmp_path: Path) -> None:
     """Report, retry file and summary are readable by their owner alone."""
-    records = records_of(tmp_path / "i.csv", INPUT)[1:]
+    (tmp_path / "i.csv").write_text(INPUT)
     before = os.umask(umask)
     try:
         text_of(tmp_path / "r.csv", [UPDATED])
         write_summary(tmp_path / "s.json", SUMMARY)
-        write_retry_file(tmp_path / "again.csv", [UNSENT], records, "", bom=False)
+        with open_input(locate(tmp_path / "i.csv")) as content:
+            write_retry_file(tmp_path / "again.csv", [UPDATED, UNSENT], content)
     finally:
         os.umask(before)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir() if file.name != "i.csv"}
@@ -343,13 +344,13 @@ def test_the_retry_file_has_the_rows_still_to_be_done(tmp_path: Path) -> None:
     source = tmp_path / "i.csv"
     rows = [f'{WORKFLOW},{execution(n)},COMPLETED,"Street {n}\nCity ""{n}"""\r\n' for n in range(1, 8)]
     header = "Workflow Id,EXECUTIONID,status,address\r\n"
-    source.write_text(header + "".join(rows)[:-2], newline="")
+    source.write_text("\ufeff" + header + "".join(rows)[:-2], newline="")
     outcomes = ("updated", "failed", "rejected", "unknown", "invalid", "unchanged", "unsent")
     with open_input(locate(source)) as content:
         lines = [line(number, outcome) for number, outcome in enumerate(outcomes, 1)]
-        write_retry_file(tmp_path / "again.csv", lines, content.records(), content.header, bom=True)
+        write_retry_file(tmp_path / "again.csv", lines, content)
     text = (tmp_path / "again.csv").read_bytes().decode()
-    assert text == "\ufeff" + header + rows[1] + rows[3] + rows[6][:-2] + "\n"
+    assert text == "\ufeff" + header + rows[1] + rows[3] + rows[6]
 
 
 def test_the_retry_file_of_json_lines_has_no_header(tmp_path: Path) -> None:
@@ -358,9 +359,7 @@ def test_the_retry_file_of_json_lines_has_no_header(tmp_path: Path) -> None:
     rows = [f'{{"workflowId":"{WORKFLOW}", "executionId":"{execution(n)}", "status":"A"}}\n' for n in (1, 2)]
     source.write_text(rows[0] + "\n" + rows[1])
     with open_input(locate(source)) as content:
-        write_retry_file(
-            tmp_path / "again.jsonl", [line(1, "updated"), line(2)], content.records(), content.header, bom=False
-        )
+        write_retry_file(tmp_path / "again.jsonl", [line(1, "updated"), line(2)], content)
     assert (tmp_path / "again.jsonl").read_text() == rows[1]
 
 

@@ -160,8 +160,10 @@ def test_a_new_run(store: Store, rows: Path) -> None:
     assert run.name.startswith("20231114T221320Z-")
     assert found.settings == settings_of(run)
     assert orjson.loads(run.settings) == {
-        "format": "csv", "asked_delimiter": None, "encoding": None, "tsv_escapes": False,
-        "allow_status": None,
+        "format": "csv", "asked_delimiter": None, "encoding": None, "allow_status": None, "tsv_escapes": False,
+        "map": [], "set": [], "sheet": None, "columns": [
+            {"name": name, "field": name, "rows": 3} for name in ("workflowId", "executionId", "status", "metadata")
+        ],
         "report": "rows.csv.report.csv", "begun": "", "echo_metadata": False,
         "guard_formulas": False, "rows": 3, "invalid": 0, "fatal": False, "digest": run.digest, "delimiter": ",",
         "bom": False, "echoed": [], "metadata_columns": ["metadata"], "statuses": {"COMPLETED": 3}, "acknowledged": 0,
