@@ -15,27 +15,39 @@ from importlib.util import find_spec
 from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import cyclopts.config
 from cyclopts import App, CycloptsError, Parameter
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from bulksync import __version__
 from bulksync.commands import help as manual
 from bulksync.console.log import blanked, keep_secret, say_to_stderr, teller, write_to_stderr
 from bulksync.errors import BulksyncError, StorageError, UsageError, leaves, ungrouped
-from bulksync.options.config import read_configuration, wrong_options
-from bulksync.options.files import STDIN, STDOUT, check_files
-from bulksync.options.models import MESSAGES, InputOptions, RenderOptions, RunOptions, SandboxOptions
-from bulksync.options.target import target_for
+from bulksync.options.config import configured
+from bulksync.options.files import STDIN, STDOUT, Files, beside_it, check_files, files_for
+from bulksync.options.mistakes import wrong_call
+from bulksync.options.models import (
+    MESSAGES,
+    CheckOptions,
+    FetchOptions,
+    InputOptions,
+    RenderOptions,
+    RunOptions,
+    SandboxOptions,
+    VerifyOptions,
+)
+from bulksync.options.target import check_notify, place_of, target_for
 from bulksync.options.values import show_rate
 from bulksync.text import name_of, quoted
 
 if TYPE_CHECKING:
+    from bulksync.commands.run import Job
+    from bulksync.commands.verb import Verb
     from bulksync.console.closing import Ending
     from bulksync.console.terminal import Terminal
-    from bulksync.options.files import Files
+    from bulksync.model import Preview, Tell
     from bulksync.reader.source import Source
 
 T = TypeVar("T")
@@ -45,11 +57,36 @@ Shell = Literal["bash", "zsh", "fish"]
 FEWEST_FILES = 20
 """Open files with which a run of one request at a time still works."""
 
-INPUT = Parameter(allow_leading_hyphen=True, help="CSV, TSV or JSON lines, also .gz; - is stdin, with --format")
+
+def check_input(_: object, path: Path) -> None:
+    """Raise UsageError for a mistyped option: as `-` is stdin, an input may begin with a hyphen."""
+    if path != STDIN and str(path).startswith("-") and not path.exists():
+        command = called(sys.argv[1:])
+        raise UsageError(f"{command} has no option {str(path).partition('=')[0]}", f"see: bulksync {command} --help")
+
+
+INPUT = Parameter(
+    allow_leading_hyphen=True,
+    validator=check_input,
+    help="CSV, TSV or JSON lines, also .gz; - is stdin, with --format",
+)
 VERBOSE = Parameter(
     name=["--verbose", "-v"], count=True, show_default=False, group=MESSAGES, help="More detail; -vv logs every attempt"
 )
-CONFIG = Parameter(group=MESSAGES, help="Options as TOML [default: config.toml in ~/.config/bulksync]")
+CONFIG = Parameter(
+    group=MESSAGES,
+    env_var="BULKSYNC_CONFIG",
+    show_env_var=False,
+    help="Options as TOML [default: config.toml in ~/.config/bulksync]",
+)
+PROFILE = Parameter(
+    group=MESSAGES,
+    metavar="NAME",
+    env_var="BULKSYNC_PROFILE",
+    show_env_var=False,
+    help="Use the options under [profile.NAME] in config.toml too",
+)
+JSON = Parameter(negative="", show_default=False, help="Output JSON")
 LEDGER = Parameter(help="The .ledger file next to the report")
 ALL = Parameter(name="*")
 
@@ -67,26 +104,51 @@ def run(
     verbose: Annotated[int, VERBOSE] = 0,
 ) -> int:
     """Validate all rows, send each as one rate-limited PUT, and write a report; run it again to send what is left."""
-    from bulksync.options.files import files_for
+    from bulksync.commands.update import UPDATE
 
-    def to_the_end() -> int:
-        check_files(input, options)
-        files = files_for(input, options)  # first, as metrics must not be written where another file stands
+    return answered(lambda: run_to_the_end(input, options, verbose, UPDATE, "report.csv"), options.log_format)
+
+
+def run_to_the_end(path: Path, options: RunOptions, verbose: int, verb: "Verb", output: str) -> int:
+    """Do what a *verb* asks for, and say what came of it; BulksyncError where it comes to no report.
+
+    *output* is how the name of what it writes ends, where nothing else is asked for.
+    """
+    if options.notify:
+        check_notify(options.notify, allow_http=options.allow_http)
+    terminal = terminal_of_stderr()
+    say = terminal.say if terminal else say_to_stderr
+    with failures_notified(path, options):
+        check_files(path, options)
+        files = files_for(path, options, output)  # first, as metrics must not be written where another file stands
         with failures_measured(None if options.dry_run else options.metrics_file):
-            return run_job(input, options, files, verbose)
+            job = job_for(path, options, files, terminal, verb)
+            if options.dry_run:
+                return rehearse(job)
+            from bulksync.commands.run import run as execute
 
-    return answered(to_the_end, options.log_format)
+            tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
+            warn_of_password(options, tell)
+            ending = on_loop(lambda: execute(job, tell))
+    notified(options, ending.summary.as_json(), say)
+    code = ending.run.exit_code or 0
+    if options.log_format == "json" and (code or not options.quiet):
+        tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet is for when all is well
+        notes = [ending.note] if ending.note else []
+        tell("ended", note=ending.note, notes=notes, **ending.summary.as_json())
+    elif code or not options.quiet:
+        show_ending(ending, files, terminal)
+    return code
 
 
-def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> int:
-    """Do what `bulksync run` is asked for; BulksyncError where it comes to no report."""
-    from bulksync.commands import run as pipeline
+def job_for(path: Path, options: RunOptions, files: Files, terminal: "Terminal | None", verb: "Verb") -> "Job":
+    """Return what a call of `bulksync run`, or of another *verb*, asks for; UsageError where it cannot be begun."""
+    from bulksync.commands.run import Job
     from bulksync.options.quota import password_of
 
     need_format(path, options)
-    keep_secret(password := password_of(options.quota))
-    terminal = terminal_of_stderr()
-    job = pipeline.Job(
+    keep_secret(password_of(options.quota))
+    return Job(
         input=path,
         options=options,
         files=files,
@@ -95,32 +157,30 @@ def run_job(path: Path, options: RunOptions, files: "Files", verbose: int) -> in
         command=repeated_command(sys.argv[1:]),
         arguments=tuple(sys.argv[1:]),
         terminal=terminal if shows_live(options) else None,
+        verb=verb,
     )
-    if options.dry_run:
-        say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
-        if options.only_changed:
-            say_to_stderr(
-                "bulksync: what --only-changed would leave out is recorded in the ledger, which a dry run does not read"
-            )
-        return look_over(path, options, options.on_invalid)
-    say = terminal.say if terminal else say_to_stderr
-    tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say)
+
+
+def warn_of_password(options: RunOptions, tell: "Tell") -> None:
+    """Warn where the password of a shared quota stands on the command line, which others can see."""
+    from bulksync.options.quota import password_of
+
+    password = password_of(options.quota)
     if password and any(password in argument for argument in sys.argv):
         tell("password seen")
-    ending = on_loop(lambda: pipeline.run(job, tell))
-    code = ending.run.exit_code or 0
-    if options.quiet and not code:
-        return code
-    if options.log_format == "json":
-        tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet is for when all is well
-        notes = [ending.note] if ending.note else []
-        tell("ended", note=ending.note, notes=notes, **ending.summary.as_json())
-    else:
-        show_ending(ending, files, terminal)
-    return code
 
 
-def show_ending(ending: "Ending", files: "Files", terminal: "Terminal | None") -> None:
+def rehearse(job: "Job") -> int:
+    """Validate the input of a job, and do nothing else."""
+    say_to_stderr(f"bulksync: dry run: nothing is sent to {job.target}")
+    if job.options.only_changed:
+        say_to_stderr(
+            "bulksync: what --only-changed would leave out is recorded in the ledger, which a dry run does not read"
+        )
+    return look_over(job.input, job.options, job.options.on_invalid)
+
+
+def show_ending(ending: "Ending", files: Files, terminal: "Terminal | None") -> None:
     """Show what a run came to: a table on a terminal that has room for it, else lines."""
     from bulksync.console.closing import ending_lines, ending_parts, first_lines
 
@@ -135,29 +195,46 @@ def show_ending(ending: "Ending", files: "Files", terminal: "Terminal | None") -
     terminal.print(closing_table(ending_parts(ending, files)))
 
 
+@app.command(help_epilogue=manual.HOW_TO_FETCH)
+def fetch(
+    input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
+    /,
+    *,
+    options: Annotated[FetchOptions, ALL] = FetchOptions(),  # noqa: B008  frozen
+    verbose: Annotated[int, VERBOSE] = 0,
+) -> int:
+    """Read each execution of the input by one paced GET, and write a state file: running that file puts them back."""
+    from bulksync.commands.fetch import FETCH
+
+    return answered(lambda: run_to_the_end(input, options, verbose, FETCH, "state.jsonl"), options.log_format)
+
+
 @app.command(sort_key=2, help_epilogue=manual.HOW_TO_CHECK)
 def check(
     input: Annotated[Path, INPUT],  # noqa: A002  the word in the usage line
     /,
     *,
-    options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
-    json: Annotated[bool, Parameter(negative="", show_default=False, help="Output JSON")] = False,
+    options: Annotated[CheckOptions, ALL] = CheckOptions(),  # noqa: B008  frozen
+    json: Annotated[bool, JSON] = False,
 ) -> int:
     """Validate all rows and send nothing: counts, every error with row and line, how long sending takes."""
     return look_over(input, options, json=json)
 
 
-def look_over(path: Path, options: InputOptions, on_invalid: str = "abort", *, json: bool = False) -> int:
+def look_over(path: Path, options: RunOptions | CheckOptions, on_invalid: str = "abort", *, json: bool = False) -> int:
     """Print what is found in an input; return what its rows would make a run exit with before it sends any."""
     from bulksync.commands.check import check_code, checked
-    from bulksync.console.lines import check_json, check_lines, invalid_line
+    from bulksync.console.lines import check_json, check_lines, invalid_line, request_lines
     from bulksync.text import spell
 
     need_format(path, options)
     with source_of(path, options) as source, checked(source, options) as (found, invalid):
+        requests = requests_of(source, options)
         if json:
-            print(check_json(found, invalid))
+            print(check_json(found, invalid, requests))
         else:
+            for request in requests:
+                print("\n".join(request_lines(request)))
             for row in invalid:
                 print(invalid_line(row))
             for note in found["notes"]:
@@ -168,6 +245,15 @@ def look_over(path: Path, options: InputOptions, on_invalid: str = "abort", *, j
         if found["invalid"] and code != 7:
             say_to_stderr(f"bulksync: invalid rows that the run would leave out: {found['invalid']:,}")
         return code
+
+
+def requests_of(source: "Source", options: RunOptions | CheckOptions) -> "list[Preview]":
+    """Return the requests that `--show` asks for."""
+    if not isinstance(options, CheckOptions) or not options.show:
+        return []
+    from bulksync.commands.requests import first_requests  # here, as a check without it must not wait for aiohttp
+
+    return on_loop(lambda: first_requests(source, options))
 
 
 @app.command(help_epilogue=manual.HOW_TO_REPORT)
@@ -199,16 +285,23 @@ def verify(
     report: Annotated[Path, Parameter(help="Its report, CSV or JSON lines")],
     /,
     *,
-    options: Annotated[InputOptions, ALL] = InputOptions(),  # noqa: B008  frozen
+    options: Annotated[VerifyOptions, ALL] = VerifyOptions(),  # noqa: B008  frozen
+    json: Annotated[bool, JSON] = False,
+    verbose: Annotated[int, VERBOSE] = 0,
 ) -> int:
-    """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself."""
-    from bulksync.commands.verify import audit
-    from bulksync.console.lines import listed
-    from bulksync.text import counted
+    """Audit a report: every input row has exactly one line, ids agree, nothing contradicts itself; --live asks too."""
+    from bulksync.commands.verify import audit, facts
+    from bulksync.console.lines import as_json
+    from bulksync.text import counted, listed
 
     need_format(input, options)
     with source_of(input, options) as source:
         found = audit(source, report)
+        if options.live and not found.wrong:
+            return ask_server(source, report, options, verbose, json=json)
+    if json:
+        print(as_json(facts(found, source, report)))
+        return 11 if found.wrong else 0
     for problem in found.wrong:
         print(problem)
     verdict = counted(len(found.wrong), "discrepancy", "discrepancies") if found.wrong else "OK, no discrepancies"
@@ -217,14 +310,54 @@ def verify(
     return 11 if found.wrong else 0
 
 
+def ask_server(source: "Source", report: Path, options: VerifyOptions, verbose: int, *, json: bool) -> int:
+    """Do what `verify --live` is asked for; BulksyncError where the server cannot be asked."""
+    from bulksync.commands import live
+    from bulksync.commands import run as pipeline
+
+    found, wanted = live.Found(), live.gather(source, report)
+    chosen = live.sample(wanted, options.sample)
+    ledger, target = options.ledger or beside_it(report, "ledger"), target_for(options)
+    with tempfile.TemporaryDirectory(prefix="bulksync-") as folder:
+        path = Path(folder) / "executions.jsonl"
+        live.write_keys(path, chosen)
+        files = Files(None, None, Path(folder) / "stdin", Path(folder) / "states")
+        plain = options.model_copy(update={"format": None, "delimiter": None, "encoding": None, "allow_status": None})
+        job = pipeline.Job(
+            input=path,
+            options=plain,
+            files=files,
+            target=target,
+            key=api_key(options),
+            command=repeated_command(sys.argv[1:]),
+            name=f"the executions of {source.name}",
+            verb=live.comparing(chosen, found),
+        )
+        tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say_to_stderr)
+        summary = on_loop(lambda: pipeline.run(job, tell)).summary
+    if options.output:
+        live.write_differences(options.output, found.differences)
+    print(live.live_json(found, len(chosen)) if json else "\n".join(live.live_lines(found, len(chosen))))
+    if options.settle and found.applied:
+        count = live.settle(ledger, source, target, found.applied)
+        say_to_stderr(f"bulksync: settled as updated: {count:,}; next: bulksync report {quoted(str(ledger))}")
+    if summary.stopped:
+        say_to_stderr(f"bulksync: stopped: {summary.stopped}")
+        say_to_stderr(f"bulksync: next: {summary.next_step}")
+    return live.live_code(summary.exit_code or 0, found)
+
+
 @app.command(help_epilogue=manual.HOW_TO_HISTORY)
-def history(ledger: Annotated[Path, LEDGER], /) -> int:
+def history(ledger: Annotated[Path, LEDGER], /, *, json: Annotated[bool, JSON] = False) -> int:
     """Show the runs in a ledger, one line each, oldest first."""
     from bulksync.commands.report import history_of
-    from bulksync.console.lines import history_line
+    from bulksync.console.lines import history_json, history_line
     from bulksync.text import counted
 
     runs, size = history_of(ledger)
+    if json:
+        print(history_json(ledger, runs, size))
+        return 0
     for one in runs:
         print(history_line(one))
     say_to_stderr(f"bulksync: {ledger}: {counted(len(runs), 'run')} kept, {size / 1e6:,.1f} MB")
@@ -244,6 +377,17 @@ def sandbox(*, options: Annotated[SandboxOptions, ALL] = SandboxOptions()) -> in
     return 0
 
 
+@app.command(help_epilogue=manual.HOW_TO_INIT)
+def init(folder: Annotated[Path, Parameter(help="Where to write them [default: here]")] = Path(), /) -> int:
+    """Write a sample input, a configuration with every option, and a line for cron; nothing is overwritten."""
+    from bulksync.commands.init import begin
+
+    rows, config, crontab = begin(folder, Path(sys.executable).with_name("bulksync"))
+    say_to_stderr(f"bulksync: written: {rows} (a sample), {config} (every option, as a comment), {crontab}")
+    say_to_stderr(f"bulksync: next: bulksync run {quoted(str(rows))} --sandbox")
+    return 0
+
+
 @app.command(help_epilogue=manual.HOW_TO_COMPLETE)
 def completion(shell: Annotated[Shell, Parameter(help="The shell that the script is for")], /) -> int:
     """Print a script that completes commands, options and files in a shell."""
@@ -260,18 +404,24 @@ def schema() -> int:
     return 0
 
 
+COMMANDS = [name for name in app if not name.startswith("-")]
+
+
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     config: Annotated[Path | None, CONFIG] = None,
+    profile: Annotated[str | None, PROFILE] = None,
 ) -> int:
-    """Read the configuration: flags go before `BULKSYNC_*` variables, and these before the file."""
+    """Read the configuration: flags, then `BULKSYNC_*` variables, then the profile, then the rest of the file."""
     need_open_files()
     file = config or own_configuration(os.environ)
-    values = {} if file is None else read_configuration(file, required=config is not None)
     app.config = [
         cyclopts.config.Env("BULKSYNC_", command=False),
-        cyclopts.config.Dict(values, use_commands_as_keys=False, allow_unknown=True),
+        *(
+            cyclopts.config.Dict(values, use_commands_as_keys=False, allow_unknown=True, source=place)
+            for place, values in configured(file, required=config is not None, profile=profile).items()
+        ),
     ]
     code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     return code if isinstance(code, int) else 0
@@ -309,7 +459,7 @@ def answered(call: Callable[[], T], style: Literal["text", "json"]) -> T | int:
     try:
         return call()
     except CycloptsError as error:
-        return failed(UsageError(usage_message(error), "bulksync --help, or bulksync run --help"), style)
+        return failed(wrong_call(error, COMMANDS, called(sys.argv[1:])), style)
     except BulksyncError as error:
         return failed(error, style)
     except BrokenPipeError:
@@ -347,6 +497,40 @@ def failures_measured(path: Path | None) -> Iterator[None]:
             with suppress(BulksyncError):  # of two errors the first is the one to tell
                 write_metrics(path, None, exit_code=code_for(error), now=time.time())
         raise
+
+
+@contextmanager
+def failures_notified(path: Path, options: RunOptions) -> Iterator[None]:
+    """Post what ended a run that comes to no report, in the words of a summary."""
+    try:
+        yield
+    except BaseException as error:
+        ours = error if isinstance(error, BulksyncError) else None
+        facts = {
+            "input": name_of(path),
+            "exitCode": code_for(error),
+            "stopped": type(error).__name__ if ours is None else ours.what,  # what a fault says could hold anything
+            "nextStep": "" if ours is None else steps_after(ours),
+        }
+        notified(options, facts, say_to_stderr)
+        raise
+
+
+def notified(options: RunOptions, summary: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Post a summary to where `--notify` asks for it; that it cannot be is said, and changes nothing else."""
+    if options.notify is None or options.dry_run:
+        return
+    from bulksync.commands.notify import notify
+
+    try:
+        reason = on_loop(lambda: notify(options, summary))
+    except BulksyncError as error:
+        reason = error.what
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  whatever it is, the run has ended as it has
+        reason = type(error).__name__
+    if reason:
+        tell = teller(options.log_format, quiet=options.quiet, verbosity=0, say=say)
+        tell("not notified", url=place_of(options.notify), reason=reason)
 
 
 def code_for(error: BaseException) -> int:
@@ -407,15 +591,20 @@ def on_loop(function: Callable[[], Awaitable[T]]) -> T:
 
 def failed(error: BulksyncError, style: Literal["text", "json"]) -> int:
     """Say what went wrong and what to do next; return the exit code."""
-    again = repeated_command(sys.argv[1:]) if error.again else ""
-    if error.adding:
-        again = changed_command(sys.argv[1:], *error.adding)
-    steps = ": ".join(part for part in (error.next_step, again) if part)
+    steps = steps_after(error)
     tell = teller(style, quiet=True, verbosity=0, say=say_to_stderr)
     tell("failed", error=error.what, nextStep=steps, exitCode=error.exit_code)
     if steps and style == "text":
         say_to_stderr(f"bulksync: next: {steps}")
     return error.exit_code
+
+
+def steps_after(error: BulksyncError) -> str:
+    """Say what to do after an error, with the exact command where it is to be run again."""
+    again = repeated_command(sys.argv[1:]) if error.again else ""
+    if error.adding:
+        again = changed_command(sys.argv[1:], *error.adding)
+    return ": ".join(part for part in (error.next_step, again) if part)
 
 
 def style_asked(arguments: list[str], environment: Mapping[str, str]) -> Literal["text", "json"]:
@@ -437,10 +626,9 @@ def internal(error: BaseException, style: Literal["text", "json"]) -> int:
     return 1
 
 
-def usage_message(error: CycloptsError) -> str:
-    """Return one line for a wrong call; pydantic's errors name the option they are about."""
-    cause = error.__cause__
-    return wrong_options(cause) if isinstance(cause, ValidationError) else " ".join(str(error).split())
+def called(arguments: list[str]) -> str:
+    """Return the command that was called; empty where none was."""
+    return next((word for word in arguments if word in COMMANDS), "")
 
 
 def command_line(arguments: list[str]) -> str:

@@ -36,9 +36,10 @@ class Outcome(StrEnum):
     FAILED = "failed"
     UNKNOWN = "unknown"
     UNSENT = "unsent"
+    FETCHED = "fetched"
 
 
-SETTLED = frozenset({Outcome.UPDATED, Outcome.UNCHANGED, Outcome.REJECTED, Outcome.INVALID})
+SETTLED = frozenset({Outcome.UPDATED, Outcome.FETCHED, Outcome.UNCHANGED, Outcome.REJECTED, Outcome.INVALID})
 """Outcomes that release the next row of the same execution and are not sent again."""
 
 LocalError = Literal[
@@ -128,6 +129,18 @@ class InvalidRow:
 
 
 @value
+class Preview:
+    """The request that puts a row, as it would stand on the wire; the key in *headers* is blanked."""
+
+    row: int
+    line: int
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str
+
+
+@value
 class Step:
     """One step execution as the server reported it, its words verbatim."""
 
@@ -141,13 +154,17 @@ class Step:
 
 @value
 class Execution:
-    """What an acknowledgement says of the execution, in the server's words; *steps* stand by their order."""
+    """What an answer says of the execution, in the server's words; *steps* stand by their order.
+
+    *metadata* is JSON on one line as the server wrote it, empty where it was not asked for or is no object.
+    """
 
     status: str
     disposition: str
     started_at: str
     completed_at: str
     steps: Sequence[Step]
+    metadata: str = ""
 
 
 @value
@@ -170,8 +187,26 @@ class Reply:
 Turn = Callable[[], Awaitable[bool]]
 """Waits until a request may be written at once; False where the run stops instead."""
 
-Put = Callable[[Row, Turn], Awaitable[Reply | None]]
-"""Puts a row once: a ready connection, then its turn, then the write; None where the run stops before the write."""
+Send = Callable[[Row, Turn], Awaitable[Reply | None]]
+"""Makes one request for a row: a ready connection, its turn, the write; None where the run stops before the write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One kind of request: how it is made, and what a row becomes by a valid answer.
+
+    *is_safe* says that it changes nothing at the server (RFC 9110 §9.2.1), so that a lost answer leaves no doubt;
+    *proves* that a valid answer shows that the access is what the rows need.
+    """
+
+    send: Send
+    outcome: Outcome = Outcome.UPDATED
+    is_safe: bool = False
+    proves: bool = True
+
+
+Way = Callable[[Row], Sequence[Request]]
+"""The requests that a row takes, in order; each but the first follows a valid answer to the one before."""
 
 
 @value

@@ -3,10 +3,12 @@
 A terminal or a report obeys nothing that stands in what others wrote, and no password is shown.
 """
 
+import json
 import os
 import re
 import shlex
 import unicodedata
+from collections.abc import Mapping
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor moves (ECMA-48 section 5.4)
@@ -21,6 +23,12 @@ _WORD_USERINFO = re.compile(r"([a-z][a-z0-9+.-]*:/+)(?:([^/?#:@]*:).*|[^/?#:@]*)
 
 A password that should have been percent-encoded goes up to the last `@`; one slash is what pathlib makes of two.
 """
+
+
+_MEMBER = re.compile(r'[\s,]*(?P<name>"(?:[^"\\]|\\.)*")\s*:\s*')
+"""The name of an object's next member, up to its value."""
+
+_DECODER = json.JSONDecoder()
 
 
 def clean(text: str, limit: int = 200) -> str:
@@ -58,6 +66,11 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
+def listed(counts: Mapping[str, int]) -> str:
+    """Write counts by word."""
+    return ", ".join(f"{word} {count:,}" for word, count in counts.items())
+
+
 def without_passwords(text: str) -> str:
     """Return a text with *** in the place of each URL's password, or of its user where that is all there is."""
     return _USERINFO.sub(r"\1\2***@", text)
@@ -80,3 +93,17 @@ def _quoted_byte(byte: int) -> str:
 def name_of(path: str | os.PathLike[str]) -> str:
     """Return the name of a file as text, with an escape for each byte that is not UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def member_in(text: str, name: str) -> str:
+    """Return the text of an object's member in valid JSON, verbatim; empty where it has none of that name.
+
+    Parsed and written anew a number would not always be the one that was given.
+    """
+    found, at = "", _MEMBER.match(text, text.index("{") + 1)
+    while at is not None:
+        _, end = _DECODER.raw_decode(text, at.end())
+        if json.loads(at["name"]) == name:
+            found = text[at.end() : end]
+        at = _MEMBER.match(text, end)
+    return found

@@ -11,6 +11,7 @@ import pytest
 
 from bulksync.model import Outcome
 from tests.support.program import bulksync, environment, execution, write_rows
+from tests.support.sandboxes import api
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -95,6 +96,22 @@ def test_the_cron_line_is_a_call_that_exists(tmp_path: Path) -> None:
     assert (with_sandbox.code, with_sandbox.stdout, with_sandbox.stderr) == (0, "", "")
 
 
+def test_the_migration_of_the_readme_is_undone(tmp_path: Path) -> None:
+    """The five commands for before and after work as they stand, and the last one puts back what the first saw."""
+    write_rows(tmp_path / "rows.csv", [1, 2, 3, 1])
+    block = next(block for block in SHELL if block.startswith("bulksync check"))
+    with api(tmp_path, "--replaces-metadata") as url:
+        variables = {"BULKSYNC_BASE_URL": url, "BULKSYNC_RATE": "unlimited"}
+        calls = [shlex.split(line, comments=True)[1:] for line in block.splitlines()]
+        codes = [bulksync(*call, folder=tmp_path, variables=variables).code for call in calls]
+        bulksync("fetch", "rows.csv", "-o", "after.jsonl", folder=tmp_path, variables=variables)
+    held = [
+        [line.partition(',"outcome"')[0] for line in (tmp_path / name).read_text().splitlines()]
+        for name in ("rows.csv.state.jsonl", "after.jsonl")
+    ]
+    assert (codes, held[0]) == ([0] * 5, held[1])
+
+
 def test_all_outcomes_are_explained() -> None:
     """Each outcome that a run can end with stands in the README's table."""
     assert {outcome for outcome in Outcome if f"| `{outcome}` |" not in README} <= {Outcome.UNCHANGED}
@@ -115,7 +132,9 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 
 def test_every_option_of_the_readme_exists(tmp_path: Path) -> None:
     """An option that the README names is in the help of a command."""
-    helps = "".join(bulksync(command, "--help", folder=tmp_path).stdout for command in ("run", "check", "report"))
+    helps = "".join(
+        bulksync(command, "--help", folder=tmp_path).stdout for command in ("run", "check", "report", "verify")
+    )
     assert set(re.findall(r"--[a-z][a-z-]+", README)) - set(re.findall(r"--[a-z][a-z-]+", helps)) == {"--help"}
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, closing
 from pathlib import Path
 from time import monotonic
+from typing import Literal
 
 import aiohttp
 from aiohttp import hdrs
@@ -22,7 +23,9 @@ from bulksync.client.pool import FAILED, Pool, Wire, drop
 from bulksync.client.redact import may_repeat, redacted
 from bulksync.client.response import read_answer
 from bulksync.client.tls import tls
-from bulksync.model import Put, Reply, Row, Turn
+from bulksync.model import Reply, Row, Turn
+
+Method = Literal["GET", "PUT"]
 
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer's body that are read where nothing else is asked for."""
@@ -48,8 +51,8 @@ async def connect(
     ca_file: Path | None = None,
     client_cert: Path | None = None,
     client_key: Path | None = None,
-) -> AsyncIterator[Put]:
-    """Open connections to *target* as they are needed and yield what puts one row.
+) -> AsyncIterator["Client"]:
+    """Open connections to *target* as they are needed and yield a client.
 
     *timeout* counts from the write to the last byte of the answer, *connect_timeout* for the whole of an opening; a
     connection is not used after it idled for *keepalive*: all in seconds. *max_answer* bounds a body, in bytes, as it
@@ -63,8 +66,7 @@ async def connect(
         with closing(Deadlines(connect_timeout)) as opening, closing(Deadlines(timeout)) as answering:
             opener = Opener(connector, request, opening)
             async with aclosing(Pool(opener.open, limit=max_in_flight, keepalive=keepalive)) as pool:
-                client = Client(opener, pool, answering, request, secret, max_answer, has_cert=client_cert is not None)
-                yield client.put
+                yield Client(opener, pool, answering, request, secret, max_answer, has_cert=client_cert is not None)
 
 
 class Opener:
@@ -114,7 +116,7 @@ def see(closed: asyncio.Future[None]) -> None:
 
 
 class Client:
-    """Puts rows on the connections of *pool*."""
+    """Makes requests on the connections of *pool*: one method for each that the API has."""
 
     def __init__(
         self,
@@ -137,20 +139,27 @@ class Client:
         self._gateway = None if request.proxy is None else host_and_port(request.proxy)
 
     async def put(self, row: Row, turn: Turn) -> Reply | None:
-        """Put one row in its *turn*: None where the run stops before, no request where there is no connection."""
+        """Update a row's execution in its *turn*: None where the run stops first, no request without a connection."""
+        return await self._send("PUT", row, turn)
+
+    async def get(self, row: Row, turn: Turn) -> Reply | None:
+        """Read a row's execution, with its metadata, in its *turn*; as `put` does."""
+        return await self._send("GET", row, turn)
+
+    async def _send(self, method: Method, row: Row, turn: Turn) -> Reply | None:
         async with self._pool.slots:
             try:
-                wire = await self._pool.take(turn)
+                wire = await self._pool.acquire(turn)
             except FAILED as error:
                 return unsent(error, self._gateway, has_cert=self._has_cert)
-            return None if wire is None else await self._attempt(wire, row)
+            return None if wire is None else await self._attempt(wire, method, row)
 
-    async def _attempt(self, wire: Wire, row: Row) -> Reply:
+    async def _attempt(self, wire: Wire, method: Method, row: Row) -> Reply:
         """Write the request, without a pause since its turn, and read the answer."""
         is_new = wire.is_new
         try:
             with Limited(self._answering):
-                request = head_of(self._prefix, row, self._headers) + row.body
+                request = request_of(method, self._prefix, row, self._headers)
                 answer = await exchange(wire.protocol, request, self._max_answer)
         except BaseException as error:
             wire.close()
@@ -159,10 +168,10 @@ class Client:
             raise
         self._opener.is_heard = True
         if is_reusable(wire.protocol, answer, self._max_answer):
-            self._pool.give_back(wire)
+            self._pool.release(wire)
         else:
             wire.close()
-        return reply_of(answer, row, self._secret, self._max_answer)
+        return reply_of(answer, row, self._secret, self._max_answer, with_metadata=method == "GET")
 
 
 def request_to(target: str, secret: str, proxy: str | None) -> aiohttp.ClientRequest:
@@ -170,7 +179,6 @@ def request_to(target: str, secret: str, proxy: str | None) -> aiohttp.ClientReq
     headers = {
         hdrs.ACCEPT: "application/json",
         hdrs.ACCEPT_ENCODING: "identity",
-        hdrs.CONTENT_TYPE: "application/json",
         hdrs.USER_AGENT: f"bulksync/{__version__}",
         "X-API-Key": secret,
     }
@@ -202,17 +210,21 @@ def header_lines(headers: Mapping[str, str]) -> str:
     return "".join(f"{line}\r\n" for line in lines)
 
 
-def line_of(prefix: str, row: Row) -> str:
-    """Return the request line that updates a row; its ids were checked, so that nothing in them needs quoting."""
-    return f"PUT {prefix}/api/v1/workflow/{row.workflow_id}/execution/{row.execution_id} HTTP/1.1"
+def line_of(method: Method, prefix: str, row: Row) -> str:
+    """Return the request line for a row; its ids were checked, so that nothing in them needs quoting."""
+    return f"{method} {prefix}/api/v1/workflow/{row.workflow_id}/execution/{row.execution_id} HTTP/1.1"
 
 
-def head_of(prefix: str, row: Row, headers: str) -> bytes:
-    """Return all of a request but its body."""
-    return f"{line_of(prefix, row)}\r\n{headers}Content-Length: {len(row.body)}\r\n\r\n".encode()
+def request_of(method: Method, prefix: str, row: Row, headers: str) -> bytes:
+    """Return a request for a row as it goes over the wire; one that reads has no body."""
+    line = line_of(method, prefix, row)
+    if method == "GET":
+        return f"{line}\r\n{headers}\r\n".encode()
+    about = f"Content-Type: application/json\r\nContent-Length: {len(row.body)}\r\n"
+    return f"{line}\r\n{headers}{about}\r\n".encode() + row.body
 
 
-def reply_of(answer: Answer, row: Row, secret: str, limit: int) -> Reply:
+def reply_of(answer: Answer, row: Row, secret: str, limit: int, *, with_metadata: bool = False) -> Reply:
     """Say what an answer means, without a word of the key."""
-    body, reply = read_answer(answer, row, limit)
+    body, reply = read_answer(answer, row, limit, with_metadata=with_metadata)
     return redacted(reply, secret) if reply.error or may_repeat(body, secret) else reply

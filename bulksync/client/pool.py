@@ -107,7 +107,7 @@ class Pool:
         self._spare: asyncio.Task[None] | None = None
         self._standing: dict[asyncio.Future[None], Wire] = {}
 
-    async def take(self, turn: Turn) -> Wire | None:
+    async def acquire(self, turn: Turn) -> Wire | None:
         """Return a connection to write to at once, its turn given; None where the run stops.
 
         Raises what `open_one` raises, without a turn; what ended new connections where they end before their turn.
@@ -128,7 +128,7 @@ class Pool:
         trouble, self._trouble = self._trouble, None
         raise trouble or ServerDisconnectedError()
 
-    def give_back(self, wire: Wire) -> None:
+    def release(self, wire: Wire) -> None:
         """Keep a connection for the next request, if it may be kept."""
         wire.since = monotonic()
         wire.is_new = False

@@ -4,6 +4,7 @@ import codecs
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import hdrs
@@ -16,7 +17,7 @@ from bulksync.client.retry_after import asked_wait
 from bulksync.client.schema import BODY, WorkflowExecution
 from bulksync.client.tls import CERTIFICATE_WANTED
 from bulksync.model import AnswerError, Execution, Reply, Row, Step
-from bulksync.text import clean
+from bulksync.text import clean, member_in
 
 MAX_DETAIL = 200
 """Characters of the detail column; the contract's number."""
@@ -24,12 +25,18 @@ MAX_DETAIL = 200
 NGINX_WANTS = b"No required SSL certificate was sent"
 """What nginx answers over HTTP, with status 400, where others end the handshake."""
 
+BREAK = re.compile(r"[\r\n\t]+")
+"""What in JSON stands only between values."""
+
 MAX_ORDER = 2**53
 """From here on a step's order is no number that every reader of JSON reads alike (RFC 8259 §6)."""
 
 
-def read_answer(answer: Answer, row: Row, limit: int) -> tuple[bytes, Reply]:
-    """Say what an answer means, and return its body unpacked; *limit* is the largest that is read, in bytes."""
+def read_answer(answer: Answer, row: Row, limit: int, *, with_metadata: bool = False) -> tuple[bytes, Reply]:
+    """Say what an answer means, and return its body unpacked; *limit* is the largest that is read, in bytes.
+
+    Only *with_metadata* the reply has the execution's own: looking for it takes longer than all else.
+    """
     try:
         body = unpacked(answer.body, answer.headers.get(hdrs.CONTENT_ENCODING, ""), limit)
     except NotUnpackedError as error:
@@ -44,7 +51,11 @@ def read_answer(answer: Answer, row: Row, limit: int) -> tuple[bytes, Reply]:
         return body, strange(status, "response_too_large", f"the answer is over {limit:,} bytes, see --max-answer")
     if flaw or answer.is_early:
         return body, strange(status, "response_invalid", flaw or "the answer came before the whole request had left")
-    return body, read_acknowledgement(status, answer.headers, body, row)
+    reply = read_acknowledgement(status, answer.headers, body, row)
+    if with_metadata and reply.execution is not None:
+        metadata = metadata_of(body)
+        return body, replace(reply, execution=replace(reply.execution, metadata=metadata))
+    return body, reply
 
 
 def strange(status: int, error: AnswerError, detail: str) -> Reply:
@@ -61,6 +72,12 @@ def read_acknowledgement(status: int, headers: Mapping[str, str], body: bytes, r
     if (page["workflow_id"].lower(), page["id"].lower()) != row.key:
         return Reply(status, "response_mismatch", clean(f"the answer names execution {page['id']}", MAX_DETAIL))
     return Reply(status, "", execution=execution_of(page))
+
+
+def metadata_of(body: bytes) -> str:
+    """Return the object that an answer has as its metadata, verbatim but on one line; empty where it has none."""
+    text = member_in(body.decode("utf-8", "replace"), "metadata")
+    return BREAK.sub(" ", text) if text.startswith("{") else ""
 
 
 def read_refusal(status: int, headers: Mapping[str, str], body: bytes, *, is_cut: bool = False) -> Reply:

@@ -35,6 +35,9 @@ Examples:
       Again, after a stop or a crash: sends only what is not done yet
   bulksync run rows.csv --retry-rejected
       Only what the server rejected, and what is left
+  bulksync run rows.csv --save-before before.jsonl
+      Reads each execution first, which takes a turn more; to undo the run:
+      bulksync run before.jsonl
   bulksync run rows.csv --retry-file left.csv --summary summary.json
       With the rows still to be done as a file, and the counts as JSON
   bulksync run rows.csv --rejected-file fix.csv
@@ -50,10 +53,27 @@ Exit codes:
   others         look first; the last line said what to do
 """
 
+HOW_TO_FETCH = """\
+Examples:
+  bulksync fetch rows.csv
+      Into rows.csv.state.jsonl: status, metadata and dispositions, as they are now
+  bulksync run rows.csv.state.jsonl
+      Puts status and metadata back as they were
+  bulksync report rows.csv.state.jsonl.ledger --diff
+      Whose disposition moved since an earlier fetch
+
+The same command again reads only what is left; --resend reads everything again.
+Whether the API merges metadata or replaces it is not documented: undoing puts
+back the status and the old entries, and entries added since may stay. A change
+that others make between fetch and undo is overwritten.
+"""
+
 HOW_TO_CHECK = """\
 Examples:
   bulksync check rows.csv --rate 100/s
       Is it valid, and how long will it take at that rate?
+  bulksync check rows.csv --show 3
+      The first three requests as a run would send them
   bulksync check leads.xlsx --sheet Calls
       Which columns of a sheet are sent, and which only echoed?
   bulksync check rows.csv --json
@@ -68,17 +88,28 @@ Examples:
       As JSON lines, with every step
   bulksync report rows.csv.report.csv.ledger --diff > moved.csv
       The rows whose disposition differs from the one an earlier run recorded
+  bulksync report fetched.ledger --diff --since run.ledger
+      Whose disposition moved between a run and a later fetch
 """
 
 HOW_TO_VERIFY = """\
-Example:
+Examples:
   bulksync verify rows.csv rows.csv.report.csv
       Exits 11 if it finds a discrepancy
+  bulksync verify rows.csv rows.csv.report.csv --live --sample 500
+      Does the server hold what was sent? 500 executions from all over the input
+  bulksync verify rows.csv rows.csv.report.csv --live --settle
+      Unknown rows that turn out to be applied are not sent again
+  bulksync verify rows.csv rows.csv.report.csv --json
+      For programs
 """
 
 HOW_TO_HISTORY = """\
-Example:
+Examples:
   bulksync history rows.csv.report.csv.ledger
+      Every run that the ledger keeps
+  bulksync history rows.csv.report.csv.ledger --json
+      For programs
 """
 
 HOW_TO_SANDBOX = """\
@@ -87,6 +118,12 @@ Examples:
       Then, elsewhere: bulksync run rows.csv --base-url http://127.0.0.1:8099
   bulksync sandbox --faults server_error=0.05,reset_after=0.01
       With faults: what a bad day looks like
+"""
+
+HOW_TO_INIT = """\
+Example:
+  bulksync init demo
+      Then: bulksync run demo/rows.csv --sandbox
 """
 
 HOW_TO_COMPLETE = """\

@@ -6,26 +6,32 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bulksync.errors import InputError, StorageError, UsageError
-from bulksync.ledger.store import Run, Store
-from bulksync.options.files import STDOUT, tell_apart
+from bulksync.commands.fetch import FETCH
+from bulksync.commands.update import UPDATE
+from bulksync.errors import InputError, LockedError, StorageError, UsageError
+from bulksync.ledger.database import NOTHING_KNOWN, NotALedgerError
+from bulksync.ledger.store import Run, Since, Store
+from bulksync.options.files import STDOUT, beside_it, tell_apart
 from bulksync.options.models import RenderOptions
 from bulksync.reader.locating import locate
 from bulksync.reader.mapping import parse_fields
 from bulksync.reader.source import Source
-from bulksync.report.render import input_of, measure, render
+from bulksync.report.render import input_of, measure
 from bulksync.report.schema import Transition
 from bulksync.report.summary import moved, recorded_summary, report_of
 from bulksync.report.table import write_moves
 from bulksync.sender.plan import check_output
 from bulksync.sender.settings import settings_of
 
+VERBS = {verb.name: verb for verb in (UPDATE, FETCH)}
+"""What runs in a ledger may be."""
+
 
 def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
     """Write the report of a run again; return the run, where the report stands, and what is missing in it.
 
-    StorageError where the ledger cannot be read, LockedError while a run holds it, UsageError where one file would take
-    another's place, InputError where a retry file is asked for but the input is not what it was.
+    UsageError for a file that is no ledger, or where one file would take another's place, StorageError where the ledger
+    cannot be read, LockedError while a run holds it, InputError where a retry file is asked for of a changed input.
     """
     with opened(ledger) as store:
         run = chosen(store.runs(), options.run)
@@ -33,7 +39,9 @@ def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
         output = options.output or report_of(store, run) or Path(f"{run.input}.report.csv")
         tell_apart(options.input or ledger.parent / run.path, output, ledger, options)
         check_output(store, output, overwrite=options.overwrite)
-        note = render(store, run, source_again(run, options.input or ledger.parent / run.path), output, options)
+        note = VERBS[settings_of(run).verb].write(
+            store, run, source_again(run, options.input or ledger.parent / run.path), output, options
+        )
         measure(run, options, now=datetime.fromisoformat(run.ended or run.started).timestamp())
         return run, output, note
 
@@ -46,9 +54,22 @@ def print_moves(ledger: Path, options: RenderOptions) -> tuple[str, int, tuple[T
     with opened(ledger) as store:
         run = chosen(store.runs(), options.run)
         check_kept(store, run)
-        with closing(store.moved(run.id)) as rows:
-            write_moves(STDOUT, rows)
-        return run.name, sum(moves.executions for moves in store.moves(run.id)), moved(store, run)
+        with answers_in(options.since) as since:
+            with closing(store.moved(run.id, since)) as rows:
+                write_moves(STDOUT, rows)
+            compared = sum(moves.executions for moves in store.moves(run.id, since))
+            return run.name, compared, moved(store, run, since)
+
+
+@contextmanager
+def answers_in(ledger: Path | None) -> Iterator[Since | None]:
+    """Yield what gives the answers of the latest run in another ledger; None where there is no other."""
+    if ledger is None:
+        yield None
+        return
+    with opened(ledger) as store:
+        run = chosen(store.runs(), None)
+        yield lambda: store.answers(run.id)
 
 
 def chosen(runs: list[Run], name: str | None) -> Run:
@@ -91,7 +112,7 @@ def source_again(run: Run, path: Path) -> Source | InputError:
 def history_of(ledger: Path) -> tuple[list[dict[str, Any]], int]:
     """Return the runs in a ledger, oldest first, and its size in bytes.
 
-    StorageError or LockedError where it cannot be read.
+    UsageError for a file that is no ledger, StorageError or LockedError where it cannot be read.
     """
     with opened(ledger) as store:
         return [history_entry(store, run) for run in store.runs()], store.size()
@@ -114,8 +135,26 @@ def history_entry(store: Store, run: Run) -> dict[str, Any]:
 
 @contextmanager
 def opened(ledger: Path) -> Iterator[Store]:
-    """Yield the store in a ledger that is there; StorageError or LockedError where it cannot be read."""
+    """Yield the store in a ledger that is there.
+
+    UsageError for another file, StorageError or LockedError where it cannot be read, with a reader's way out.
+    """
     if not ledger.is_file():
-        raise StorageError(f"there is no ledger {ledger}", "name the .ledger file next to the report")
-    with closing(Store(ledger)) as store:
+        raise UsageError(f"there is no ledger {ledger}", where_to_look(ledger))
+    try:
+        store = Store(ledger)
+    except NotALedgerError:
+        raise UsageError(f"{ledger} is not a ledger", where_to_look(ledger)) from None
+    except LockedError as error:
+        raise LockedError(error.what, "wait until it has ended, then run the same command again") from None
+    except StorageError as error:
+        raise StorageError(error.what, error.next_step.removesuffix(f"; {NOTHING_KNOWN}")) from None
+    with closing(store):
         yield store
+
+
+def where_to_look(path: Path) -> str:
+    """Say which file is meant by somebody who names an input, or its report, instead of the ledger."""
+    beside = [beside_it(path, ending) for ending in ("ledger", "report.csv.ledger")]
+    found = next((ledger for ledger in beside if ledger.is_file()), None)
+    return f"name its ledger: {found}" if found else "name the .ledger file next to the report"

@@ -16,8 +16,10 @@ from pydantic import SecretStr
 
 from bulksync.commands.again import fixing
 from bulksync.commands.target import connected, fitted, sharing
+from bulksync.commands.update import UPDATE
+from bulksync.commands.verb import Verb
 from bulksync.console.closing import Ending
-from bulksync.console.lines import columns_said, listed
+from bulksync.console.lines import columns_said
 from bulksync.console.progress import Doing, since
 from bulksync.console.watch import watched, watcher
 from bulksync.errors import BulksyncError, StorageError, leaves
@@ -29,10 +31,11 @@ from bulksync.options.values import show_rate
 from bulksync.quota.seat import seat_for
 from bulksync.reader.source import Source, spool
 from bulksync.report.grouping import grouped
-from bulksync.report.render import input_of, measure, render
+from bulksync.report.render import input_of, measure
 from bulksync.report.summary import close_finished, close_run, summary_of
+from bulksync.sender.feed import Supply
 from bulksync.sender.plan import Plan, check_output, estimate, locate_input, plan_run, unknown_statuses
-from bulksync.sender.send import Brake, Sent, Supply, braked, send
+from bulksync.sender.send import Brake, Sent, send, stop_on_signals
 from bulksync.sender.tally import Tally
 from bulksync.text import spell
 
@@ -60,6 +63,7 @@ class Job:
     key: SecretStr
     command: str
     name: str | None = None
+    verb: Verb = UPDATE
     terminal: "Terminal | None" = None
     arguments: tuple[str, ...] = ()
 
@@ -71,7 +75,7 @@ async def run(job: Job, tell: Tell) -> Ending:
     async with (
         watched(f"opening the ledger {job.files.ledger}", job.terminal, tell) as doing,
         open_ledger(job.files.ledger, job.options.lock_wait) as ledger,
-        braked() as brake,
+        stop_on_signals() as brake,
     ):
         return await travel(job, ledger, brake, doing, tell)
 
@@ -80,10 +84,12 @@ async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tel
     """Validate all, then send, then report; BulksyncError where it comes to none of these."""
     await ledger.call(check_output, ledger.store, job.files.output, overwrite=job.options.overwrite)
     doing.look = since(f"reading {job.name or job.input}, nothing is sent yet", anyio.current_time)
+    began = anyio.current_time()
     with brake.before_sending():
         source = await located(job)
         plan = await planned(job, ledger, source, brake)
     doing.run = plan.run.name
+    tell_plan(tell, plan, job.files, anyio.current_time() - began)
     for note in plan.notes:
         tell("note", text=note)
     sent: Sent | None
@@ -95,6 +101,15 @@ async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tel
         sent = None if plan.is_finished else Sent(None, Tally())
     doing.look = since(f"writing the report {job.files.output}", anyio.current_time)
     return await reported(job, ledger, plan, source, sent)
+
+
+def tell_plan(tell: Tell, plan: Plan, files: Files, seconds: float) -> None:
+    """Say what is to be done, and where it is written, to whoever wants to know more."""
+    run = plan.run
+    tell(
+        "planned", run=run.name, input=run.input, rows=run.rows, invalid=plan.invalid, due=plan.due,
+        seconds=round(seconds, 3), report=str(files.output or "none"), ledger=str(files.ledger or "none"),
+    )  # fmt: skip
 
 
 async def located(job: Job) -> Source:
@@ -124,6 +139,8 @@ async def planned(job: Job, ledger: Ledger, source: Source, brake: Brake) -> Pla
         files=job.files,
         now=time.time(),
         stopping=lambda: brake.stop is not None,
+        verb=job.verb.name,
+        reads=job.verb.reads,
     )
 
 
@@ -133,7 +150,10 @@ async def sent_to_api(
     """Send the due rows, and say how far that is now and then."""
     tell = partial(tell, run=plan.run.name)
     options = fitted(job.options, tell)
-    seconds = estimate(plan.due, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate)
+    turns = plan.due * (1 if job.files.before is None else 2)
+    seconds = estimate(turns, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate)
+    if job.files.before is not None:
+        tell("saving before", path=str(job.files.before))
     if columns := plan.settings.columns:  # runs of long ago have none
         tell("columns", **columns_said(columns))
     if plan.acknowledged:
@@ -144,9 +164,9 @@ async def sent_to_api(
     if begun := plan.continued and plan.settings.begun:
         tell("continuing", name=plan.run.name, begun=begun)
     rate, about = show_rate(options.rate), spell(seconds)
-    tell("sending", rows=plan.due, target=job.target, rate=rate, about=about, etaSeconds=round(seconds, 3))
-    if unknown := unknown_statuses(plan.settings.statuses):
-        tell("unknown statuses", statuses=listed(unknown))
+    tell(job.verb.saying, rows=plan.due, target=job.target, rate=rate, about=about, etaSeconds=round(seconds, 3))
+    if not job.verb.reads and (unknown := unknown_statuses(plan.settings.statuses)):
+        tell("unknown statuses", statuses=unknown)
     return await sent_through(job, ledger, plan, source, options, brake, doing, tell, total=plan.due)
 
 
@@ -168,7 +188,8 @@ async def sent_through(
         seat = seat_for(job.target, plan.run.digest, ledger.store.path)
         async with (
             sharing(options, job.target, job.key, seat, tell) as station,
-            connected(job.target, job.key, options) as put,
+            connected(job.target, job.key, options) as client,
+            job.verb.open(client, job.files, plan) as way,
         ):
             watch = watcher(total, options, doing, job.terminal, tell)
             sent = await send(
@@ -176,7 +197,7 @@ async def sent_through(
                 plan,
                 source,
                 options,
-                put,
+                way,
                 brake=brake,
                 watch=watch,
                 tell=tell,
@@ -211,7 +232,7 @@ async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: S
     await ledger.call(store.prune, job.options.keep_runs)
     shown = await to_thread.run_sync(input_of, ended, source)
     try:
-        note = await ledger.call(render, store, ended, shown, job.files.output, job.options)
+        note = await ledger.call(job.verb.write, store, ended, shown, job.files.output, job.options)
         await ledger.call(measure, ended, job.options, now=time.time())
     except StorageError as error:
         alone = f"bulksync report {shlex.quote(str(store.path))} writes the report alone, or " if store.path else ""

@@ -38,6 +38,9 @@ def sandbox_settings(options: SandboxOptions) -> Settings:
         seed=options.seed,
         faults=parse_faults(options.faults),
         unknown_rate=options.unknown_rate,
+        only_seen=options.only_seen,
+        replaces_metadata=options.replaces_metadata,
+        drift=options.drift,
         log_file=options.log_file,
     )
 

@@ -16,7 +16,6 @@ import anyio
 from bulksync.commands.run import Job, reported, sent_through
 from bulksync.commands.target import fitted
 from bulksync.console.closing import Ending
-from bulksync.console.lines import listed
 from bulksync.console.progress import Doing
 from bulksync.errors import InputError, StorageError
 from bulksync.ledger.backlog import Backlog
@@ -32,9 +31,11 @@ from bulksync.reader.mapping import parse_fields
 from bulksync.reader.rows import stored
 from bulksync.reader.source import Source
 from bulksync.reader.values import json_line
+from bulksync.sender.feed import Limit, stop_for
 from bulksync.sender.inlet import Inlet
 from bulksync.sender.plan import (
     Plan,
+    check_before,
     check_output,
     how_read,
     looks_for,
@@ -42,7 +43,7 @@ from bulksync.sender.plan import (
     run_name,
     unknown_statuses,
 )
-from bulksync.sender.send import Brake, Limit, stop_for
+from bulksync.sender.send import Brake
 from bulksync.sender.settings import Found, RunSettings, settings_of
 
 
@@ -73,13 +74,14 @@ async def travel_stream(job: Job, ledger: Ledger, brake: Brake, doing: Doing, te
     run = await ledger.call(store.run, run.id)
     plan = replace(plan, run=run, settings=settings_of(run))
     if unknown := unknown_statuses(plan.settings.statuses):
-        tell("unknown statuses", statuses=listed(unknown))
+        tell("unknown statuses", statuses=unknown)
     return await reported(job, ledger, plan, source, sent)
 
 
 def begin(ledger: Ledger, job: Job, source: Source) -> Run:
     """Open a run that has no rows yet. Blocks."""
     store, now = ledger.store, time.time()
+    check_before(store, job.files, None)
     with store.transaction():
         run = store.begin(
             name=run_name(now),

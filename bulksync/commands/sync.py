@@ -33,9 +33,9 @@ from bulksync.errors import StoppedError, UsageError, ungrouped
 from bulksync.ledger.backlog import Backlog
 from bulksync.ledger.writer import Ledger, open_ledger
 from bulksync.model import Stop
-from bulksync.options.config import wrong_options
 from bulksync.options.files import STDOUT, Files, check_files, files_for
 from bulksync.options.keywords import OF_THE_TERMINAL, Keywords, as_keyword, for_python, in_python
+from bulksync.options.mistakes import wrong_options
 from bulksync.options.models import RunOptions
 from bulksync.options.target import target_for
 from bulksync.reader.echoes import Echoes, Kept
@@ -216,7 +216,7 @@ class Sync:
                 await asyncio.wait({asyncio.wrap_future(self._run)})
             except asyncio.CancelledError as error:
                 interrupted = error
-                self._have(self._brake.slam)
+                self._have(self._brake.cancel)
             except GeneratorExit as error:
                 # Python before 3.13, where the loop ends right behind a `break`: nothing can be awaited any more.
                 interrupted = error
@@ -234,13 +234,13 @@ class Sync:
                 futures.wait({self._run})
             except KeyboardInterrupt as error:
                 interrupted = error
-                self._have(self._brake.slam)
+                self._have(self._brake.cancel)
         self._held.close()
         if interrupted is not None:
             raise interrupted
 
     def _pull_from_here(self, stop: Stop) -> None:
-        self._have(partial(self._brake.pull, stop))
+        self._have(partial(self._brake.drain, stop))
 
     def _have(self, function: Callable[[], None]) -> None:
         """Have a function called on the run's loop, if the run still goes on."""
@@ -299,9 +299,9 @@ class Sync:
         async with anyio.create_task_group() as reading:
             if not isinstance(self._rows, AsyncIterable):
                 read = partial(to_thread.run_sync, self._read, abandon_on_cancel=True)
-                reading.start_soon(self._pumped, read, self._brake.pull)
+                reading.start_soon(self._pumped, read, self._brake.drain)
             elif self._is_blocking:
-                reading.start_soon(self._pumped, partial(self._receive, self._rows), self._brake.pull)
+                reading.start_soon(self._pumped, partial(self._receive, self._rows), self._brake.drain)
             ends = Ends(self._inlet, self._backlog, self._echoes)
             ending = await travel_stream(job, self._ledger, self._brake, self._doing, TELL, ends)
             reading.cancel_scope.cancel()
@@ -351,7 +351,7 @@ class Sync:
 
     def _leave(self) -> None:
         if not self.summary:
-            self._brake.pull(LEFT)
+            self._brake.drain(LEFT)
         self._backlog.close()
         self._all_taken.set()
 
@@ -371,5 +371,5 @@ def key_for(key: SecretStr | None, options: RunOptions) -> SecretStr:
 def files_of_rows(path: Path, options: RunOptions) -> Files:
     """Decide where the files of rows without a file stand: with no output there is no report, and no ledger is kept."""
     if options.output is None:
-        return Files(None, options.ledger, path)
+        return Files(None, options.ledger, path, path.with_suffix(".states"), options.save_before)
     return files_for(path, options)

@@ -10,9 +10,9 @@ from importlib.util import find_spec
 
 from pydantic import SecretStr
 
-from bulksync.client.connection import connect
+from bulksync.client.connection import Client, connect
 from bulksync.errors import UsageError
-from bulksync.model import Put, Tell
+from bulksync.model import Tell
 from bulksync.options.models import RunOptions
 from bulksync.quota.host import HostStation, state_folder
 from bulksync.quota.seat import Seat, name_for
@@ -38,8 +38,8 @@ def at_once(asked: int, open_files: int) -> int:
 
 
 @asynccontextmanager
-async def connected(target: str, key: SecretStr, options: RunOptions) -> AsyncGenerator[Put, None]:
-    """Yield what puts one row: to the API at *target*, or to a sandbox of this run's own."""
+async def connected(target: str, key: SecretStr, options: RunOptions) -> AsyncGenerator[Client, None]:
+    """Yield a client: of the API at *target*, or of a sandbox of this run's own."""
     async with (
         sandbox_or(target, options) as url,
         connect(
@@ -54,9 +54,9 @@ async def connected(target: str, key: SecretStr, options: RunOptions) -> AsyncGe
             ca_file=options.ca_file,
             client_cert=options.client_cert,
             client_key=options.client_key,
-        ) as put,
+        ) as client,
     ):
-        yield put
+        yield client
 
 
 @asynccontextmanager

@@ -13,11 +13,25 @@ import orjson
 
 from bulksync.errors import InputError
 from bulksync.model import InvalidRow, Outcome, Row
+from bulksync.options.files import beside_it
 from bulksync.reader.input import open_input
 from bulksync.reader.source import Source
 from bulksync.report.table import COLUMNS, guarded, is_json
+from bulksync.text import name_of
 
 SENT = frozenset({Outcome.UPDATED, Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """What is wrong, and with which row of the input; None where it has no such row."""
+
+    row: int | None
+    line: int | None
+    problem: str
+
+    def __str__(self) -> str:
+        return self.problem if self.row is None else f"row {self.row} (line {self.line}): {self.problem}"
 
 
 @dataclass(slots=True)
@@ -27,7 +41,7 @@ class Audit:
     rows: int = 0
     lines: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
+    wrong: list[Discrepancy] = field(default_factory=list)
 
 
 def audit(source: Source, report: Path, *, most: int = 100) -> Audit:
@@ -48,21 +62,36 @@ def audit(source: Source, report: Path, *, most: int = 100) -> Audit:
     return found
 
 
-def discrepancies(row: Row | InvalidRow | None, line: dict[str, Any] | None, number: int) -> list[str]:
+def facts(found: Audit, source: Source, report: Path) -> dict[str, Any]:
+    """Return what an audit found, for programs."""
+    return {
+        "input": source.name,
+        "report": name_of(report),
+        "rows": found.rows,
+        "reportLines": found.lines,
+        "outcomes": found.outcomes,
+        "discrepancies": found.wrong,
+    }
+
+
+def discrepancies(row: Row | InvalidRow | None, line: dict[str, Any] | None, number: int) -> list[Discrepancy]:
     """Return what is wrong with one line of the report for one row of the input; None stands for a missing one."""
-    if line is None:
-        return [f"row {row.row} (line {row.line}): the report has no line for it"] if row is not None else []
     if row is None:
-        return [f"report line {number}: the input has no such row"]
-    where = f"row {row.row} (line {row.line})"
-    said = {name: str(line.get(name)) for name in ("row", "line", "workflowId", "executionId")}
-    wanted = {"row": row.row, "line": row.line, "workflowId": row.workflow_id, "executionId": row.execution_id}
-    wrong = [
-        f"{where}: {name} is {said[name]} in the report and {value} in the input"
-        for name, value in wanted.items()
-        if said[name] not in (str(value), guarded(str(value)))
+        return [Discrepancy(None, None, f"report line {number}: the input has no such row")] if line is not None else []
+    if line is None:
+        return [Discrepancy(row.row, row.line, "the report has no line for it")]
+    return [
+        Discrepancy(row.row, row.line, problem) for problem in (*differences(row, line), *contradictions(row, line))
     ]
-    return wrong + [f"{where}: {problem}" for problem in contradictions(row, line)]
+
+
+def differences(row: Row | InvalidRow, line: dict[str, Any]) -> Iterator[str]:
+    """Return where a line of the report names another row than the input's."""
+    wanted = {"row": row.row, "line": row.line, "workflowId": row.workflow_id, "executionId": row.execution_id}
+    for name, value in wanted.items():
+        said = str(line.get(name))
+        if said not in (str(value), guarded(str(value))):
+            yield f"{name} is {said} in the report and {value} in the input"
 
 
 def contradictions(row: Row | InvalidRow, line: dict[str, Any]) -> Iterator[str]:
@@ -88,9 +117,10 @@ def opened(report: Path) -> Iterator[Iterator[dict[str, Any]]]:
     try:
         with report.open(encoding="utf-8-sig", newline="") as file:
             yield (orjson.loads(text) for text in file) if is_json(report) else csv_lines(report, file)
-    except (OSError, ValueError, csv.Error) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"the report {report} cannot be read: {why}", "check its path") from None
+    except OSError as error:
+        raise InputError(f"the report {report} cannot be read: {error.strerror}", "check its path") from None
+    except (ValueError, csv.Error):
+        raise no_report(report) from None
 
 
 def csv_lines(report: Path, file: Any) -> Iterator[dict[str, Any]]:
@@ -100,5 +130,14 @@ def csv_lines(report: Path, file: Any) -> Iterator[dict[str, Any]]:
     cells = csv.reader(chain([first], file), delimiter=delimiter or ",", strict=True)
     names = next(cells, [])
     if tuple(names[: len(COLUMNS)]) != COLUMNS:
-        raise InputError(f"{report} is not a report of bulksync", "name the .report.csv file")
+        raise no_report(report)
     return (dict(zip(COLUMNS, line, strict=False)) for line in cells)
+
+
+def no_report(path: Path) -> InputError:
+    """Return the error for a file that is no report, or one that others have changed."""
+    beside = beside_it(path, "report.csv")
+    return InputError(
+        f"{path} is not a report of bulksync",
+        f"name the report: {beside if beside.is_file() else 'the .report.csv file'}",
+    )

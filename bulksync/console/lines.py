@@ -1,18 +1,21 @@
 """What people are shown of a run or a check, from the same values as the summary."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from bulksync.ledger.line import Problem
+from bulksync.model import Preview
 from bulksync.options.values import show_rate
 from bulksync.reader.fields import own_field
 from bulksync.reader.record import Column
 from bulksync.report.grouping import Group
 from bulksync.report.schema import Summary, Transition
-from bulksync.text import clean, counted
+from bulksync.text import clean, counted, listed, name_of
 
 Part = tuple[str, str | Mapping[str, int]]
 """A part of what is said at the end: what it is about, and a text, or counts by word."""
@@ -156,10 +159,30 @@ def shortened(counts: Mapping[str, int]) -> str:
     return listed(dict(islice(counts.items(), MOST_WORDS))) + (f", and {more:,} more" if more > 0 else "")
 
 
-def check_json(found: Mapping[str, Any], invalid: Iterable[Problem]) -> str:
-    """Write what a check found as JSON, its invalid rows under `errors`."""
+def check_json(found: Mapping[str, Any], invalid: Iterable[Problem], requests: Sequence[Preview] = ()) -> str:
+    """Write what a check found as JSON, its invalid rows under `errors`, and the *requests* that were asked for."""
     errors = [problem._asdict() for problem in invalid]
-    return orjson.dumps({**found, "errors": errors}, option=orjson.OPT_INDENT_2).decode()
+    return as_json({**found, "errors": errors, **({"requests": requests} if requests else {})})
+
+
+def as_json(found: Any) -> str:
+    """Write values as JSON, for a program or a person."""
+    return orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()
+
+
+def request_lines(request: Preview) -> Iterator[str]:
+    """Write a request as it would be sent; what no terminal must be sent is escaped in its body, as JSON may."""
+    yield f"row {request.row} (line {request.line}):"
+    yield f"{request.method} {request.url}"
+    yield from (f"{name}: {value}" for name, value in request.headers.items())
+    yield ""
+    yield "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in request.body)
+    yield ""
+
+
+def history_json(ledger: Path, runs: Sequence[Mapping[str, Any]], size: int) -> str:
+    """Write the runs of a ledger, which takes *size* bytes, as JSON."""
+    return as_json({"ledger": name_of(ledger), "bytes": size, "runs": runs})
 
 
 def history_line(run: Mapping[str, Any]) -> str:
@@ -172,8 +195,3 @@ def history_line(run: Mapping[str, Any]) -> str:
 def invalid_line(invalid: Problem) -> str:
     """Say what is wrong with an invalid row, and where it stands."""
     return f"row {invalid.row} (line {invalid.line}): {invalid.error}: {invalid.detail}"
-
-
-def listed(counts: Mapping[str, int]) -> str:
-    """Write counts by word."""
-    return ", ".join(f"{word} {count:,}" for word, count in counts.items())

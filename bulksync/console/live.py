@@ -10,6 +10,7 @@ from bulksync.text import clean, spell
 
 COLOURS = {
     "updated": "green",
+    "fetched": "green",
     "unchanged": "cyan",
     "rejected": "red",
     "invalid": "red",

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import cache, partial
 from string import Formatter
@@ -11,11 +11,16 @@ from typing import Any, Literal
 import orjson
 
 from bulksync.model import Tell
-from bulksync.text import counted, without_passwords
+from bulksync.text import counted, listed, without_passwords
 
 EVENTS: dict[str, tuple[int, str]] = {
     "note": (logging.WARNING, "{text}"),
     "sending": (logging.INFO, "sending {rows:row} to {target} at {rate}, about {about}"),
+    "fetching": (logging.INFO, "fetching {rows:execution} from {target} at {rate}, about {about}"),
+    "saving before": (
+        logging.INFO,
+        "each execution is read before its first update, which takes a turn more; its state is saved in {path}",
+    ),
     "sending a stream": (logging.INFO, "sending rows to {target} at {rate} as they come"),
     "columns": (logging.INFO, "columns sent: {sent}; only echoed: {echoed}"),
     "acknowledged already": (
@@ -30,6 +35,10 @@ EVENTS: dict[str, tuple[int, str]] = {
     "unknown statuses": (logging.WARNING, "unknown statuses (will be sent anyway): {statuses}"),
     "ended": (logging.INFO, "{outcomes}"),
     "few files": (logging.WARNING, "{allowed} concurrent requests, not the {asked} asked for: ulimit -n is {files}"),
+    "planned": (
+        logging.DEBUG,
+        "{due:,} of {rows:,} rows to send, {invalid:,} invalid, after {seconds:.1f}s; to {report} and {ledger}",
+    ),
     "sharing": (logging.DEBUG, "sharing the rate with other runs: {quota}"),
     "not sharing": (logging.WARNING, "the rate applies to this run alone: the quota file cannot be used: {reason}"),
     "shared rate": (logging.INFO, "sharing the quota with a run at {others:.4g}/s; this one keeps to {own:.4g}/s"),
@@ -41,6 +50,7 @@ EVENTS: dict[str, tuple[int, str]] = {
     "stopping": (logging.WARNING, "stopping; waiting for requests in flight (Ctrl-C again to cancel them): {reason}"),
     "retry": (logging.DEBUG, "row {row} (line {line}): {reason}; attempt {attempt}, again in {wait:.1f}s"),
     "attempt": (logging.DEBUG - 5, "row {row} (line {line}): {reason} after {duration:.3f}s"),
+    "not notified": (logging.ERROR, "{url} (--notify) did not take the summary: {reason}"),
     "failed": (logging.ERROR, "{error}"),
     "fault": (logging.ERROR, "internal error: {error}"),
     "internal error": (logging.ERROR, "row {row} (line {line}): internal error: {error}"),
@@ -49,14 +59,16 @@ EVENTS: dict[str, tuple[int, str]] = {
 
 
 class Sentence(Formatter):
-    """Formats events; `{rows:row}` is the number with its noun, in the singular for one."""
+    """Formats events; `{rows:row}` is the number with its noun, in the singular for one; counts by word are listed."""
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         """Write one field, see string.Formatter."""
+        if isinstance(value, Mapping):
+            return listed(value)
         return counted(value, format_spec) if format_spec in NOUNS else super().format_field(value, format_spec)
 
 
-NOUNS = frozenset({"row"})
+NOUNS = frozenset({"row", "execution"})
 SENTENCE = Sentence()
 
 ANSWERS = frozenset({"asked"})

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import anyio
 
 from bulksync.sender.tally import Tally
 from bulksync.text import spell
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,10 @@ class Doing:
         look = self.look()
         self.last = None if isinstance(look, str) else look
 
-    def line(self) -> str:
-        """Say it in one line."""
+    def said(self) -> dict[str, Any]:
+        """Say it in one line, the `text`, and in numbers where there are any."""
         look = self.look()
-        return look if isinstance(look, str) else progress_line(look)
+        return {"text": look} if isinstance(look, str) else {"text": progress_line(look), **numbers(look)}
 
 
 def since(what: str, now: Callable[[], float]) -> Callable[[], str]:
@@ -67,12 +70,28 @@ def progress_line(look: Look) -> str:
     return "; ".join(part for part in (", ".join(part for part in parts if part), look.waiting) if part)
 
 
+def numbers(look: Look) -> dict[str, Any]:
+    """Return how far a run is, for programs; *rate* is in rows per second, null is what cannot be told yet."""
+    done, total = look.tally.done, look.total
+    return {
+        "done": done,
+        "total": total,
+        "rate": round(done / look.elapsed, 2) if look.elapsed > 0 else 0.0,
+        "quota": look.rate,
+        "inFlight": look.in_flight,
+        "elapsedSeconds": round(look.elapsed, 1),
+        "etaSeconds": round(look.elapsed * (total - done) / done, 1) if done and total is not None else None,
+        "outcomes": dict(look.tally.outcomes),
+        "waiting": look.waiting,
+    }
+
+
 def percent(part: int, whole: int) -> str:
     """Write a share so that 100 % means all."""
     return f"{int(part * 100 / whole)} %" if whole else "100 %"
 
 
-async def say_every(seconds: float, line: Callable[[], str], say: Callable[[str], None]) -> None:
+async def say_every(seconds: float, line: Callable[[], T], say: Callable[[T], None]) -> None:
     """Say how far the run is every *seconds*, until cancelled; never where that is 0."""
     while seconds > 0:
         await anyio.sleep(seconds)

@@ -23,7 +23,7 @@ async def watched(first: str, terminal: "Terminal | None", tell: Tell) -> AsyncG
     """Yield what knows what the run does, at *first* this: a terminal shows it all the time, SIGUSR1 asks for it."""
     doing = Doing(since(first, anyio.current_time))
     async with anyio.create_task_group() as watching:
-        await watching.start(watch_for, ASKING, lambda: tell("asked", run=doing.run, text=doing.line()))
+        await watching.start(watch_for, ASKING, lambda: tell("asked", run=doing.run, **doing.said()))
         if terminal:
             from bulksync.console.terminal import show_live
 
@@ -53,6 +53,6 @@ def watcher(total: int | None, options: RunOptions, doing: Doing, terminal: "Ter
 
         doing.look = look
         if terminal is None:
-            await say_every(options.stats, doing.line, lambda text: tell("progress", text=text))
+            await say_every(options.stats, doing.said, lambda said: tell("progress", **said))
 
     return watch

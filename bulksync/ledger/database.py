@@ -24,6 +24,10 @@ CHECKED_WHOLE = 32 * 1024 * 1024
 """Bytes of a ledger that is checked as a whole when it is opened: a tenth of a second."""
 
 
+class NotALedgerError(StorageError):
+    """The file is somebody else's; it was left as it is."""
+
+
 class Connection(sqlite3.Connection):
     """A connection that lets its file go when it is closed."""
 
@@ -135,9 +139,9 @@ def check_header(path: Path) -> None:
         raise not_a_ledger(path)
 
 
-def not_a_ledger(path: Path | None) -> StorageError:
+def not_a_ledger(path: Path | None) -> NotALedgerError:
     """Return the error for a file of somebody else's."""
-    return StorageError(
+    return NotALedgerError(
         f"{path} is not a ledger; it was left as it is",
         "move it away, or name the right file with --ledger: a new ledger knows nothing of what was sent before",
     )

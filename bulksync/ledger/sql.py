@@ -96,19 +96,23 @@ FROM run JOIN target ON target.id = run.target
 """
 RUNS = f"{ONE_RUN} ORDER BY run.id"
 RUN = f"{ONE_RUN} WHERE run.id = ?"
-LATEST = f"{ONE_RUN} WHERE url = ? AND digest = ? ORDER BY run.id DESC LIMIT 1"
+VERB = "coalesce(json_extract(reading, '$.verb'), 'run')"
+LATEST = f"{ONE_RUN} WHERE url = ? AND digest = ? AND {VERB} = ? ORDER BY run.id DESC LIMIT 1"
 REPORTS = "SELECT DISTINCT json_extract(reading, '$.report') FROM run"
 IS_OPEN = """
 SELECT count(*) FROM (SELECT 1 FROM line WHERE run = ? AND error <> 'superseded'
     AND (outcome IS NULL OR outcome IN ('failed', 'unknown', 'unsent')) LIMIT 1)
 """
+HAS_SENT = "SELECT count(*) FROM (SELECT 1 FROM line WHERE run = ? AND (attempts OR doubtful) LIMIT 1)"
 ADD_TARGET = "INSERT OR IGNORE INTO target (url) VALUES (?)"
 ADD_RUN = """
 INSERT INTO run (name, target, input, path, digest, started)
 VALUES (?, (SELECT id FROM target WHERE url = ?), ?, ?, ?, ?)
 """
-KEPT = "SELECT id FROM (SELECT id FROM run ORDER BY id DESC LIMIT ?) UNION SELECT max(id) FROM run GROUP BY target"
-"""The latest runs, and the latest of each target: those are the ones that may have to be continued."""
+KEPT = f"""
+SELECT id FROM (SELECT id FROM run ORDER BY id DESC LIMIT ?) UNION SELECT max(id) FROM run GROUP BY target, {VERB}
+"""  # noqa: S608  a constant
+"""The latest runs, and the latest of each kind and target: those are the ones that may have to be continued."""
 STALE = f"SELECT id FROM run WHERE id NOT IN ({KEPT})"  # noqa: S608  a constant
 FORGET = (
     "DELETE FROM line WHERE run = ?",
@@ -132,6 +136,10 @@ ADD_LINE = """
 INSERT INTO line (run, row, line, workflow, execution, requested, due, outcome, error, detail)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+KEEP_FIRST = """
+DELETE FROM line WHERE run = ?1 AND due AND row NOT IN (
+    SELECT min(row) FROM line WHERE run = ?1 AND due GROUP BY workflow, execution)
+"""
 DUE_AGAIN = """
 UPDATE line SET due = 1 WHERE run = ? AND (outcome IS NULL OR outcome IN ('failed', 'unknown', 'unsent'))
 """
@@ -144,6 +152,8 @@ UPDATE line SET due = 0 WHERE run = ?1 AND row IN (
         WHERE run = ?1 AND outcome IN ('updated', 'unchanged') GROUP BY 1, 2) ON workflow = w AND execution = e
     WHERE run = ?1 AND outcome = 'rejected' AND row < last)
 """
+READS = "coalesce(json_extract(reading, '$.reads'), 0)"
+"""Whether a run changes nothing at the server: nothing can have been applied, or be turned back."""
 TOUCHED_SINCE = """
 FROM run JOIN line ON line.run = run.id
 WHERE run.id > ?1 AND target = (SELECT target FROM run WHERE id = ?1)
@@ -158,7 +168,7 @@ UPDATE line SET due = 0, outcome = coalesce(outcome, 'unsent'), error = 'superse
 FROM (
     SELECT row AS mine, name, last FROM line CROSS JOIN later ON workflow = w AND execution = e JOIN run ON run.id = by
     WHERE line.run = ?1 AND due)
-WHERE run = ?1 AND row = mine
+WHERE run = ?1 AND row = mine AND NOT (SELECT {READS} FROM run WHERE id = ?1)
 """  # noqa: S608  a constant
 """What a run has still to do may not turn back what a later run has done, or may have done."""
 ACKNOWLEDGED = """
@@ -239,6 +249,11 @@ UPDATE line SET
     outcome = coalesce(outcome, 'unsent'), due = 0
 WHERE run = ? AND row = ?
 """
+SETTLE = """
+UPDATE line SET outcome = 'updated', error = '', detail = '', http = ?, attempts = max(attempts, 1), returned = ?,
+    disposition = ?, steps = ?, started = ?, completed = ?, doubtful = 0, digest = ?, due = 0
+WHERE run = ? AND row = ? AND outcome = 'unknown'
+"""
 UNSURE = """
 SELECT w, e FROM line CROSS JOIN (
     SELECT workflow AS w, execution AS e, min(row) AS first, max(outcome <> 'updated') AS is_open
@@ -280,11 +295,12 @@ WHERE run = ?1 AND row = waits
 # After a kill
 
 KILLED = "SELECT id FROM run WHERE ended IS NULL"
-MAYBE_SENT = """
+MAYBE_SENT = f"""
 UPDATE line SET outcome = 'unknown', error = 'interrupted', doubtful = 1, due = 0,
     detail = 'the run was killed; this row may have been sent'
 WHERE run = ?1 AND due AND (due = 2 OR row <= (SELECT watermark FROM run WHERE id = ?1))
-"""
+    AND NOT (SELECT {READS} FROM run WHERE id = ?1)
+"""  # noqa: S608  a constant
 
 # What people see
 
@@ -350,7 +366,7 @@ GROUP BY 1 ORDER BY 1
 """
 NOT_DONE = f"""
 SELECT {", ".join(NotDone._fields)} FROM (
-    SELECT * FROM line WHERE run = ? AND outcome NOT IN ('updated', 'unchanged')
+    SELECT * FROM line WHERE run = ? AND outcome NOT IN ('updated', 'fetched', 'unchanged')
     ORDER BY outcome = 'unsent', row LIMIT ?)
 ORDER BY row
 """  # noqa: S608  a constant
@@ -362,27 +378,34 @@ COMPARE = (
     "DROP TABLE IF EXISTS temp.before",
     """CREATE TEMP TABLE asked (workflow TEXT, execution TEXT, row INTEGER, new TEXT, PRIMARY KEY (workflow, execution))
        WITHOUT ROWID""",
-    "CREATE TEMP TABLE before (row INTEGER PRIMARY KEY, run INTEGER, old TEXT, new TEXT)",
+    "CREATE TEMP TABLE before (row INTEGER PRIMARY KEY, run INTEGER, old TEXT, new TEXT, name TEXT)",
 )
 """What the server last said of each execution in a run; and what it had said last before, once an earlier run tells."""
 EARLIER = """
 SELECT one.id, one.rows FROM run JOIN run AS one USING (target) WHERE run.id = ? AND one.id < run.id ORDER BY 1 DESC
 """
 ASK = """
-INSERT INTO asked SELECT workflow, execution, max(row), disposition FROM line WHERE run = ? AND outcome = 'updated'
-GROUP BY 1, 2
+INSERT INTO asked SELECT workflow, execution, max(row), disposition FROM line WHERE run = ?
+    AND outcome IN ('updated', 'fetched') GROUP BY 1, 2
 """
 """Beside max() SQLite takes a group's other columns from the line that has the most (sqlite.org/lang_select.html, "Bare
 columns in an aggregate query")."""
 ANSWER = """
-INSERT OR IGNORE INTO before SELECT asked.row, run, disposition, new
-FROM line CROSS JOIN asked USING (workflow, execution) WHERE run = ? AND outcome = 'updated' ORDER BY line.row DESC
+INSERT OR IGNORE INTO before SELECT asked.row, run, disposition, new, name
+FROM line JOIN run ON run.id = run CROSS JOIN asked USING (workflow, execution) WHERE run = ?
+    AND outcome IN ('updated', 'fetched') ORDER BY line.row DESC
+"""
+ANSWERS = """
+SELECT disposition, name, workflow, execution FROM line JOIN run ON run.id = run
+WHERE run = ? AND outcome IN ('updated', 'fetched') ORDER BY row DESC
+"""
+ANSWER_ELSEWHERE = """
+INSERT OR IGNORE INTO before SELECT row, NULL, ?, new, ? FROM asked WHERE workflow = ? AND execution = ?
 """
 ANSWERED = "DELETE FROM asked WHERE row IN (SELECT row FROM before WHERE run = ?)"
 MOVES = "SELECT old, new, count(*) AS n FROM before GROUP BY 1, 2 ORDER BY n DESC, 1, 2"
 MOVED = """
-SELECT row, line, workflow, execution, old, new, name
-FROM before JOIN line USING (row) JOIN run AS earlier ON earlier.id = before.run
+SELECT row, line, workflow, execution, old, new, name FROM before JOIN line USING (row)
 WHERE line.run = ? AND old <> new ORDER BY row
 """
 REPEATED = """

@@ -1,7 +1,7 @@
 """The memory across runs: what was planned, what was sent, what became of it; the truth that the report shows."""
 
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ import orjson
 from bulksync.ledger import sql
 from bulksync.ledger.database import explained, identity, open_file, scalar
 from bulksync.ledger.line import Line, Moved, Moves, NotDone, Problem, Recorded, Repeated
-from bulksync.model import InvalidRow, Outcome, Result, Row, payload_digest
+from bulksync.model import Execution, InvalidRow, Outcome, Result, Row, payload_digest
 
 GIVEN_BACK = 20_000
 """Pages that are given back to the file system at once, of 4 KiB each: about a tenth of a second."""
@@ -22,6 +22,10 @@ GIVEN_BACK = 20_000
 COMPARED = 300_000
 """Rows of earlier runs that are looked through for what moved since, but for the latest run, whatever its size: they
 have no index by execution, which would cost more with every row than it saves here."""
+
+
+Since = Callable[[], Iterable[tuple[str, str, str, str]]]
+"""Gives the `answers` of a run in another ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +117,10 @@ class Store:
         with explained(self.path):
             return run_of(self._db.execute(sql.RUN, (run,)).fetchone())
 
-    def latest(self, target: str, digest: str) -> Run | None:
-        """Return the latest run of an input with these bytes against *target*."""
+    def latest(self, target: str, digest: str, verb: str = "run") -> Run | None:
+        """Return the latest run, of this kind, of an input with these bytes against *target*."""
         with explained(self.path):
-            found = self._db.execute(sql.LATEST, (target, digest)).fetchone()
+            found = self._db.execute(sql.LATEST, (target, digest, verb)).fetchone()
             return run_of(found) if found else None
 
     def reports(self) -> set[str | None]:
@@ -129,6 +133,11 @@ class Store:
         with explained(self.path):
             return bool(scalar(self._db, sql.IS_OPEN, run))
 
+    def has_sent(self, run: int) -> bool:
+        """Whether a row of a run was sent, or may have been."""
+        with explained(self.path):
+            return bool(scalar(self._db, sql.HAS_SENT, run))
+
     def begin(self, *, name: str, target: str, input: str, path: str, digest: str, started: float) -> int:  # noqa: A002  the column's name
         """Open a new run inside the caller's transaction and return its id."""
         self._db.execute(sql.ADD_TARGET, (target,))
@@ -140,6 +149,10 @@ class Store:
         """Add a chunk of lines to a new run, in the caller's transaction; *digest* shows later whether it changed."""
         self._db.execute(sql.ADD_CHUNK, (run, rows[0].row, digest))
         self._db.executemany(sql.ADD_LINE, [planned(run, row) for row in rows])
+
+    def keep_first(self, run: int) -> None:
+        """Plan no row, in the caller's transaction, but the first of each execution."""
+        self._db.execute(sql.KEEP_FIRST, (run,))
 
     def count_acknowledged(self, run: int, rows: Iterable[Row | InvalidRow]) -> int:
         """Return how many rows have the last acknowledged payload of their execution."""
@@ -294,6 +307,20 @@ class Store:
             if unsent:
                 self._db.executemany(sql.RECORD_UNSENT, unsent)
 
+    def settle(self, run: int, applied: Iterable[tuple[Row, int, Execution]]) -> int:
+        """Make `unknown` rows `updated` whose state the server was found to hold, and return how many those were.
+
+        Each comes with the HTTP status and the execution of the answer that shows it.
+        """
+        count = 0
+        with self.transaction() as db:
+            for row, status, said in applied:
+                words = (said.status, said.disposition, orjson.dumps(said.steps).decode(), said.started_at)
+                values = (status, *words, said.completed_at, payload_digest(row.body), run, row.row)
+                count += db.execute(sql.SETTLE, values).rowcount
+            db.execute(sql.ACKNOWLEDGE, (run,))
+        return count
+
     # What people see
 
     def lines(self, run: int) -> Generator[Line, None, None]:
@@ -323,25 +350,35 @@ class Store:
         with explained(self.path):
             return {str(word): count for word, count in self._db.execute(sql.COUNTS[column], (run,)) if word}
 
-    def moves(self, run: int) -> list[Moves]:
+    def answers(self, run: int) -> Iterator[tuple[str, str, str, str]]:
+        """Return what the server said in a run, the latest first: disposition, name of the run, workflow, execution."""
+        with explained(self.path):
+            yield from self._db.execute(sql.ANSWERS, (run,))
+
+    def moves(self, run: int, since: Since | None = None) -> list[Moves]:
         """Return from which disposition to which how many executions went since an earlier run, most frequent first.
 
-        Those that stayed where they were are counted too, those that no earlier run knows are not.
+        Those that stayed where they were are counted too, those that no earlier run knows are not. *since* gives the
+        `answers` of another ledger in place of the earlier runs of this one.
         """
         with explained(self.path):
-            self._compare(run)
+            self._compare(run, since)
             return list(map(Moves._make, self._db.execute(sql.MOVES)))
 
-    def moved(self, run: int) -> Generator[Moved, None, None]:
+    def moved(self, run: int, since: Since | None = None) -> Generator[Moved, None, None]:
         """Return the rows whose execution moved, in row order; close it where it is not used up."""
         with explained(self.path):
-            self._compare(run)
+            self._compare(run, since)
             yield from map(Moved._make, self._db.execute(sql.MOVED, (run,)))
 
-    def _compare(self, run: int) -> None:
+    def _compare(self, run: int, since: Since | None = None) -> None:
         """Gather what the server had said of each execution, from the latest earlier run back until all are known."""
         for statement in sql.COMPARE:
             self._db.execute(statement)
+        if since is not None:
+            self._db.execute(sql.ASK, (run,))
+            self._db.executemany(sql.ANSWER_ELSEWHERE, since())
+            return
         earlier = self._db.execute(sql.EARLIER, (run,)).fetchall()
         unknown = self._db.execute(sql.ASK, (run,)).rowcount if earlier else 0
         compared = 0

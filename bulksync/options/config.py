@@ -1,51 +1,74 @@
-"""The configuration file, and how wrong options are reported."""
+"""The configuration file: options by name, and profiles of them."""
 
 import os
 import tomllib
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from bulksync.errors import UsageError
 from bulksync.options.models import RunOptions
 
-
-def as_flag(name: str) -> str:
-    """Write an option as it is given on the command line."""
-    return "--" + name.replace("_", "-")
+PROFILES = "profile"
+"""The table of tables, each a profile: `[profile.prod]`."""
 
 
-def wrong_options(error: ValidationError, written: Callable[[str], str] = as_flag) -> str:
-    """Say in one line which options are wrong, and why; *written* turns an option's name into what the caller wrote."""
-    said = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        option = f"{written(str(problem['loc'][0]))}: " if problem["loc"] else ""
-        what = "there is no such option" if problem["type"] == "extra_forbidden" else problem["msg"]
-        said.append(option + what.removeprefix("Value error, "))
-    return "; ".join(said)
+def configured(path: Path | None, *, required: bool, profile: str | None) -> dict[str, dict[str, Any]]:
+    """Return option names and values by where they stand: those of a *profile* first, then those of the whole file.
+
+    UsageError as `read_configuration`, and where there is no such profile.
+    """
+    values = {} if path is None else read_configuration(path, required=required)
+    profiles = values.pop(PROFILES, {})
+    if not profile:
+        return {str(path): values}
+    if profile not in profiles:
+        raise UsageError(f"there is no profile {profile!r} in {path or 'any file'}", known_profiles(profiles, profile))
+    return {f"{path} [{PROFILES}.{profile}]": profiles[profile], str(path): values}
+
+
+def known_profiles(profiles: Iterable[str], wanted: str) -> str:
+    """Say which profiles there are instead of the one that is wanted."""
+    names = ", ".join(profiles)
+    return f"name one of these with --profile: {names}" if names else f"add a table to the file: [{PROFILES}.{wanted}]"
 
 
 def read_configuration(path: Path, *, required: bool) -> dict[str, Any]:
-    """Read option names and values from a TOML file; {} where a file that is not *required* is missing.
+    """Read option names and values from a TOML file, and profiles; {} where a file that is not *required* is missing.
 
-    UsageError where others may write the file (it could name the target or a command), on bad TOML and on a key
-    that is no option.
+    UsageError where others may write the file (it could name the target or a command), on bad TOML, on a key that is no
+    option and on a value that is a table.
     """
+    values = read_toml(path, required=required)
+    profiles = values.get(PROFILES, {})
+    if not isinstance(profiles, dict) or not all(isinstance(one, dict) for one in profiles.values()):
+        raise UsageError(f"{path}: {PROFILES} is not a table of profiles", f"write [{PROFILES}.NAME] above its options")
+    check_options({name: value for name, value in values.items() if name != PROFILES}, str(path))
+    for name, options in profiles.items():
+        check_options(options, f"{path} [{PROFILES}.{name}]")
+    return values
+
+
+def read_toml(path: Path, *, required: bool) -> dict[str, Any]:
+    """Read a TOML file that others may not write; {} where a file that is not *required* is missing."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if status.st_mode & 0o022 or status.st_uid not in (0, os.geteuid()):
                 raise UsageError(f"{path} can be written by others, so it is not read", f"chmod go-w {path}")
-            values = tomllib.load(file)
+            return tomllib.load(file)
     except FileNotFoundError:
         if required:
             raise UsageError(f"{path} does not exist", "check --config") from None
         return {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}", "fix the file, or name another with --config") from None
+
+
+def check_options(values: Mapping[str, Any], place: str) -> None:
+    """Raise UsageError, which names their *place*, where some values are no options."""
     known = {name.replace("_", "-") for name in RunOptions.model_fields}
     if unknown := sorted(name for name in values if name.replace("_", "-") not in known):
-        raise UsageError(f"{path}: no such option: {', '.join(unknown)}", "see: bulksync run --help")
-    return values
+        raise UsageError(f"{place}: no such option: {', '.join(unknown)}", "see: bulksync run --help")
+    if table := next((name for name, value in values.items() if isinstance(value, dict)), None):
+        raise UsageError(f"{place}: {table} is a table, and not a value", f"write {table} = …, above the first table")

@@ -21,9 +21,9 @@ def check_files(input_path: Path | None, options: ReportOptions) -> None:
     StorageError where the ledger is no file. Root's rename would take even /dev/null away from everyone.
     """
     named = {"--" + name.replace("_", "-"): getattr(options, name) for name in REPLACED}
-    ledger = getattr(options, "ledger", None)
+    ledger, before = getattr(options, "ledger", None), getattr(options, "save_before", None)
     source = Path() if input_path == STDIN else input_path  # what comes by stdin has its files in this folder
-    for what, path in {"the input": source, "--ledger": ledger, **named}.items():
+    for what, path in {"the input": source, "--ledger": ledger, "--save-before": before, **named}.items():
         if path is not None and path != STDOUT:
             check_name(path, what)
     for what, path in named.items():
@@ -63,24 +63,27 @@ def check_name(path: Path, what: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where a run's files stand; *spool* holds what came by stdin.
+    """Where a run's files stand; *spool* holds what came by stdin, *states* what was read of executions.
 
+    *before* is where their states before a run are saved, if they are.
     Without *output* there is no report, without *ledger* a temporary one.
     """
 
     output: Path | None
     ledger: Path | None
     spool: Path
+    states: Path
+    before: Path | None = None
 
 
-def files_for(input_path: Path, options: RunOptions) -> Files:
-    """Decide where the report and the ledger stand; UsageError where one file would take another's place."""
-    beside = Path("stdin.report.csv") if input_path == STDIN else beside_it(input_path, "report.csv")
+def files_for(input_path: Path, options: RunOptions, what: str = "report.csv") -> Files:
+    """Decide where *what* a run writes and its ledger stand; UsageError where one file would take another's place."""
+    beside = Path(f"stdin.{what}") if input_path == STDIN else beside_it(input_path, what)
     output = options.output or beside
     anchor = beside if output == STDOUT else output
     ledger = options.ledger or beside_it(anchor, "ledger")
     tell_apart(None if input_path == STDIN else input_path, output, ledger, options)
-    return Files(output, ledger, beside_it(ledger, "stdin"))
+    return Files(output, ledger, beside_it(ledger, "stdin"), beside_it(anchor, "states"), options.save_before)
 
 
 def tell_apart(input_path: Path | None, output: Path, ledger: Path, options: ReportOptions) -> None:
@@ -94,6 +97,7 @@ def tell_apart(input_path: Path | None, output: Path, ledger: Path, options: Rep
         (options.summary, "--summary"),
         (options.html, "--html"),
         (options.metrics_file, "--metrics-file"),
+        (getattr(options, "save_before", None), "--save-before"),
     ):
         if path is None or path == STDOUT:
             continue

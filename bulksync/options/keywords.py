@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from typing import Literal, TypedDict, get_args
 
 from bulksync.errors import BulksyncError
-from bulksync.options.config import as_flag
+from bulksync.options.mistakes import as_flag
 from bulksync.options.models import RunOptions
 
 TextPath = str | os.PathLike[str]
 Time = float | str
 """Seconds, or text such as "30s", "15m" or "2h"."""
 
-OF_THE_TERMINAL = frozenset({"dry_run", "quiet", "log_format"})
-"""Options about what a terminal shows: of the command line only."""
+OF_THE_TERMINAL = frozenset({"dry_run", "quiet", "log_format", "notify"})
+"""Options about what a terminal shows, or a caller hears anyway: of the command line only."""
 
 
 class Keywords(TypedDict, total=False):
@@ -65,6 +65,7 @@ class Keywords(TypedDict, total=False):
     drain: Time
     limit: int | None
     on_invalid: Literal["abort", "skip"]
+    save_before: TextPath | None
     only_changed: bool
     resend: bool
     retry_rejected: bool

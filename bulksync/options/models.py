@@ -122,11 +122,34 @@ class ReportOptions(BaseModel):
     overwrite: Annotated[Flag, Parameter(group=OUTPUT, help="Replace a report that this ledger did not write")] = False
 
 
-class RunOptions(InputOptions, ReportOptions):
-    """Everything that `bulksync run` may be told."""
+class TargetOptions(BaseModel):
+    """Which API is meant: what `run` and whoever shows its requests must agree on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     base_url: Annotated[str, Parameter(group=TARGET, metavar="URL", help="prod, sandbox, or the API's URL")] = "prod"
     allow_http: Annotated[Flag, Parameter(group=TARGET, help="Allow plain http to other hosts than this one")] = False
+
+
+class CheckOptions(InputOptions, TargetOptions):
+    """What `bulksync check` may be told."""
+
+    show: Annotated[
+        int,
+        Field(ge=0),
+        Parameter(
+            group=OUTPUT, metavar="N", show_default=False, help="Show the first N requests as a run would send them"
+        ),
+    ] = 0
+
+
+class RunOptions(InputOptions, ReportOptions, TargetOptions):
+    """Everything that `bulksync run` may be told."""
+
+    notify: Annotated[
+        str | None,
+        Parameter(group=OUTPUT, metavar="URL", help="Post the summary as JSON to this URL when the run has ended"),
+    ] = None
     api_key_file: Annotated[
         Path | None, Parameter(group=TARGET, help="Read the API key from this private file [default: $FEATHER_API_KEY]")
     ] = None
@@ -215,6 +238,13 @@ class RunOptions(InputOptions, ReportOptions):
     on_invalid: Annotated[
         Literal["abort", "skip"], Parameter(group=INPUT, help="With invalid rows: send nothing, or send the others")
     ] = "abort"
+    save_before: Annotated[
+        Path | None,
+        Parameter(
+            group=OUTPUT,
+            help="Read each execution before its first update, and save its state here: bulksync run FILE.jsonl undoes",
+        ),
+    ] = None
     only_changed: Annotated[
         Flag,
         Parameter(group=REPEATING, help="Leave out rows whose payload the ledger knows as the last one acknowledged"),
@@ -259,10 +289,79 @@ class RunOptions(InputOptions, ReportOptions):
             raise ValueError("--api-key-file and --api-key-command exclude each other: give one")
         if self.sandbox and self.base_url != "prod":
             raise ValueError("--sandbox and --base-url exclude each other: give one")
+        if self.save_before and self.save_before.suffix.lower() not in (".jsonl", ".ndjson"):
+            raise ValueError("--save-before is written as JSON lines: give it a name that ends in .jsonl")
         if self.client_key and not self.client_cert:
             raise ValueError("--client-key goes with --client-cert: give both")
         if self.only_changed and self.resend:
             raise ValueError("--only-changed and --resend exclude each other: give one")
+        return self
+
+
+LEFT_OUT = Parameter(parse=False)
+"""Marks an option that a command does not have."""
+
+
+class FetchOptions(RunOptions):
+    """Everything that `bulksync fetch` may be told: what a run may, but for what only updates need."""
+
+    output: Annotated[
+        Path | None,
+        Parameter(
+            group=OUTPUT,
+            name=["--output", "-o"],
+            allow_leading_hyphen=True,
+            help="State file, .jsonl or .csv; - is stdout [default: INPUT.state.jsonl]",
+        ),
+    ] = None
+    retry_file: Annotated[Path | None, LEFT_OUT] = None
+    echo_metadata: Annotated[bool, LEFT_OUT] = False
+    guard_formulas: Annotated[bool, LEFT_OUT] = False
+    only_changed: Annotated[bool, LEFT_OUT] = False
+    save_before: Annotated[Path | None, LEFT_OUT] = None
+
+
+class VerifyOptions(RunOptions):
+    """Everything that `bulksync verify` may be told: how to read the input and, with --live, how to ask the server."""
+
+    live: Annotated[
+        Flag,
+        Parameter(group=OUTPUT, help="Ask the server too: does it hold what the last acknowledged rows asked for?"),
+    ] = False
+    sample: Annotated[
+        int | None, Field(ge=1), Parameter(group=OUTPUT, metavar="N", help="Ask about N executions [default: all]")
+    ] = None
+    settle: Annotated[
+        Flag, Parameter(group=REPEATING, help="Let the ledger know unknown rows as updated that the server has applied")
+    ] = False
+    output: Annotated[
+        Path | None,
+        Parameter(group=OUTPUT, name=["--output", "-o"], allow_leading_hyphen=True, help="Write differences as CSV"),
+    ] = None
+    rate: Annotated[Rate, Parameter(group=PACE, help="Quota for --live: 10/s, 600/m or unlimited")] = 10.0
+    retry_file: Annotated[Path | None, LEFT_OUT] = None
+    summary: Annotated[Path | None, LEFT_OUT] = None
+    html: Annotated[Path | None, LEFT_OUT] = None
+    metrics_file: Annotated[Path | None, LEFT_OUT] = None
+    echo_metadata: Annotated[bool, LEFT_OUT] = False
+    guard_formulas: Annotated[bool, LEFT_OUT] = False
+    overwrite: Annotated[bool, LEFT_OUT] = False
+    only_changed: Annotated[bool, LEFT_OUT] = False
+    save_before: Annotated[Path | None, LEFT_OUT] = None
+    resend: Annotated[bool, LEFT_OUT] = False
+    retry_rejected: Annotated[bool, LEFT_OUT] = False
+    restart: Annotated[bool, LEFT_OUT] = False
+    dry_run: Annotated[bool, LEFT_OUT] = False
+    sandbox: Annotated[bool, LEFT_OUT] = False
+    limit: Annotated[int | None, LEFT_OUT] = None
+    max_failures: Annotated[str, LEFT_OUT] = "100%"
+    on_invalid: Annotated[Literal["abort", "skip"], LEFT_OUT] = "abort"
+    keep_runs: Annotated[int, LEFT_OUT] = 30
+
+    @model_validator(mode="after")
+    def _live_options(self) -> "VerifyOptions":
+        if not self.live and (self.sample or self.settle or self.output):
+            raise ValueError("--sample, --settle and --output go with --live: give both")
         return self
 
 
@@ -278,8 +377,17 @@ class RenderOptions(ReportOptions):
         Parameter(group=OUTPUT, help="Print instead, as CSV, the rows whose disposition changed since an earlier run"),
     ] = False
 
+    since: Annotated[
+        Path | None,
+        Parameter(
+            group=OUTPUT, help="With --diff: since the latest run in this other ledger, as of a run before a fetch"
+        ),
+    ] = None
+
     @model_validator(mode="after")
     def _fit_together(self) -> "RenderOptions":
+        if self.since and not self.diff:
+            raise ValueError("--since goes with --diff: give both")
         if self.diff and self.output is not None:
             raise ValueError("--diff prints to stdout and --output names a report: give one")
         return self
@@ -299,5 +407,10 @@ class SandboxOptions(BaseModel):
     latency_max: Annotated[Duration, Parameter(help="Longest time to an answer")] = 0.0
     faults: Annotated[str, Parameter(help="What goes wrong, and how often: server_error=0.05,hang=0.01")] = ""
     unknown_rate: Annotated[float, Field(ge=0, le=1), Parameter(help="Share of executions that get 404")] = 0.0
+    only_seen: Annotated[Flag, Parameter(help="Answer 404 to a GET of an execution that no PUT has reached")] = False
+    replaces_metadata: Annotated[
+        Flag, Parameter(help="Let a PUT replace the metadata; the API does that or merges it, nobody says which")
+    ] = False
+    drift: Annotated[Duration, Parameter(help="How often dispositions change by themselves; 0s is never")] = 0.0
     seed: Annotated[int, Parameter(help="The same seed, the same answers and faults")] = 0
     log_file: Annotated[Path | None, Parameter(help="Append every request and its answer as JSON lines")] = None

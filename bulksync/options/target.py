@@ -54,6 +54,28 @@ def target_for(options: RunOptions) -> str:
     return target
 
 
+def check_notify(url: str, *, allow_http: bool) -> None:
+    """Raise UsageError where a summary cannot be posted to a URL, or would go out in clear text.
+
+    The message does not repeat it: the path of a webhook is its password.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or not re.fullmatch(r"[\x21-\x7e]+", url):
+        raise UsageError("--notify is not a URL", "write https://HOST/PATH")
+    if parts.scheme == "http" and not (allow_http or _is_loopback(host)):
+        raise UsageError(f"--notify would post to {host} in clear text", "write https://, or add --allow-http")
+
+
+def place_of(url: str) -> str:
+    """Return what may be said of a URL whose path and user are secret: scheme, host and port."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{authority_of(parts)}"
+
+
 def check_proxy(target: str, proxy: str, *, allow_http: bool) -> None:
     """Raise UsageError where a proxy is no URL, or would get the API key in clear text for a plain http *target*."""
     host = proxy_host(proxy)

@@ -15,7 +15,7 @@ from bulksync.reader.header import read_header
 from bulksync.reader.jsontext import is_cut, kind_of, parse
 from bulksync.reader.lines import Lines, TooLarge, flawed
 from bulksync.reader.noting import NO_VALUES, Notes
-from bulksync.reader.record import NESTING_LIMIT, ROW_LIMIT, Column, Flaw, Layout, Record, repaired
+from bulksync.reader.record import NESTING_LIMIT, ROW_LIMIT, STATE_NAMES, Column, Flaw, Layout, Record, repaired
 from bulksync.reader.shapes import refuse_bare_returns
 from bulksync.reader.swallowing import has_swallowed
 from bulksync.reader.validation import judge, refuse
@@ -108,6 +108,14 @@ class Delimited:
         is_quoted = not self._text.source.escapes
         return annotated_cells(raw, self.layout.delimiter, self.layout.columns, error, detail, is_quoted=is_quoted)
 
+    def _is_unread_state(self, cells: list[str]) -> bool:
+        """Whether a line of a state file holds nothing to put back, as its execution could not be read."""
+        columns = self._columns
+        if not all(name in columns.echoed for name in STATE_NAMES):
+            return False
+        sent = (columns.known.get("status"), *columns.metadata.values())
+        return not any(_cell(cells, at) for at in sent if at is not None)
+
     def _found(self) -> Iterator[Found]:
         lines, row, notes = self._lines, 0, self.notes
         delimiter = self.layout.delimiter
@@ -130,6 +138,9 @@ class Delimited:
             line = before + 1
             if not flaw and _is_blank(cells):
                 notes.note_blank(line, cells)
+                continue
+            if not flaw and self._is_unread_state(cells):
+                notes.unread += 1
                 continue
             raw = lines.taken[0] if len(lines.taken) == 1 else "".join(lines.taken)
             row += 1

@@ -9,6 +9,7 @@ from bulksync.model import InvalidRow, Row
 from bulksync.reader.decoding import HashedFile, Text, encoded, explained
 from bulksync.reader.delimited import Delimited
 from bulksync.reader.jsonl import JsonLines
+from bulksync.reader.parser import Parser
 from bulksync.reader.record import Column, Layout, Record
 from bulksync.reader.resembling import nested, unsent
 from bulksync.reader.source import Source
@@ -27,7 +28,7 @@ class Input:
         self._file = file
         # The text is kept: its buffer would close the file when nobody holds it any more.
         self._text: Text | SheetText
-        self._content: JsonLines | Delimited
+        self._content: Parser
         if source.format == "xlsx":
             self._text = sheet = SheetText(source, file)
             try:
@@ -36,7 +37,7 @@ class Input:
                 raise sheet.refused(error) from None
         else:
             self._text = text = Text(source, file)
-            self._content = JsonLines(text) if source.format == "jsonl" else Delimited(text)
+            self._content = parser_for(source, text)
         self._is_read = False
         self.digest = ""
 
@@ -118,6 +119,11 @@ class Input:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def parser_for(source: Source, text: Text) -> Parser:
+    """Return the parser of the source's format, its header read; raises InputError where that is not what it seems."""
+    return JsonLines(text) if source.format == "jsonl" else Delimited(text)
 
 
 def open_input(source: Source) -> Input:

@@ -13,7 +13,7 @@ from bulksync.reader.fields import is_metadata, own_field
 from bulksync.reader.jsontext import as_written, dumps, kind_of, parse
 from bulksync.reader.lines import Lines, TooLarge, flawed
 from bulksync.reader.noting import Notes
-from bulksync.reader.record import NESTING_LIMIT, Column, Flaw, Layout, Record, repaired
+from bulksync.reader.record import NESTING_LIMIT, STATE_NAMES, Column, Flaw, Layout, Record, repaired
 from bulksync.reader.shapes import refuse_other_shape, refuse_wide_characters
 from bulksync.reader.validation import judge, refuse
 from bulksync.text import clean
@@ -124,9 +124,12 @@ class JsonLines:
                 raw, flaw = "", Flaw("row_too_large", "the line is longer than 1 MiB")
             if not flaw and not raw.strip(" \t\r\n"):
                 continue
-            self.row_count = row = row + 1
             flaw = flaw or flawed(raw, lines.number, self._text.encoding)
             value = flaw or parse(raw, NESTING_LIMIT + 1)  # the line itself is one level more than its metadata
+            if is_unread_state(value):
+                self.notes.unread += 1
+                continue
+            self.row_count = row = row + 1
             if isinstance(value, dict):
                 told = _told(value.pop(FLAW, None))
                 if self.notes.looks_closer:
@@ -187,6 +190,13 @@ class JsonLines:
                 "put names that change from row to row into metadata, or leave them out",
             )
         self._names[name] = self._text.source.fields.of(name)
+
+
+def is_unread_state(value: object) -> bool:
+    """Whether a line of a state file holds nothing to put back, as its execution could not be read."""
+    if not isinstance(value, dict) or not all(name in value for name in STATE_NAMES):
+        return False
+    return not value.get("status") and value.get("metadata") is None
 
 
 def _told(value: object) -> Flaw | None:

@@ -52,6 +52,8 @@ class Notes:
         self._indented = Counter[str]()
         self._escaped, self._for_nothing, self._utf8 = Seen(), Seen(), Seen()
         self._readings = ""
+        self.unread = 0
+        """Lines of a state file that hold nothing to put back: such an execution could not be read, and is no row."""
 
     def note_blank(self, line: int, cells: list[str]) -> None:
         """Count a line without text; those without delimiters need no word."""
@@ -98,6 +100,8 @@ class Notes:
         if self._blank:
             rows = counted(self._blank, "line")
             said.append(f"skipped as blank: {rows} of nothing but delimiters (first: line {self._first_blank})")
+        if self.unread:
+            said.append(f"passed over, as the state file could not read them: {counted(self.unread, 'execution')}")
         for (member, word), times in self._words.items():
             cells = counted(times, "cell of", "cells of")
             said.append(f"sent as the text '{word}': {cells} 'metadata.{clean(member, 60)}'; empty cells are omitted")

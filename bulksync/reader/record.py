@@ -56,6 +56,10 @@ class Flaw:
     fatal: bool = False
 
 
+STATE_NAMES = ("outcome", "fetchedAt")
+"""What tells a line of a state file: one that holds neither status nor metadata could not be read, and is no row."""
+
+
 def repaired(text: str) -> str:
     """*text* with a question mark for everything that UTF-8 cannot hold."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -31,6 +31,7 @@ LONGEST = 2_000
 
 MEANINGS = {
     "updated": ("acknowledged by the server and recorded", "no"),
+    "fetched": ("read as the server holds it", "no"),
     "unchanged": ("not sent: the same payload is the last one acknowledged", "no"),
     "rejected": ("refused by the server for good", "with --retry-rejected"),
     "invalid": ("failed validation, never sent", "no: fix the row"),
@@ -153,7 +154,7 @@ def told(summary: Summary, facts: Facts) -> dict[str, Any]:
     outcomes = summary.outcomes
     shown_outcomes = shares({outcome: outcomes[outcome] for outcome in MEANINGS if outcome in outcomes})
     went = shares_went(summary)
-    not_done = sum(count for outcome, count in outcomes.items() if outcome not in ("updated", "unchanged"))
+    not_done = sum(count for outcome, count in outcomes.items() if outcome not in ("updated", "fetched", "unchanged"))
     return {
         "left": LEFT,
         "bottom": BOTTOM,
@@ -165,7 +166,9 @@ def told(summary: Summary, facts: Facts) -> dict[str, Any]:
         "outcomes": shown_outcomes,
         "outcome_parts": [(one.word, one.share) for one in shown_outcomes],
         "meanings": MEANINGS,
-        "dispositions": listed(with_rest(summary.dispositions, outcomes.get("updated", 0))),
+        "dispositions": listed(
+            with_rest(summary.dispositions, outcomes.get("updated", 0) + outcomes.get("fetched", 0))
+        ),
         "steps": listed(facts.steps),
         "moved": summary.moved,
         "over_time": over_time(facts.slices, summary.rate) if facts.slices.used else None,

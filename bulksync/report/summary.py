@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from bulksync import __version__
-from bulksync.ledger.store import Run, Store
+from bulksync.ledger.store import Run, Since, Store
 from bulksync.model import Outcome, Stop
 from bulksync.report.advice import advice
 from bulksync.report.atomic import written
@@ -133,9 +133,9 @@ def summary_of(store: Store, run: Run) -> Summary:
     )
 
 
-def moved(store: Store, run: Run) -> tuple[Transition, ...]:
+def moved(store: Store, run: Run, since: Since | None = None) -> tuple[Transition, ...]:
     """Return from which disposition to which executions went since an earlier run, the most frequent moves."""
-    moves = [move for move in store.moves(run.id) if move.old != move.new]
+    moves = [move for move in store.moves(run.id, since) if move.old != move.new]
     return tuple(Transition(old=move.old, new=move.new, count=move.executions) for move in moves[:MOVES])
 
 

@@ -1,4 +1,4 @@
-"""An honest emulation of the API: `PUT /api/v1/workflow/{workflowId}/execution/{executionId}`, faults included.
+"""An honest emulation of the API: `PUT /api/v1/workflow/{workflowId}/execution/{executionId}` and GET, with faults.
 
     server      Sandbox and `serve`: checks, applies, answers, keeps the log
     checks      what it refuses, and how

@@ -47,9 +47,11 @@ class Stored:
     status: str
     metadata: Mapping[str, Any]
 
-    def updated(self, given: Mapping[str, Any]) -> "Stored":
-        """The state after an update: its status replaces ours, its metadata is merged into ours."""
-        return Stored(given.get("status", self.status), {**self.metadata, **given.get("metadata", {})})
+    def updated(self, given: Mapping[str, Any], *, replaces: bool = False) -> "Stored":
+        """The state after an update: its status replaces ours, its metadata *replaces* ours or is merged into it."""
+        metadata = given.get("metadata", {})
+        kept = {} if replaces and "metadata" in given else self.metadata
+        return Stored(given.get("status", self.status), {**kept, **metadata})
 
 
 def untouched(seed: int, workflow_id: str, execution_id: str) -> Stored:
@@ -59,9 +61,9 @@ def untouched(seed: int, workflow_id: str, execution_id: str) -> Stored:
     return Stored(draws.choice(STATUSES), name)
 
 
-def execution(seed: int, workflow_id: str, execution_id: str, stored: Stored) -> dict[str, Any]:
-    """The execution as the API page shows it, times as datetimes in UTC."""
-    draws = Draws(seed, workflow_id, execution_id)
+def execution(seed: int, workflow_id: str, execution_id: str, stored: Stored, era: int = 0) -> dict[str, Any]:
+    """The execution as the API page shows it, times as datetimes in UTC; in another *era* its calls ended otherwise."""
+    draws = Draws(seed, workflow_id, execution_id, *([era] if era else []))
     created = EPOCH + timedelta(seconds=draws.below(MONTH))
     temporal_id, lead_id = draws.id(), draws.id()
     steps = definition(seed, workflow_id)

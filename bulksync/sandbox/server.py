@@ -37,6 +37,9 @@ class Settings:
     *script*: for an execution id, or `*` for all others, what befalls its first, second, … update: a fault's name,
     `ok`, or an HTTP status to refuse it with; no fault after these. An execution without a script follows *faults*.
     *unknown*: workflow and execution ids that get 404; *unknown_rate*: the share of executions that get it, too.
+    *only_seen*: whether a GET gets 404 for an execution that no update has reached.
+    *replaces_metadata*: whether an update replaces the metadata; else it is merged into what there is.
+    *drift*: seconds after which the calls of an execution have gone on, and ended otherwise; 0 is never.
     *redirect_to*: the origin that `redirect` names.
     *late*: seconds until `late_apply` applies; *hang*: seconds until `hang` gives up.
     *keepalive*: seconds until an idle connection is closed.
@@ -52,6 +55,9 @@ class Settings:
     script: Mapping[str, Sequence[str | int]] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
     unknown_rate: float = 0.0
+    only_seen: bool = False
+    replaces_metadata: bool = False
+    drift: float = 0.0
     redirect_to: str = "https://elsewhere.invalid"
     late: float = 5.0
     hang: float = 60.0
@@ -105,8 +111,10 @@ class Sandbox:
         self.log: list[Arrival] = []
         self.executions: dict[tuple[str, str], Stored] = {}
         self._arrivals = 0
+        self._began = time.monotonic()
         self._taken: deque[float] = deque(maxlen=settings.rate)
         self._updates: Counter[tuple[str, str]] = Counter()
+        self._reads: Counter[tuple[str, str]] = Counter()
         self._late: set[asyncio.Task[None]] = set()
         self._file = _append(settings.log_file) if settings.log_file else None
 
@@ -133,7 +141,7 @@ class Sandbox:
         if refusal := self._refuse(request, path, data, arrival):
             self._record(arrival, refusal.status)
             return refuse(refusal)
-        return await self._put(request, arrival) if request.method == "PUT" else self._get(arrival)
+        return await self._answer(request, arrival)
 
     def _inspect(self, path: str) -> web.Response:
         match path:
@@ -174,30 +182,28 @@ class Sandbox:
         return Refusal(404, "no such workflow execution") if self._is_unknown(arrival) else None
 
     def _is_unknown(self, arrival: Arrival) -> bool:
-        """A GET knows those executions that were updated; a PUT knows all but those that it is told not to."""
-        if arrival.method == "GET":
-            return arrival.key not in self.executions
+        """All executions are known but those that it is told not to know, and, if told so, those never updated."""
+        if arrival.method == "GET" and self.settings.only_seen and arrival.key not in self.executions:
+            return True
         if not self.settings.unknown.isdisjoint(arrival.key):
             return True
         rate = self.settings.unknown_rate
         return rate > 0 and Draws(self.settings.seed, *arrival.key, "unknown").share() < rate
 
-    def _get(self, arrival: Arrival) -> web.Response:
-        self._record(arrival, 200)
-        return json(self._execution(arrival))
-
-    async def _put(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
-        self._updates[arrival.key] += 1
-        nth = self._updates[arrival.key]
-        draws = Draws(self.settings.seed, *arrival.key, "update", nth)
+    async def _answer(self, request: web.BaseRequest, arrival: Arrival) -> web.StreamResponse:
+        is_update = arrival.method == "PUT"
+        kind, counted = ("update", self._updates) if is_update else ("read", self._reads)
+        counted[arrival.key] += 1
+        nth = counted[arrival.key]
+        draws = Draws(self.settings.seed, *arrival.key, kind, nth)
         fault = self._fault(arrival.execution_id, nth, draws.share())
         shortest, longest = self.settings.latency
         latency = shortest + (longest - shortest) * draws.share()
         before = latency * draws.share()
-        if fault == "late_apply":
+        if is_update and fault == "late_apply":
             self._start_late(arrival)
         else:
-            await self._land(arrival, 200 if fault == OK else fault, fault in APPLYING, before)
+            await self._land(arrival, 200 if fault == OK else fault, is_update and fault in APPLYING, before)
         body = self._execution(arrival)
         await _pass(latency - before)
         return await answer(request, body, fault, self.settings.redirect_to, self.settings.hang)
@@ -222,14 +228,19 @@ class Sandbox:
             self._record(arrival, "client_left")
             raise
         if applies:
-            self.executions[arrival.key] = self._stored(arrival).updated(arrival.body)
+            self.executions[arrival.key] = self._updated(arrival)
         self._record(arrival, reply, applies)
+
+    def _updated(self, arrival: Arrival) -> Stored:
+        return self._stored(arrival).updated(arrival.body, replaces=self.settings.replaces_metadata)
 
     def _stored(self, arrival: Arrival) -> Stored:
         return self.executions.get(arrival.key) or untouched(self.settings.seed, *arrival.key)
 
     def _execution(self, arrival: Arrival) -> dict[str, Any]:
-        return execution(self.settings.seed, *arrival.key, self._stored(arrival))
+        drift = self.settings.drift
+        era = int((arrival.monotonic - self._began) / drift) if drift else 0
+        return execution(self.settings.seed, *arrival.key, self._stored(arrival), era)
 
     def _record(self, arrival: Arrival, reply: str | int, applied: bool = False) -> None:
         if not self.settings.keep_log and self._file is None:

@@ -5,6 +5,7 @@ For the report, the console and the commands.
 plan         new run or continued one, and which of its rows are due
 send         the due rows into the dispatcher, outcomes into the ledger, and the ways to stop
 dispatcher   a row's way: admitted, carried through its attempts, settled
+feed         the due rows of a run, in file order or from all over the input
 order        which row may go in: file order within an execution
 turns        which row may start: a place, with which it gets its connection, then a turn to write
 attempts     the attempts at one row, and what they make of it

@@ -3,22 +3,24 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from bulksync.model import Outcome, Reply, Result, Row, Stop, payload_digest
+from bulksync.model import Outcome, Reply, Request, Result, Row, Stop, payload_digest
 from bulksync.sender.retry import Verdict
 
 
 @dataclass(slots=True)
-class Tries:
-    """What was tried for one row in this run; *sent* and *started* are the last attempt's wall and monotonic time.
+class Attempts:
+    """What was tried for one row in this run, *tries* times, *requests* of them on the wire.
 
-    *charged* are the monotonic times of the failures that count against `--max-attempts`; *is_spent* says that the last
-    one was one too many, *pages* how often a refusal came without a JSON object.
+    *sent* and *started* are the last attempt's wall and monotonic time. *counted* are the monotonic times of the
+    failures that count against `--max-attempts`; *is_spent* says that the last one was one too many, *pages* how often
+    a refusal came without a JSON object.
     """
 
     row: Row
-    tried: int = 0
-    attempts: int = 0
-    charged: list[float] = field(default_factory=list)
+    request: Request
+    tries: int = 0
+    requests: int = 0
+    counted: list[float] = field(default_factory=list)
     is_spent: bool = False
     sent: float = 0.0
     started: float = 0.0
@@ -42,45 +44,56 @@ class Tries:
             "line": row.line,
             "workflowId": row.workflow_id,
             "executionId": row.execution_id,
-            "attempt": self.tried,
+            "attempt": self.tries,
         }
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether the last reply is what was asked for."""
+        return self.verdict is not None and self.verdict.is_success
+
+    @property
+    def _may_be_applied(self) -> bool:
+        return self.in_flight and not self.request.is_safe
 
     def begin(self, sent: float, started: float, *, in_flight: bool) -> None:
         """Take note that an attempt begins; only once it is *in flight* can it have reached the server."""
         self.sent, self.started, self.in_flight = sent, started, in_flight
 
-    def take(self, reply: Reply, verdict: Verdict, now: float) -> None:
+    def record_reply(self, reply: Reply, verdict: Verdict, now: float) -> None:
         """Take note of the reply to the attempt that was begun last."""
         self.in_flight = False
         self.reply, self.verdict, self.duration = reply, verdict, now - self.started
-        self.tried += 1
+        self.tries += 1
         self.pages += reply.stranger and verdict.outcome is Outcome.REJECTED
         if verdict.sent:
-            self.attempts += 1
+            self.requests += 1
             self.doubtful = self.doubtful or verdict.doubtful
             self.first_sent = self.sent if self.first_sent is None else self.first_sent
             self.finished = self.sent + self.duration
 
     def forgive(self, since: float) -> None:
         """Give back the attempts whose failures, since then, turned out to be the server's."""
-        self.charged = [time for time in self.charged if time < since]
+        self.counted = [time for time in self.counted if time < since]
 
     def result(self, stop: Stop | None = None) -> Result:
         """Return what became of the row: by its last reply, or by the *stop* where there is none."""
-        if self.in_flight:
+        if self._may_be_applied:
             return self._as(Outcome.UNKNOWN, "interrupted", "stopped while its request was in flight")
         if self.reply is None or self.verdict is None:
             return self._as(Outcome.UNSENT, stop.error if stop else "interrupted", stop.detail if stop else "")
         outcome = self.verdict.outcome
         is_refusal_open = outcome is Outcome.REJECTED and self.is_disbelieved
-        if is_refusal_open or outcome is Outcome.FAILED or (outcome is Outcome.UNSENT and self.attempts):
+        if is_refusal_open or outcome is Outcome.FAILED or (outcome is Outcome.UNSENT and self.requests):
             # Whatever the last attempt came to, one before it may have been applied.
             outcome = Outcome.UNKNOWN if self.doubtful else Outcome.FAILED
         return self._as(outcome, self.reply.error, self.reply.detail)
 
     def fault(self, error: Exception) -> Result:
         """Return what became of the row where our own code failed."""
-        return self._as(Outcome.UNKNOWN if self.in_flight else Outcome.FAILED, "internal_error", type(error).__name__)
+        return self._as(
+            Outcome.UNKNOWN if self._may_be_applied else Outcome.FAILED, "internal_error", type(error).__name__
+        )
 
     def _as(self, outcome: Outcome, error: str, detail: str) -> Result:
         row, reply = self.row, self.reply
@@ -92,10 +105,10 @@ class Tries:
             detail=detail,
             status=reply.status if reply else None,
             execution=reply.execution if reply else None,
-            attempts=self.attempts + self.in_flight,
+            attempts=self.requests + self.in_flight,
             first_sent=self.first_sent,
             finished=self.finished,
-            duration=self.duration if self.attempts else None,
-            doubtful=self.doubtful or self.in_flight,
+            duration=self.duration if self.requests else None,
+            doubtful=self.doubtful or self._may_be_applied,
             digest=payload_digest(row.body) if outcome is Outcome.UPDATED else "",
         )

@@ -1,23 +1,27 @@
 """Carries each row from its first attempt to its outcome."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
-from bulksync.model import SETTLED, Key, Outcome, Put, Reply, Result, Row, Stop, Tell
+from bulksync.errors import StorageError
+from bulksync.ledger.writer import Ledger
+from bulksync.model import SETTLED, Key, Reply, Result, Row, Stop, Tell, Way
 from bulksync.options.models import RunOptions
 from bulksync.quota.pacer import Pacer
-from bulksync.sender.attempts import Tries
+from bulksync.sender.attempts import Attempts
 from bulksync.sender.clock import Clock
+from bulksync.sender.feed import Feed
 from bulksync.sender.health import Health
-from bulksync.sender.order import Feed, Order
+from bulksync.sender.order import Order
 from bulksync.sender.retry import Verdict, backoff, over_budget
 from bulksync.sender.standing import Standing
 from bulksync.sender.tally import Tally
 from bulksync.sender.turns import Place, Turns
+from bulksync.text import clean
 
 WORKERS = 2
 """Rows that are carried at once for each request in flight: one on its way, and one that waits for its turn.
@@ -38,16 +42,11 @@ INTERNAL_ERRORS = 10
 ELSEWHERE = 20
 """Rows from all over the input that are asked for when access or server come into doubt: twice what a doubt takes."""
 
-Elsewhere = Callable[[int], Awaitable[Sequence[Row]]]
-"""Gives so many due rows at most from all over the input, each the first one of its execution."""
-
-"""Takes the name of an event and its fields, for the log."""
-
 SYSTEM = Clock()
 
 
 class Dispatcher:
-    """Brings rows to their outcome; *put* is the client's; *record*, *room* and *kept* the ledger's.
+    """Brings the rows of a *feed* to their outcome in the *ledger*, by the requests on each row's *way*.
 
     *is_known* says that key and address have worked before.
     """
@@ -56,22 +55,18 @@ class Dispatcher:
         self,
         options: RunOptions,
         feed: Feed,
-        elsewhere: Elsewhere,
-        *,
-        put: Put,
+        way: Way,
+        ledger: Ledger,
         pacer: Pacer,
-        record: Callable[[Result], None],
-        room: Callable[[], Awaitable[None]],
-        kept: Callable[[Key], Awaitable[None]],
         tell: Tell,
-        is_known: bool = False,
         clock: Clock = SYSTEM,
+        *,
+        is_known: bool = False,
     ) -> None:
         self._options = options
-        self._elsewhere = elsewhere
-        self._put = put
-        self._record = record
-        self._kept = kept
+        self._feed = feed
+        self._way = way
+        self._ledger = ledger
         self._tell = tell
         self._clock = clock
         self._window = max(WINDOW * options.max_in_flight, FEWEST)
@@ -79,21 +74,20 @@ class Dispatcher:
         self._internal_errors = 0
         self._order = Order(feed, self._window)
         self._workers: TaskGroup
-        self._carried: dict[int, Tries] = {}
+        self._carried: dict[int, Attempts] = {}
         self._suspects: dict[Key, asyncio.Future[bool]] = {}
         """Rows whose last answer is not explained: the ruling is whether it was final."""
         self._has_asked_around = False
         self.tally = Tally(width=options.max_in_flight)
         self.stopped: Stop | None = None
         self.health = Health(options, pacer, self.tally, tell, clock, is_known=is_known)
-        health = self.health
-        self.turns = Turns(pacer, options.rate, health.width, health.breadth, health.rank, room, self.tally, clock.now)
+        self.turns = Turns(options.rate, pacer, self.health, ledger, self.tally, clock)
 
     async def run(self) -> None:
         """Bring every row of the feed to its outcome, or as many as there are until `stop`."""
         async with anyio.create_task_group() as around:
-            around.start_soon(self.turns.give_places)
-            around.start_soon(self.turns.give)
+            around.start_soon(self.turns.serve_places)
+            around.start_soon(self.turns.serve_turns)
             around.start_soon(self._give_up_in_time)
             async with anyio.create_task_group() as self._workers:
                 for _ in range(WORKERS * self._options.max_in_flight):
@@ -129,77 +123,95 @@ class Dispatcher:
         """Carry one row after the other, until there are none, or others do; from elsewhere it is *row* alone."""
         is_extra = row is not None
         while (row := row or await self._next()) is not None:
-            tries = await self._bring(row)
+            attempts = await self._bring(row)
             # At the end of the input the others may have gone, before the row behind this one was let in.
-            if (is_extra or tries.has_made_room) and not self._order.is_exhausted:
+            if (is_extra or attempts.has_made_room) and not self._order.is_exhausted:
                 return
             row = None
 
     async def _next(self) -> Row | None:
         if (row := await self._order.admit(wait=False)) is not None:
             return row
+        self._stop_with_feed()
         self._conclude_if_stuck()
-        return await self._order.admit()
+        row = await self._order.admit()
+        self._stop_with_feed()
+        return row
 
-    async def _bring(self, row: Row) -> Tries:
+    def _stop_with_feed(self) -> None:
+        if self._feed.stop is not None and self.stopped is None:
+            self.stop(self._feed.stop)
+
+    async def _bring(self, row: Row) -> Attempts:
         """Bring a row to its outcome, and let the next one of its execution go if it may."""
-        tries = self._carried[row.row] = Tries(row)
+        first, *others = self._way(row)
+        attempts = Attempts(row, first)
         try:
-            result = await self._carry(tries)
+            result = await self._carry(attempts)
+            for request in others:
+                if not attempts.is_acknowledged:
+                    break
+                attempts = Attempts(row, request, has_made_room=attempts.has_made_room)
+                result = await self._carry(attempts)
         finally:
-            del self._carried[row.row]
-        self._settle(row, result, by_answer=tries.reply is not None)
-        return tries
+            self._carried.pop(row.row, None)
+        self._settle(row, result, by_answer=attempts.reply is not None)
+        return attempts
 
-    async def _carry(self, tries: Tries) -> Result:
+    async def _carry(self, attempts: Attempts) -> Result:
         """Make attempts until an answer is final, the attempts are used up, or the run stops."""
+        self._carried[attempts.row.row] = attempts
         try:
-            await self._kept(tries.row.key)
-            while await self._attempt(tries) and not await self._is_final(tries):
-                await self._back_off(tries)
+            await self._ledger.kept(attempts.row.key)
+            while await self._attempt(attempts) and not await self._is_final(attempts):
+                await self._back_off(attempts)
         except anyio.get_cancelled_exc_class():
-            self._settle(tries.row, tries.result(self.stopped), by_answer=False)
+            self._settle(attempts.row, attempts.result(self.stopped), by_answer=False)
             raise
+        except StorageError as error:
+            self.stop(Stop(8, "aborted_storage", clean(error.what)))
         except Exception as error:  # noqa: BLE001  a fault of ours in one row must not take the others down
-            return self._failed_by_us(tries, error)
-        return tries.result(self.stopped)
+            return self._record_fault(attempts, error)
+        return attempts.result(self.stopped)
 
-    async def _attempt(self, tries: Tries) -> bool:
+    async def _attempt(self, attempts: Attempts) -> bool:
         """Send the row once, and learn from what comes back; False where nothing may be sent any more."""
-        row, reply = tries.row, None
+        row, reply = attempts.row, None
         while reply is None:
-            is_failing = tries.tried > 1 and self.health.standing.is_found_out(row.key)
-            if (place := await self.turns.place(row, tries.tried, is_failing=is_failing)) is None:
+            is_failing = attempts.tries > 1 and self.health.standing.is_found_out(row.key)
+            if (place := await self.turns.place(row, attempts.tries, is_failing=is_failing)) is None:
                 return False
-            tries.begin(self._clock.wall(), self._clock.now(), in_flight=False)
+            attempts.begin(self._clock.wall(), self._clock.now(), in_flight=False)
             try:
-                reply = await self._put(row, partial(self._turn, tries, place))
+                reply = await attempts.request.send(row, partial(self._turn, attempts, place))
             finally:
-                self.turns.leave(place)
-        self._learn(tries, reply)
+                self.turns.release(place)
+        self._learn(attempts, reply)
         return True
 
-    async def _turn(self, tries: Tries, place: Place) -> bool:
+    async def _turn(self, attempts: Attempts, place: Place) -> bool:
         """Wait for the turn of a row whose connection is open; from then on its request may have arrived."""
-        tries.in_flight = False  # where an earlier turn was not used
-        if not await self.turns.take(place):
+        attempts.in_flight = False  # where an earlier turn was not used
+        if not await self.turns.wait(place):
             return False
-        tries.begin(self._clock.wall(), self._clock.now(), in_flight=True)
+        attempts.begin(self._clock.wall(), self._clock.now(), in_flight=True)
         return True
 
-    def _learn(self, tries: Tries, reply: Reply) -> None:
+    def _learn(self, attempts: Attempts, reply: Reply) -> None:
         """Take from a reply what it says of its row, and of access and server."""
         before, now = self.health.standing, self._clock.now()
-        verdict = self.health.judge(reply, is_alone=not self.turns.in_flight)
-        tries.take(reply, verdict, now)
+        verdict = self.health.judge(attempts.request, reply, is_alone=not self.turns.in_flight)
+        attempts.record_reply(reply, verdict, now)
         if verdict.sent:
-            self.tally.count(reply, sent=tries.sent, duration=tries.duration, is_retry=tries.attempts > 1)
-        self._tell_attempt(tries, reply)
-        if (stop := self.health.saw(tries, reply, verdict)) is not None:
+            self.tally.count(reply, sent=attempts.sent, duration=attempts.duration, is_retry=attempts.requests > 1)
+        self._tell_attempt(attempts, reply)
+        if verdict.is_success and not attempts.request.proves:
+            return
+        if (stop := self.health.observe(attempts, reply, verdict)) is not None:
             self.stop(stop)
-        if is_charged := self._is_charged(tries.row, verdict):
-            tries.charged.append(now)
-        tries.is_spent = is_charged and len(tries.charged) >= self._options.max_attempts
+        if is_charged := self._is_charged(attempts.row, verdict):
+            attempts.counted.append(now)
+        attempts.is_spent = is_charged and len(attempts.counted) >= self._options.max_attempts
         if self.health.standing is not before:
             self._follow(before)
 
@@ -212,70 +224,70 @@ class Dispatcher:
         is_waiting = verdict.waits and not (verdict.away and standing.is_found_out(row.key))
         return verdict.retry and verdict.sent and not is_waiting and not standing.is_away
 
-    def _tell_attempt(self, tries: Tries, reply: Reply) -> None:
-        row = tries.row
+    def _tell_attempt(self, attempts: Attempts, reply: Reply) -> None:
+        row = attempts.row
         self._tell(  # as `named`, but spelled out: said of every request, mostly to nobody, and three times as fast
             "attempt",
             row=row.row,
             line=row.line,
             workflowId=row.workflow_id,
             executionId=row.execution_id,
-            attempt=tries.tried,
-            duration=tries.duration,
+            attempt=attempts.tries,
+            duration=attempts.duration,
             reason=reply.error or "acknowledged",
         )
 
-    async def _is_final(self, tries: Tries) -> bool:
+    async def _is_final(self, attempts: Attempts) -> bool:
         """Whether the last answer is the row's own and the last; waits where that is not known yet."""
-        verdict = tries.verdict
+        verdict = attempts.verdict
         assert verdict is not None  # noqa: S101  an attempt was made
-        if verdict.outcome is Outcome.UPDATED or self.stopped is not None:
-            tries.is_disbelieved = self._is_disbelieved()
+        if verdict.is_success or self.stopped is not None:
+            attempts.is_disbelieved = self._is_disbelieved()
             return True
-        if verdict.retry and not tries.is_spent:
+        if verdict.retry and not attempts.is_spent:
             return False
-        standing, key = self.health.standing, tries.row.key
+        standing, key = self.health.standing, attempts.row.key
         if key not in standing.unexplained or (verdict.retry and standing.is_found_out(key)):
             return True
-        if not await self._is_explained(tries):
+        if not await self._is_explained(attempts):
             return False
         # What blocks everyone for a moment has passed now; what is the row's own comes again.
-        return tries.pages != 1 or self.stopped is not None
+        return attempts.pages != 1 or self.stopped is not None
 
-    async def _is_explained(self, tries: Tries) -> bool:
+    async def _is_explained(self, attempts: Attempts) -> bool:
         """Wait until another answer explains this row's; False where it was not the row's fault, so that it goes on."""
-        key = tries.row.key
+        key = attempts.row.key
         ruling = self._suspects[key] = asyncio.get_running_loop().create_future()
-        self._make_room(tries)
+        self._make_room(attempts)
         self._conclude_if_stuck()
         try:
             is_final: bool = await ruling
         finally:
             self._suspects.pop(key, None)
-        tries.is_disbelieved = self._is_disbelieved()
+        attempts.is_disbelieved = self._is_disbelieved()
         return is_final
 
     def _is_disbelieved(self) -> bool:
         """Whether refusals are not believed: the run stops while access is in doubt."""
         return self.stopped is not None and self.health.standing.is_doubted
 
-    async def _back_off(self, tries: Tries) -> None:
+    async def _back_off(self, attempts: Attempts) -> None:
         """Wait, while another worker takes the place of the one that carries this row."""
-        self._make_room(tries)
-        wait = backoff(tries.tried, self._clock.chance())
-        reason = tries.reply.error if tries.reply else ""
-        self._tell("retry", **tries.named, wait=wait, reason=reason)
+        self._make_room(attempts)
+        wait = backoff(attempts.tries, self._clock.chance())
+        reason = attempts.reply.error if attempts.reply else ""
+        self._tell("retry", **attempts.named, wait=wait, reason=reason)
         with anyio.move_on_after(wait):
             await self._halt.wait()
 
-    def _make_room(self, tries: Tries) -> None:
-        if not tries.has_made_room:
-            tries.has_made_room = True
+    def _make_room(self, attempts: Attempts) -> None:
+        if not attempts.has_made_room:
+            attempts.has_made_room = True
             self._workers.start_soon(self._work)
 
     def _settle(self, row: Row, result: Result, *, by_answer: bool) -> None:
         """Record what became of a row, and let the next row of its execution go if it may."""
-        self._record(result)
+        self._ledger.record(result)
         self._order.release(row, is_settled=result.outcome in SETTLED)
         self.health.settle(row, by_answer=by_answer)
         self.tally.outcomes[result.outcome] += 1
@@ -284,12 +296,12 @@ class Dispatcher:
             reason = f"{failures} of {self.tally.done} rows were not updated, more than --max-failures {budget}"
             self.stop(Stop(12, "aborted_error_budget", reason))
 
-    def _failed_by_us(self, tries: Tries, error: Exception) -> Result:
-        self._tell("internal error", **tries.named, error=repr(error), exc_info=error)
+    def _record_fault(self, attempts: Attempts, error: Exception) -> Result:
+        self._tell("internal error", **attempts.named, error=repr(error), exc_info=error)
         self._internal_errors += 1
         if self._internal_errors > INTERNAL_ERRORS:
             self.stop(Stop(1, "internal_error", "too many internal errors"))
-        return tries.fault(error)
+        return attempts.fault(error)
 
     # Whose fault it is
 
@@ -311,16 +323,17 @@ class Dispatcher:
         """Give back the attempts that failed because the server is unreachable, and let rows go on that had no more."""
         failing = standing.failing
         since = min(bad.answered for bad in failing)
-        for tries in self._carried.values():
-            tries.forgive(since)
+        for attempts in self._carried.values():
+            attempts.forgive(since)
         self._rule([bad.key for bad in failing], are_believed=False)
 
     async def _ask_around(self) -> None:
         """Let rows in from all over the input, as those that stand together may all be ill in the same way."""
         try:
-            rows = await self._elsewhere(ELSEWHERE)
+            rows = await self._feed.elsewhere(ELSEWHERE)
         finally:
             self.health.is_asking_around = False
+        self._stop_with_feed()
         for row in self._order.jump(rows) if self.stopped is None else ():
             self._workers.start_soon(self._work, row)
         self.turns.look_again()

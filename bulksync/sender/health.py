@@ -1,31 +1,30 @@
 """What the replies say of access and server: how many may be in flight, what everyone waits for, when to give up."""
 
 import math
-from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bulksync.model import Outcome, Reply, Row, RunError, Stop
+from bulksync.model import Outcome, Reply, Request, Row, RunError, Stop, Tell
 from bulksync.options.models import RunOptions
 from bulksync.options.values import show_duration
 from bulksync.quota.pacer import Pacer
-from bulksync.sender.attempts import Tries
+from bulksync.sender.attempts import Attempts
 from bulksync.sender.clock import Clock
-from bulksync.sender.retry import Verdict, backoff, hold, holds_everyone, is_too_fast, judge
+from bulksync.sender.retry import Verdict, backoff, hold, holds_everyone, is_too_fast, judge, judge_for
 from bulksync.sender.standing import (
     REFUSALS,
     SUSPICIOUS,
     Bad,
     Kind,
+    Rank,
     Standing,
     kind_of,
+    note_failure,
+    note_settled,
+    note_success,
     rank,
-    settled,
-    succeeded,
-    trusted,
-    went_wrong,
+    trust,
 )
 from bulksync.sender.tally import Tally
-from bulksync.sender.turns import Rank
 
 EXIT_CODES: dict[RunError, int] = {"aborted_access": 5, "aborted_outage": 6}
 """What the program ends with when a reply itself stops the run."""
@@ -45,7 +44,7 @@ class Health:
         options: RunOptions,
         pacer: Pacer,
         tally: Tally,
-        tell: Callable[..., None],
+        tell: Tell,
         clock: Clock,
         *,
         is_known: bool = False,
@@ -55,7 +54,7 @@ class Health:
         self._tally = tally
         self._tell = tell
         self._clock = clock
-        self.standing = trusted(Standing()) if is_known else Standing()
+        self.standing = trust(Standing()) if is_known else Standing()
         self._accepts = options.accept_refusals
         self._has_answered = False
         self._has_served = True
@@ -109,7 +108,7 @@ class Health:
         """Take note that a row has its outcome; where an answer gave it, the clock starts anew."""
         if by_answer:
             self._waiting_since = None
-        self.standing = settled(self.standing, row.key)
+        self.standing = note_settled(self.standing, row.key)
 
     def outage(self) -> Stop:
         """Return the stop of a run that has waited for too long."""
@@ -133,31 +132,32 @@ class Health:
 
     # What a reply says
 
-    def judge(self, reply: Reply, *, is_alone: bool = True) -> Verdict:
-        """Say what a reply means for its row; who is not alone has seen another request on its way before."""
-        return judge(reply, is_proven=self.is_proven or not self.standing.is_doubted or not is_alone)
+    def judge(self, request: Request, reply: Reply, *, is_alone: bool = True) -> Verdict:
+        """Say what the reply to a *request* means for its row; who is not alone has seen another one on its way."""
+        is_proven = self.is_proven or not self.standing.is_doubted or not is_alone
+        return judge_for(request, judge(reply, is_proven=is_proven))
 
-    def saw(self, tries: Tries, reply: Reply, verdict: Verdict) -> Stop | None:
+    def observe(self, attempts: Attempts, reply: Reply, verdict: Verdict) -> Stop | None:
         """Take from a reply what concerns every row; return why the run must stop, if it must."""
-        if verdict.outcome is Outcome.UPDATED:
+        if verdict.is_success:
             self._accepts, self._has_answered, self._holds_in_a_row, self.reason = False, True, 0, ""
             self._has_served = True
-            self.standing = succeeded(self.standing, tries.row.key, tries.started)
+            self.standing = note_success(self.standing, attempts.row.key, attempts.started)
             return None
         if verdict.stop is not None:
             return Stop(EXIT_CODES[verdict.stop], verdict.stop, f"{reply.error}: {reply.detail}")
-        self._waiting_since = tries.started if self._waiting_since is None else self._waiting_since
+        self._waiting_since = attempts.started if self._waiting_since is None else self._waiting_since
         self._last_bad = f"{reply.error}, {reply.detail}" if reply.detail else reply.error
-        kind = kind_of(reply, verdict, self.standing, tries.pages)
+        kind = kind_of(reply, verdict, self.standing, attempts.pages)
         if verdict.outcome is Outcome.REJECTED and self._accepts:
-            self.standing = trusted(self.standing)
+            self.standing = trust(self.standing)
         elif kind is not None:
-            self.standing = went_wrong(self.standing, self._bad(tries, kind))
+            self.standing = note_failure(self.standing, self._bad(attempts, kind))
         self._has_answered = self._has_answered or (kind in REFUSALS and not self.standing.is_doubted)
         return self.no_access() if self.standing.is_refused else self._pause(reply, kind)
 
-    def _bad(self, tries: Tries, kind: Kind) -> Bad:
-        return Bad(tries.row.row, tries.row.key, kind, tries.started, self._clock.now())
+    def _bad(self, attempts: Attempts, kind: Kind) -> Bad:
+        return Bad(attempts.row.row, attempts.row.key, kind, attempts.started, self._clock.now())
 
     def no_access(self) -> Stop | None:
         """Return the stop of a run that is refused, or meets strangers, wherever it asks; None where it does not."""

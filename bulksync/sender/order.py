@@ -2,12 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from bulksync.model import Key, Row
-
-Feed = Callable[[], Awaitable[Sequence[Row] | None]]
-"""Gives the next rows of the input that are due, in file order; None at its end."""
+from bulksync.sender.feed import Feed
 
 PARKED = 10_000
 """Rows that wait behind others of their execution: so far it is looked ahead for executions that can go meanwhile."""
@@ -136,6 +134,6 @@ class Order:
     async def _read(self) -> None:
         async with self._reading:
             if not self._rows and not self.is_exhausted:
-                chunk = await self._feed()
+                chunk = await self._feed.next()
                 self.is_exhausted = chunk is None
                 self._rows.extend(chunk or ())

@@ -123,19 +123,25 @@ def plan_run(
     files: Files,
     now: float,
     stopping: Callable[[], bool],
+    verb: str = "run",
+    reads: bool = False,
 ) -> Plan:
     """Continue the latest run of these bytes against *target*, or validate the whole input as a new one.
 
     Blocks; InputError where the input cannot be read or changes meanwhile. *stopping* ends it between chunks.
+    A *verb* continues only its own runs; one that *reads* asks once for each execution.
     """
     digest = fingerprint(source.path)
-    how, look = how_read(source, options), looks_for(options, files)
+    how, look = how_read(source, options), looks_for(options, files, verb)
     is_known = store.is_proven(target, key.get_secret_value())
-    latest = store.latest(target, digest)
+    has_states = not reads or files.states.exists()  # of a run whose states are gone nothing is left to continue
+    latest = store.latest(target, digest, verb) if has_states else None
     if latest:
         check_enough(latest.rows, source, options)
     if latest and is_wanted(store, latest, options) and reads_the_same(store, latest, source, options, how, stopping):
+        check_before(store, files, latest)
         return continue_run(store, latest, source, options, look, stopping, is_known=is_known)
+    check_before(store, files, None)
     with store.transaction():
         run = store.begin(
             name=run_name(now),
@@ -148,11 +154,13 @@ def plan_run(
         found = validate(store, run, source, options.allow_status, stopping, only_changed=options.only_changed)
         if found.digest != digest:
             raise InputError(f"{source.name} changed while it was read", "wait until it is complete, then run again")
+        if reads:
+            store.keep_first(run)
         check_enough(found.rows, source, options)
         if options.only_changed:
             is_refused = refuses(found.invalid, found.fatal, options.on_invalid)
             (store.take_all_back if is_refused else store.take_back)(run)
-        settings = RunSettings(**dict(how), **dict(look), **dict(found), begun=begun_by(options))
+        settings = RunSettings(**dict(how), **dict(look), **dict(found), begun=begun_by(options), reads=reads)
         store.set_settings(run, found.rows, settings.model_dump_json())
     return Plan(
         store.run(run),
@@ -161,9 +169,27 @@ def plan_run(
         found.invalid,
         found.fatal,
         is_known=is_known,
-        acknowledged=0 if options.only_changed else found.acknowledged,
+        acknowledged=0 if options.only_changed or reads else found.acknowledged,
         notes=found.notes,
     )
+
+
+def check_before(store: Store, files: Files, run: Run | None) -> None:
+    """Raise UsageError where states saved now might not be those before this *run*, a new one where it is None."""
+    path = files.before
+    if path is None:
+        return
+    is_this_runs = run is not None and settings_of(run).before == place_of(path, files.ledger)
+    if run is not None and store.has_sent(run.id) and not (is_this_runs and path.exists()):
+        raise UsageError(
+            f"--save-before {path}: run {run.name} has already updated executions whose states are not there",
+            "put the file back if it was moved; else go on without --save-before, or begin a new run with --restart",
+        )
+    if not is_this_runs and path.exists() and path.stat().st_size:
+        raise UsageError(
+            f"--save-before {path} is there already, perhaps with states before another run",
+            "name another file, or move this one away",
+        )
 
 
 def begun_by(options: RunOptions) -> str:
@@ -328,10 +354,13 @@ def how_read(source: Source, options: RunOptions) -> HowRead:
     )
 
 
-def looks_for(options: RunOptions, files: Files) -> Look:
-    """Return where a run's report stands and how it looks."""
+def looks_for(options: RunOptions, files: Files, verb: str = "run") -> Look:
+    """Return what a run leaves, where it stands, and how its report looks."""
     return Look(
         report=None if files.output in (None, STDOUT) else place_of(files.output, files.ledger),
         echo_metadata=options.echo_metadata,
         guard_formulas=options.guard_formulas,
+        verb=verb,
+        states=place_of(files.states, files.ledger),
+        before=None if files.before is None else place_of(files.before, files.ledger),
     )

@@ -4,9 +4,9 @@ Sources: RFC 9110 §9.2.2 (repeating a PUT), §10.2.3 (Retry-After), §15 (statu
 (425). Everything here is a pure function: clocks and random numbers are arguments.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bulksync.model import Outcome, Reply, RunError
+from bulksync.model import Outcome, Reply, Request, RunError
 
 BACKOFF_BASE = 0.5
 BACKOFF_CAP = 30.0
@@ -22,7 +22,8 @@ class Verdict:
     *outcome* is what the row becomes if this reply is its last; *retry* says that another attempt may bring more;
     *sent* is False where nothing reached the server; *doubtful* says that the update may have been applied all the
     same; *away* counts as a failure of the server rather than of the row; *waits* says that the server, or the way to
-    it, only asks for patience, so that no attempt is charged to the row; *stop* ends the run.
+    it, only asks for patience, so that no attempt is charged to the row; *stop* ends the run; *is_success* says that
+    the reply is what was asked for.
     """
 
     outcome: Outcome
@@ -32,9 +33,10 @@ class Verdict:
     away: bool = False
     waits: bool = False
     stop: RunError | None = None
+    is_success: bool = False
 
 
-ACKNOWLEDGED = Verdict(Outcome.UPDATED)
+ACKNOWLEDGED = Verdict(Outcome.UPDATED, is_success=True)
 NOT_SENT = Verdict(Outcome.UNSENT, retry=True, sent=False, away=True, waits=True)
 NO_ADDRESS = Verdict(Outcome.UNSENT, sent=False, stop="aborted_outage")
 UNTRUSTED = Verdict(Outcome.UNSENT, sent=False, stop="aborted_access")
@@ -95,6 +97,15 @@ def judge(reply: Reply, *, is_proven: bool = False) -> Verdict:
     if (verdict := BY_STATUS.get(status)) is not None:
         return verdict
     return AMBIGUOUS if status < 200 or 500 <= status < 600 else REJECTED
+
+
+def judge_for(request: Request, verdict: Verdict) -> Verdict:
+    """Say what a verdict means for a kind of request: a safe one cannot have been applied."""
+    if verdict.is_success:
+        return verdict if request.outcome is verdict.outcome else replace(verdict, outcome=request.outcome)
+    if request.is_safe and verdict.doubtful:
+        return replace(verdict, outcome=Outcome.FAILED, doubtful=False)
+    return verdict
 
 
 def holds_everyone(reply: Reply) -> bool:

@@ -29,11 +29,17 @@ class HowRead(Kept):
 
 
 class Look(Kept):
-    """Where the report stands, seen from the ledger's folder, and how it looks; None where it went to stdout."""
+    """Where the report stands, seen from the ledger's folder, and how it looks; None where it went to stdout.
+
+    *verb* is what was asked for each row, *states* and *before* are where states that were read are kept.
+    """
 
     report: str | None
     echo_metadata: bool
     guard_formulas: bool
+    verb: str = "run"
+    states: str = ""
+    before: str | None = None
 
 
 class Found(Kept):
@@ -54,9 +60,13 @@ class Found(Kept):
 
 
 class RunSettings(HowRead, Look, Found):
-    """All that is kept; *begun* is the option that asked for a new run whatever there was before, if one did."""
+    """All that is kept; *begun* is the option that asked for a new run whatever there was before, if one did.
+
+    One that *reads* changes nothing at the server.
+    """
 
     begun: str = ""
+    reads: bool = False
 
     def reads_as(self, how: HowRead) -> bool:
         """Whether the input was read in this way."""

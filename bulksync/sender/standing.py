@@ -25,7 +25,7 @@ All functions are pure; times are seconds of one monotonic clock.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -37,6 +37,10 @@ ENOUGH = 10
 
 BLOCK = 20
 """Executions in a row with bad answers that are no chance any more."""
+
+
+Rank = Callable[[Row, int], tuple[int, bool, bool, int]]
+"""Sorts rows, and how often each was tried, that wait for a place: the least goes first."""
 
 
 class Kind(Enum):
@@ -156,7 +160,7 @@ def kind_of(reply: Reply, verdict: Verdict, standing: Standing, pages: int = 1) 
     return Kind.CRASHED if reply.status == 500 else Kind.FAILED
 
 
-def went_wrong(standing: Standing, bad: Bad) -> Standing:
+def note_failure(standing: Standing, bad: Bad) -> Standing:
     """Return what is known after a bad answer."""
     unexplained = {**standing.unexplained, bad.key: bad}
     after = replace(standing, unexplained=unexplained)
@@ -168,7 +172,7 @@ def went_wrong(standing: Standing, bad: Bad) -> Standing:
     return replace(after, refusing=standing.refusing | {bad.key}) if counts else after
 
 
-def succeeded(standing: Standing, key: Key, sent: float) -> Standing:
+def note_success(standing: Standing, key: Key, sent: float) -> Standing:
     """Return what is known after the acknowledgement of a request *sent* at that time."""
     is_known = key[0] in standing.served or len(standing.served) > 1
     if is_known and standing.doubted_since is None and not standing.unexplained and not standing.found_out:
@@ -181,18 +185,18 @@ def succeeded(standing: Standing, key: Key, sent: float) -> Standing:
         doubted_since=standing.doubted_since if is_doubted else None,
         unexplained=others,
         refusing=standing.refusing if is_doubted else frozenset(),
-        found_out=(standing.found_out | found_out(standing, explained, key)) - {key, key[0]},
+        found_out=(standing.found_out | find_at_fault(standing, explained, key)) - {key, key[0]},
         served=standing.served if key[0] in standing.served else (*standing.served, key[0])[:2],
         has_succeeded=True,
     )
 
 
-def trusted(standing: Standing) -> Standing:
+def trust(standing: Standing) -> Standing:
     """Return what is known where refusals are taken as the rows' own from the first one on."""
     return replace(standing, doubted_since=None, refusing=frozenset())
 
 
-def found_out(standing: Standing, explained: Iterable[Bad], key: Key) -> frozenset[Key | str]:
+def find_at_fault(standing: Standing, explained: Iterable[Bad], key: Key) -> frozenset[Key | str]:
     """Return which executions, and perhaps which workflow, fail for themselves, as *key* succeeded after them."""
     failed = [bad for bad in explained if bad.kind in FAILURES and bad.key != key]
     workflows = {bad.key[0] for bad in failed}
@@ -200,7 +204,7 @@ def found_out(standing: Standing, explained: Iterable[Bad], key: Key) -> frozens
     return frozenset({bad.key for bad in failed} | (workflows if is_one else set()))
 
 
-def settled(standing: Standing, key: Key) -> Standing:
+def note_settled(standing: Standing, key: Key) -> Standing:
     """Return what is known when a row of an execution is done with: nothing that is left speaks of it any more."""
     if key not in standing.unexplained and key not in standing.found_out:
         return standing

@@ -6,11 +6,13 @@ A turn given before there is a connection would be used whenever that opens: aft
 import asyncio
 import heapq
 import math
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from bulksync.ledger.writer import Ledger
 from bulksync.model import Row
 from bulksync.quota.pacer import TICK, Pacer
+from bulksync.sender.clock import Clock
+from bulksync.sender.health import Health
 from bulksync.sender.tally import Tally
 
 AHEAD = 0.5
@@ -19,9 +21,6 @@ close one that stays unused."""
 
 LATE = 0.01
 """Seconds after which a turn that was not used is given up: who counts requests as they arrive forgives no more."""
-
-Rank = Callable[[Row, int], tuple[int, bool, bool, int]]
-"""Sorts rows, and how often each was tried, that wait for a place: the least goes first."""
 
 
 @dataclass(slots=True, order=True)
@@ -45,32 +44,19 @@ class Place:
 
 
 class Turns:
-    """Hands out places and turns, for at most *width* requests in flight; the only caller of the pacer.
+    """Hands out places and turns; the only caller of the pacer.
 
-    *breadth* says how many rows may have a place, given how many are in flight. Retries go before the rows behind them;
-    where *rank* returns an order, that decides who gets the next place.
+    What is known of the server's health limits both. Retries go before the rows behind them, unless health ranks them.
     """
 
-    def __init__(
-        self,
-        pacer: Pacer,
-        rate: float,
-        width: Callable[[], int],
-        breadth: Callable[[int], int],
-        rank: Callable[[], Rank | None],
-        room: Callable[[], Awaitable[None]],
-        tally: Tally,
-        now: Callable[[], float],
-    ) -> None:
-        self._pacer = pacer
+    def __init__(self, rate: float, pacer: Pacer, health: Health, ledger: Ledger, tally: Tally, clock: Clock) -> None:
         self._ahead = 1 + int(rate * AHEAD) if math.isfinite(rate) else math.inf
         self._late = LATE if math.isfinite(rate) else math.inf
-        self._width = width
-        self._breadth = breadth
-        self._rank = rank
-        self._room = room
+        self._pacer = pacer
+        self._health = health
+        self._ledger = ledger
         self._tally = tally
-        self._now = now
+        self._now = clock.now
         self._asking: list[Waiting] = []
         self._ready: list[tuple[int, Place, asyncio.Future[float | None]]] = []
         self._places: set[Place] = set()
@@ -92,7 +78,7 @@ class Turns:
         self._asked.set()
         return await place
 
-    async def take(self, place: Place) -> bool:
+    async def wait(self, place: Place) -> bool:
         """Wait until a request may be written, at once; False where it may not, or not from this place.
 
         A turn that the place has had already was not used: its connection turned out to be closed.
@@ -111,7 +97,7 @@ class Turns:
             self._land(place)
         return False
 
-    def leave(self, place: Place) -> None:
+    def release(self, place: Place) -> None:
         """Give a place back, whatever came of it."""
         if place.is_in_flight:
             self._land(place)
@@ -153,7 +139,7 @@ class Turns:
 
     # Places
 
-    async def give_places(self) -> None:
+    async def serve_places(self) -> None:
         """Give places until cancelled, to rows whose turn is near."""
         while True:
             self._asked.clear()
@@ -167,7 +153,7 @@ class Turns:
 
     def _has_room(self) -> bool:
         taken = len(self._places)
-        is_free = taken < self._breadth(self.in_flight) and taken - self.in_flight < self._ahead
+        is_free = taken < self._health.breadth(self.in_flight) and taken - self.in_flight < self._ahead
         return is_free and self._pacer.wait_for(AHEAD) <= 0
 
     def _placed(self, number: int) -> Place:
@@ -176,7 +162,7 @@ class Turns:
         return place
 
     def _next(self) -> Waiting:
-        rank = self._rank()
+        rank = self._health.rank()
         if rank is None:
             return heapq.heappop(self._asking)
         first = min(self._asking, key=lambda waiting: rank(waiting.row, waiting.tried))
@@ -186,11 +172,11 @@ class Turns:
 
     # Turns
 
-    async def give(self) -> None:
+    async def serve_turns(self) -> None:
         """Give turns until cancelled."""
         while True:
             await self._somebody_can_start()
-            await self._room()
+            await self._ledger.room()
             since, held = self._now(), self._pacer.held_for
             count = await self._pacer.turns(max(1, self._startable()))
             self._went("rate", since, held)
@@ -212,7 +198,7 @@ class Turns:
         self._tally.time_went[cause] += self._now() - since - on_hold
 
     def _startable(self) -> int:
-        return max(0, min(len(self._ready), self._width() - self.in_flight))
+        return max(0, min(len(self._ready), self._health.width() - self.in_flight))
 
     def _start_next(self, now: float) -> None:
         _, place, turn = heapq.heappop(self._ready)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulksync import __version__
-from bulksync.client.connection import MAX_ANSWER, line_of
+from bulksync.client.connection import MAX_ANSWER, Method, line_of
 from bulksync.client.http1 import Answer
 from bulksync.client.key import read_key
 from bulksync.client.response import message_of, object_in, read_answer
@@ -59,11 +59,16 @@ async def test_a_request_holds_these_things_and_no_others() -> None:
     }
 
 
-@given(workflow=st.uuids(), name=st.uuids(), prefix=st.sampled_from(("", "/api", "/a%2Fb", "/%C3%A9")))
-def test_the_path_is_the_template(workflow: object, name: object, prefix: str) -> None:
+@given(
+    method=st.sampled_from(("GET", "PUT")),
+    workflow=st.uuids(),
+    name=st.uuids(),
+    prefix=st.sampled_from(("", "/api", "/a%2Fb", "/%C3%A9")),
+)
+def test_the_path_is_the_template(method: Method, workflow: object, name: object, prefix: str) -> None:
     """Whatever the ids, the path that goes out is the template with them in their places."""
-    line = line_of(prefix, Row(1, 2, str(workflow), str(name), None, b"{}"))
-    assert line == f"PUT {prefix}/api/v1/workflow/{workflow}/execution/{name} HTTP/1.1"
+    line = line_of(method, prefix, Row(1, 2, str(workflow), str(name), None, b"{}"))
+    assert line == f"{method} {prefix}/api/v1/workflow/{workflow}/execution/{name} HTTP/1.1"
 
 
 async def test_nothing_of_the_callers_environment_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,9 @@ def test_every_option_of_the_contract_exists() -> None:
     assert set(CONTRACT.split()) - options - LATER == set()
 
 
-@pytest.mark.parametrize("command", ["", "run", "check", "report", "verify", "history", "sandbox", "completion"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "check", "report", "verify", "history", "sandbox", "init", "completion"]
+)
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_help_fits(command: str, width: int, tmp_path: Path) -> None:
     """The help stays within the terminal, and its examples are not broken, at 80 columns and at 120."""

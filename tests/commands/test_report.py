@@ -11,7 +11,7 @@ import pytest
 
 from bulksync import __version__
 from bulksync.commands.report import history_of, print_moves, render_again
-from bulksync.errors import BulksyncError, InputError, StorageError, UsageError
+from bulksync.errors import BulksyncError, InputError, LockedError, StorageError, UsageError
 from bulksync.ledger.store import Run, Store
 from bulksync.model import Execution, Outcome, Result, Stop
 from bulksync.options.files import Files, files_for
@@ -181,8 +181,34 @@ def test_a_run_whose_rows_were_forgotten(rows: Path) -> None:
 def test_a_ledger_that_is_not_there(tmp_path: Path) -> None:
     """No ledger is made by looking for one."""
     ledger = tmp_path / "no.ledger"
-    assert refused(StorageError, ledger)[0] == f"there is no ledger {ledger}"
+    assert refused(UsageError, ledger) == (f"there is no ledger {ledger}", "name the .ledger file next to the report")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ["", ".report.csv"], ids=["the input", "its report"])
+def test_another_file_than_the_ledger(ending: str, rows: Path) -> None:
+    """Who names an input, or its report, learns which file its ledger is; the file stays as it is."""
+    _, ledger = ran(rows)
+    other = rows.with_name(f"{rows.name}{ending}")
+    before = other.read_bytes()
+    assert refused(UsageError, other) == (f"{other} is not a ledger", f"name its ledger: {ledger}")
+    assert other.read_bytes() == before
+
+
+def test_a_reader_is_told_what_a_reader_can_do(rows: Path) -> None:
+    """A ledger in use, or a damaged one, is no reason to name an option that only a run has."""
+    _, ledger = ran(rows)
+    with closing(Store(ledger)):
+        held = refused(LockedError, ledger)
+    with ledger.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096)
+    damaged = refused(StorageError, ledger)
+    assert held == (
+        f"another run holds the ledger {ledger}",
+        "wait until it has ended, then run the same command again",
+    )
+    assert damaged[1] == "restore it from a copy"
 
 
 def test_a_ledger_without_runs(tmp_path: Path) -> None:

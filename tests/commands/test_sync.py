@@ -691,6 +691,7 @@ asyncio.run(main())
         ({"nope": 1}, "nope=: there is no such option"),
         ({"sandbox": True, "base_url": "sandbox"}, "sandbox=True and base_url= exclude each other: give one"),
         ({"base_url": "http://api.example"}, "base_url= http://api.example would send the API key in clear text"),
+        ({"notify": "https://example.com"}, "notify: of the command line only"),
         ({"dry_run": True}, "dry_run: of the command line only"),
         ({"output": "-"}, "stdin and stdout are the caller's"),
     ],

@@ -1,12 +1,14 @@
 """The audit finds whatever is wrong between an input and its report."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.program import bulksync, execution, write_rows
+from tests.support.program import Done, bulksync, execution, write_rows
 
 REPORT = "rows.csv.report.csv"
 
@@ -97,10 +99,20 @@ def test_what_is_wrong_is_found(name: str, csv_folder: Path) -> None:
     assert (code, message in said) == (11, True), said
 
 
-def test_what_is_no_report(csv_folder: Path) -> None:
-    """A file that is no report exits 7 and says so."""
+@pytest.mark.parametrize("other", ["rows.csv", "report.csv.ledger", "other.jsonl"])
+def test_what_is_no_report(other: str, csv_folder: Path) -> None:
+    """A file that is no report exits 7 and says so, in no words of a parser's."""
+    (csv_folder / "other.jsonl").write_text('{"row": 1,')
+    done = bulksync("verify", "rows.csv", other, folder=csv_folder)
+    said = f"bulksync: {other} is not a report of bulksync\nbulksync: next: name the report: the .report.csv file\n"
+    assert done == Done(7, "", said)
+
+
+def test_the_report_is_named_to_who_names_the_input(csv_folder: Path) -> None:
+    """Where the input's own report stands beside it, it is what was meant."""
+    (csv_folder / "report.csv").rename(csv_folder / "rows.csv.report.csv")
     done = bulksync("verify", "rows.csv", "rows.csv", folder=csv_folder)
-    assert (done.code, done.stderr.splitlines()[0]) == (7, "bulksync: rows.csv is not a report of bulksync")
+    assert done.stderr.splitlines()[1] == "bulksync: next: name the report: rows.csv.report.csv"
 
 
 def test_a_report_that_is_not_there(csv_folder: Path) -> None:
@@ -118,3 +130,47 @@ def test_history(csv_folder: Path) -> None:
     assert (done.code, done.stderr) == (0, "bulksync: report.csv.ledger: 2 runs kept, 0.0 MB\n")
     assert first.endswith("exit 3  4 rows: updated 3, invalid 1  rows.csv to sandbox")
     assert second.endswith("exit 7  4 rows: unsent 3, invalid 1  rows.csv to sandbox")
+
+
+def test_history_for_programs(csv_folder: Path) -> None:
+    """`--json` has the same runs, with numbers as numbers and nothing beside them."""
+    done = bulksync("history", "report.csv.ledger", "--json", folder=csv_folder)
+    found = json.loads(done.stdout)
+    (run,) = found.pop("runs")
+    assert (done.code, done.stderr, list(found), found["ledger"]) == (0, "", ["ledger", "bytes"], "report.csv.ledger")
+    assert run | {"run": "", "started": "", "ended": ""} == {
+        "run": "",
+        "started": "",
+        "ended": "",
+        "exitCode": 3,
+        "rows": 4,
+        "outcomes": {"updated": 3, "invalid": 1},
+        "input": "rows.csv",
+        "target": "sandbox",
+    }
+
+
+def test_verify_for_programs(csv_folder: Path) -> None:
+    """`--json` says each discrepancy with its row and line; the exit codes are the same."""
+
+    def verified() -> tuple[int, dict[str, Any]]:
+        done = bulksync("verify", "rows.csv", "report.csv", "--json", folder=csv_folder)
+        return done.code, json.loads(done.stdout)
+
+    counts = {"input": "rows.csv", "report": "report.csv", "rows": 4}
+    outcomes = {"updated": 3, "invalid": 1}
+    assert verified() == (0, {**counts, "reportLines": 4, "outcomes": outcomes, "discrepancies": []})
+    report = csv_folder / "report.csv"
+    lines = report.read_text().splitlines(keepends=True)
+    report.write_text("".join([*lines[:4], *lines[4], lines[4]]))
+    assert verified() == (
+        11,
+        {
+            **counts,
+            "reportLines": 5,
+            "outcomes": outcomes | {"updated": 4},
+            "discrepancies": [{"row": None, "line": None, "problem": "report line 5: the input has no such row"}],
+        },
+    )
+    report.write_text("".join(lines[:-1]))
+    assert verified()[1]["discrepancies"] == [{"row": 4, "line": 5, "problem": "the report has no line for it"}]

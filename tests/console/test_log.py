@@ -24,26 +24,37 @@ ROW = {
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "note": {"text": "skipped as blank: 2 lines of nothing but delimiters (first: line 3)"},
-    "sending": {"rows": 12_345, "target": "https://api.example.com", "rate": "10/s", "about": "20m34s", "run": "r1"},
+    "sending": {
+        "rows": 12_345,
+        "target": "https://api.example.com",
+        "rate": "10/s",
+        "about": "20m34s",
+        "etaSeconds": 1234.5,
+        "run": "r1",
+    },
+    "fetching": {"rows": 1, "target": "sandbox", "rate": "10/s", "about": "0.1s"},
+    "saving before": {"path": "before.jsonl"},
     "sending a stream": {"target": "sandbox", "rate": "10/s"},
     "columns": {"sent": "workflowId 2, status 2", "echoed": "leadName 1"},
     "acknowledged already": {"known": 5, "rows": 6, "command": "bulksync run rows.csv --only-changed"},
     "superseded": {"rows": 2},
     "continuing": {"name": "r1", "begun": "--resend"},
     "unknown statuses": {"statuses": {"DONE": 2}},
-    "ended": {"outcomes": "updated 5"},
+    "ended": {"outcomes": {"updated": 5}},
     "few files": {"asked": 100, "allowed": 16, "files": 48},
+    "planned": {"due": 4, "rows": 5, "invalid": 1, "seconds": 0.25, "report": "r.csv", "ledger": "r.csv.ledger"},
     "sharing": {"quota": "/state/quota/1f"},
     "not sharing": {"reason": "/state/quota/1f: Permission denied"},
     "shared rate": {"others": 20.0, "own": 10.0},
     "quota": {"reason": "the quota redis://10.0.0.5:6379/0 cannot be used: no answer"},
     "password seen": {},
-    "progress": {"text": "5 of 10 rows"},
+    "progress": {"text": "5 of 10 rows", "done": 5, "total": 10, "etaSeconds": 2.5, "outcomes": {"updated": 5}},
     "asked": {"text": "6 of 10 rows"},
     "hold": {"wait": 2.04, "until": UNTIL, "reason": "the server answers 429"},
     "stopping": {"reason": "stopped by SIGTERM"},
     "retry": ROW | {"reason": "http_503", "wait": 0.51},
     "attempt": ROW | {"reason": "acknowledged", "duration": 0.0423},
+    "not notified": {"url": "https://hooks.example", "reason": "the answer is 404 Not Found"},
     "failed": {"error": "no API key found", "nextStep": "export one", "exitCode": 2},
     "fault": {"error": "ZeroDivisionError()"},
     "internal error": ROW | {"error": "ZeroDivisionError()"},
@@ -52,6 +63,9 @@ SAMPLES: dict[str, dict[str, Any]] = {
 LINES = {
     "note": "bulksync: skipped as blank: 2 lines of nothing but delimiters (first: line 3)",
     "sending": "bulksync: sending 12,345 rows to https://api.example.com at 10/s, about 20m34s",
+    "fetching": "bulksync: fetching 1 execution from sandbox at 10/s, about 0.1s",
+    "saving before": "bulksync: each execution is read before its first update, which takes a turn more;"
+    " its state is saved in before.jsonl",
     "sending a stream": "bulksync: sending rows to sandbox at 10/s as they come",
     "columns": "bulksync: columns sent: workflowId 2, status 2; only echoed: leadName 1",
     "acknowledged already": (
@@ -60,9 +74,10 @@ LINES = {
     ),
     "superseded": ("bulksync: rows skipped because a later run has updated their executions (--resend sends them): 2"),
     "continuing": "bulksync: resuming run r1, started with --resend; once it is done, --resend starts another",
-    "unknown statuses": "bulksync: unknown statuses (will be sent anyway): {'DONE': 2}",
+    "unknown statuses": "bulksync: unknown statuses (will be sent anyway): DONE 2",
     "ended": "bulksync: updated 5",
     "few files": "bulksync: 16 concurrent requests, not the 100 asked for: ulimit -n is 48",
+    "planned": "bulksync: 4 of 5 rows to send, 1 invalid, after 0.2s; to r.csv and r.csv.ledger",
     "sharing": "bulksync: sharing the rate with other runs: /state/quota/1f",
     "not sharing": (
         "bulksync: the rate applies to this run alone: the quota file cannot be used: /state/quota/1f: Permission"
@@ -77,6 +92,9 @@ LINES = {
     "stopping": "bulksync: stopping; waiting for requests in flight (Ctrl-C again to cancel them): stopped by SIGTERM",
     "retry": "bulksync: row 7 (line 9): http_503; attempt 2, again in 0.5s",
     "attempt": "bulksync: row 7 (line 9): acknowledged after 0.042s",
+    "not notified": (
+        "bulksync: https://hooks.example (--notify) did not take the summary: the answer is 404 Not Found"
+    ),
     "failed": "bulksync: no API key found",
     "fault": "bulksync: internal error: ZeroDivisionError()",
     "internal error": "bulksync: row 7 (line 9): internal error: ZeroDivisionError()",
@@ -100,12 +118,12 @@ def test_there_is_a_sample_of_every_event() -> None:
 @pytest.mark.parametrize(
     ("quiet", "verbosity", "hidden"),
     [
-        (False, 0, {"sharing", "retry", "attempt"}),
+        (False, 0, {"planned", "sharing", "retry", "attempt"}),
         (False, 1, {"attempt"}),
         (False, 2, set()),
         (False, 9, set()),
-        (True, 0, set(EVENTS) - {"asked", "failed", "fault", "internal error"}),
-        (True, 2, set(EVENTS) - {"asked", "failed", "fault", "internal error"}),
+        (True, 0, set(EVENTS) - {"asked", "not notified", "failed", "fault", "internal error"}),
+        (True, 2, set(EVENTS) - {"asked", "not notified", "failed", "fault", "internal error"}),
     ],
 )
 def test_lines_for_people(quiet: bool, verbosity: int, hidden: set[str]) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 import anyio
 import pytest
 
-from bulksync.console.progress import Doing, Look, percent, progress_line, say_every, since
+from bulksync.console.progress import Doing, Look, numbers, percent, progress_line, say_every, since
 from bulksync.sender.tally import Tally
 from tests.support import virtual
 
@@ -37,13 +37,32 @@ def test_progress_line(outcomes: dict[str, int], elapsed: float, waiting: str, l
     tally = Tally(outcomes=Counter(outcomes))
     look = Look(tally, total=2_000, in_flight=3, rate="10/s", elapsed=elapsed, waiting=waiting)
     assert progress_line(look) == line
-    assert Doing(lambda: look).line() == line
+    assert Doing(lambda: look).said()["text"] == line
+
+
+def test_progress_in_numbers() -> None:
+    """A program gets numbers beside the line, and null for what cannot be told yet."""
+    tally = Tally(outcomes=Counter(updated=900, rejected=100))
+    look = Look(tally, total=2_500, in_flight=3, rate="10/s", elapsed=120.04, waiting="waiting 9s more: 429")
+    assert numbers(look) == {
+        "done": 1_000,
+        "total": 2_500,
+        "rate": 8.33,
+        "quota": "10/s",
+        "inFlight": 3,
+        "elapsedSeconds": 120.0,
+        "etaSeconds": 180.1,
+        "outcomes": {"updated": 900, "rejected": 100},
+        "waiting": "waiting 9s more: 429",
+    }
+    start = numbers(Look(Tally(), total=10, in_flight=0, rate="10/s", elapsed=0.0))
+    assert (start["done"], start["rate"], start["etaSeconds"], start["waiting"]) == (0, 0.0, None, "")
 
 
 def test_what_a_run_does_before_it_sends() -> None:
     """There is no look yet then: it is said what it does, and for how long already."""
     clock = iter([100.0, 103.5])
-    assert Doing(since("reading rows.csv", lambda: next(clock))).line() == "reading rows.csv, for 3.5s"
+    assert Doing(since("reading rows.csv", lambda: next(clock))).said() == {"text": "reading rows.csv, for 3.5s"}
 
 
 @pytest.mark.parametrize(

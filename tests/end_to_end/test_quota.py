@@ -338,7 +338,7 @@ async def test_a_run_that_was_taken_over_sends_no_more(url: str, tmp_path: Path)
             old.process.send_signal(signal.SIGCONT)
             ended, done = await old.done(WITHIN), await new.done(WITHIN)
     assert (code, ended.code, done.code) == (9, 9, 0)
-    assert "stopping, what is in flight may finish: another process has taken this run over" in ended.stderr
+    assert "(Ctrl-C again to cancel them): another process has taken this run over" in ended.stderr
     each = [request.row for request in api.requests]
     assert each == [*range(len(each) - 60), *rows]
 

@@ -320,7 +320,7 @@ def test_key_files_that_others_may_use(mode: int, folder: Path) -> None:
 @pytest.mark.parametrize("text", [f"{KEY}\n{KEY}\n", f"export FEATHER_API_KEY={KEY} "])
 def test_a_key_file_with_more_than_a_key(text: str, folder: Path) -> None:
     """A key file that is not just a key is refused without a word of it."""
-    message = "has spaces or other characters that no key has"
+    message = "contains whitespace or invalid characters"
     key_file(folder, text)
     code, said = refused(folder, "--api-key-file", "key")
     assert (code, said) == (2, f"bulksync: the key in key is empty, or {message}")
@@ -332,8 +332,8 @@ def test_a_key_file_with_more_than_a_key(text: str, folder: Path) -> None:
     ("script", "reason"),
     [
         (f"echo {KEY}; exit 3", "--api-key-command failed: CalledProcessError"),
-        (f"echo {KEY} {KEY}", "the key that --api-key-command printed is empty, or has spaces or other characters"),
-        ("exit 0", "the key that --api-key-command printed is empty, or has spaces or other characters"),
+        (f"echo {KEY} {KEY}", "the key that --api-key-command printed is empty, or contains whitespace"),
+        ("exit 0", "the key that --api-key-command printed is empty, or contains whitespace"),
     ],
     ids=["fails", "prints more", "prints nothing"],
 )
@@ -357,7 +357,7 @@ def test_a_key_in_the_configuration_is_no_option(folder: Path) -> None:
 def test_no_option_shows_a_key(tmp_path: Path) -> None:
     """What is printed of the options, the job and the key itself holds no key."""
     key = read_key({"FEATHER_API_KEY": KEY}, None, None)
-    files = Files(tmp_path / "o", tmp_path / "l", tmp_path / "s")
+    files = Files(tmp_path / "o", tmp_path / "l", tmp_path / "s", tmp_path / "states")
     job = Job(Path("rows.csv"), RunOptions(api_key_file=Path("k")), files, "https://example.com", key, "bulksync run")
     shown = (job, key, SecretStr(KEY), SandboxOptions(key=KEY), RunOptions(api_key_file=Path("k")))
     assert [KEY in f"{thing!r} {thing}" for thing in shown] == [False] * 5

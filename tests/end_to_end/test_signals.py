@@ -226,7 +226,7 @@ async def test_validation_that_ends_itself_for_a_signal() -> None:
     brake = Brake()
 
     def validate() -> None:
-        brake.pull_for(signal.SIGINT)
+        brake.drain_on_signal(signal.SIGINT)
         raise InterruptedError
 
     with pytest.raises(StoppedError) as caught, brake.before_sending():

@@ -245,7 +245,7 @@ async def test_an_input_that_changes_meanwhile(harm: Callable[[Path], None], cou
         sent = updates(sandbox)
     assert done.code == 7
     assert "rows.csv changed after it was validated" in done.stderr
-    assert "the report is without the input's other columns" in done.stderr
+    assert "the report lacks the input's other columns" in done.stderr
     rows = set(sent)  # on a busy machine one may be sent again
     assert rows == {execution(number) for number in range(len(rows))}
     assert count - 4 * 4 <= len(rows) <= count  # what waited for its turn stays unsent too

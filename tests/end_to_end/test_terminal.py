@@ -115,7 +115,7 @@ async def test_what_is_said_meanwhile_stands_above(folder: Path) -> None:
     write_rows(folder / "rows.csv", range(8))
     script: dict[str, list[str | int]] = {execution(3): ["server_error"], execution(5): ["unavailable_retry_after"]}
     async with serve(Settings(script=script)) as sandbox:
-        call = ("run", "rows.csv", "--base-url", sandbox.url, "--rate", "5/s", "-v")
+        call = ("run", "rows.csv", "--base-url", sandbox.url, "--rate", "5/s", "--quota", "own", "-v")
         with seated(*call, folder=folder) as seat:
             await to_thread.run_sync(seat.until_word, "again in")
             seen = await to_thread.run_sync(seat.until, lambda lines: masked(lines[-1:]) == [WAITING])
@@ -124,7 +124,8 @@ async def test_what_is_said_meanwhile_stands_above(folder: Path) -> None:
             assert sum("to go" in line for line in seen) == 1
             assert await to_thread.run_sync(seat.done) == 0
             kept = [line for line in seat.lines if line.startswith("bulksync: ")]
-            assert masked(kept[1:3]) == [
+            after = next(number for number, line in enumerate(kept, 1) if line.startswith("bulksync: sending"))
+            assert masked(kept[after : after + 2]) == [
                 "bulksync: row N (line N): http_N; attempt N, again in N",
                 "bulksync: waiting N, until N: the server answers N",
             ]
@@ -273,7 +274,8 @@ def test_three_at_once(folder: Path) -> None:
         seat.until_word("to go")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             seat.process.send_signal(number)
-        assert seat.done() in (129, 130, 143)
+        # one that comes when all is written and the run has ended finds nobody who listens: 128 more, as the shell says
+        assert seat.done() in (129, 130, 143, -signal.SIGTERM, -signal.SIGHUP)
         assert seat.shows_cursor
 
 

@@ -396,7 +396,7 @@ SAMPLE = Path(__file__).parent.parent.parent / "samples" / "config.toml"
 OF_ONE_CALL = {
     "output", "retry-file", "rejected-file", "sheet", "summary",
     "html", "metrics-file", "overwrite", "format", "delimiter", "encoding",
-    "tsv-escapes", "sandbox", "limit", "resend", "retry-rejected", "restart", "dry-run",
+    "tsv-escapes", "sandbox", "limit", "resend", "save-before", "retry-rejected", "restart", "dry-run",
 }  # fmt: skip
 """Options that say something about one input or one call, so that nobody wants them for every run."""
 

@@ -5,7 +5,7 @@ import json
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,10 @@ def members(value: Any, path: str = "") -> Iterator[str]:
             yield from members(inner, f"{path}[]")
 
 
-def answered(seed: int, workflow_id: str, execution_id: str, stored: Stored | None = None) -> Any:
+def answered(seed: int, workflow_id: str, execution_id: str, stored: Stored | None = None, era: int = 0) -> Any:
     """The execution as a client reads it."""
-    return json.loads(
-        encode(execution(seed, workflow_id, execution_id, stored or untouched(seed, workflow_id, execution_id)))
-    )
+    stored = stored or untouched(seed, workflow_id, execution_id)
+    return json.loads(encode(execution(seed, workflow_id, execution_id, stored, era)))
 
 
 def many() -> list[Any]:
@@ -166,6 +165,38 @@ def test_draws_do_not_run_dry_in_silence() -> None:
         draws.share()
 
 
+async def test_what_was_never_updated_is_known_or_not_as_told() -> None:
+    """A GET answers for every execution, or with 404 for those that no update has reached."""
+    for only_seen, statuses in ((False, [200, 200]), (True, [404, 200])):
+        async with serve(Settings(only_seen=only_seen)) as sandbox:
+            first = await send(sandbox, b"", method="GET")
+            await send(sandbox, {"status": "RUNNING"})
+            assert [first[0], (await send(sandbox, b"", method="GET"))[0]] == statuses
+
+
+async def test_metadata_is_replaced_where_told_so() -> None:
+    """An update with metadata leaves nothing of the old one; one without leaves it alone."""
+    async with serve(Settings(replaces_metadata=True)) as sandbox:
+        await send(sandbox, {"metadata": {"crm": 1}})
+        await send(sandbox, {"status": "PAUSED"})
+        assert sandbox.executions == {(W, E1): Stored("PAUSED", {"crm": 1})}
+
+
+def test_dispositions_drift() -> None:
+    """In another era the calls of executions ended otherwise; their status and metadata stay."""
+    stored = untouched(0, W, E1)
+    eras = [answered(0, W, E1, replace(stored, status="COMPLETED"), era) for era in range(4)]
+    assert len({str(one["stepExecutions"]) for one in eras}) == 4
+    assert {(one["status"], str(one["metadata"])) for one in eras} == {("COMPLETED", str(stored.metadata))}
+
+
+async def test_reads_fail_as_updates_do() -> None:
+    """What befalls a GET is scripted, or drawn, as for a PUT; it applies nothing."""
+    async with serve(Settings(script={E1: ["server_error", "oversized"]})) as sandbox:
+        first, second = [(await send(sandbox, b"", method="GET"))[0] for _ in range(2)]
+    assert (first, second, sandbox.applied) == (500, 200, [])
+
+
 async def test_an_update_sets_status_and_merges_metadata() -> None:
     """Status replaces, metadata is merged, what is not given stays, and GET answers what PUT answered."""
     async with serve(Settings()) as sandbox:
@@ -262,7 +293,6 @@ def test_content_type() -> None:
         (HEADERS, b"{", "PUT", 400, "BAD_REQUEST"),
         (HEADERS, b'{"metadata": {"x": NaN}}', "PUT", 400, "BAD_REQUEST"),
         (HEADERS, {}, "PUT", 422, "UNPROCESSABLE_ENTITY"),
-        (HEADERS, b"", "GET", 404, "NOT_FOUND"),
         (HEADERS, b"", "DELETE", 405, "METHOD_NOT_ALLOWED"),
         ({"X-API-Key": KEY}, {"metadata": {}}, "PUT", 415, "UNSUPPORTED_MEDIA_TYPE"),
         (HEADERS, b'"' + b"x" * 2**20 + b'"', "PUT", 413, "PAYLOAD_TOO_LARGE"),

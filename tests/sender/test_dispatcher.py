@@ -14,13 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulksync.model import SETTLED, Execution, Key, Outcome, Reply, Result, Row, Stop, Turn
+from bulksync.errors import StorageError
+from bulksync.model import SETTLED, Execution, Key, Outcome, Reply, Result, Row, Send, Stop, Turn
+from bulksync.model import Request as Asking
 from bulksync.options.models import RunOptions
 from bulksync.quota.pacer import Pacer
 from bulksync.sender.clock import Clock
 from bulksync.sender.dispatcher import Dispatcher
 from tests.support import virtual
 from tests.support.rates import fullest
+from tests.support.stations import GivenRows, Recorded, by
 
 Answer = Callable[[Row, int], Awaitable[Reply]]
 """What the server does with a row and the number of the attempt at it, from 1."""
@@ -131,17 +134,9 @@ async def play(
     played = Played()
     chosen = RunOptions(**{"rate": 1000} | options)
     attempts: Counter[int] = Counter()
-    waiting = list(given_rows)
     without = dict(unconnected)
 
-    async def feed() -> list[Row] | None:
-        await anyio.lowlevel.checkpoint()
-        part = waiting[:chunk]
-        del waiting[:chunk]
-        return part or None
-
-    async def elsewhere(most: int) -> list[Row]:
-        await anyio.lowlevel.checkpoint()
+    def elsewhere(most: int) -> list[Row]:
         return spread([one for one in given_rows if not attempts[one.row]], most)
 
     async def put(sent_row: Row, turn: Turn) -> Reply | None:
@@ -160,21 +155,17 @@ async def play(
             request.ended = virtual.now()
         return request.reply
 
-    async def at_once() -> None:
-        pass
-
+    ledger = Recorded(room)
+    played.results = ledger.results
     dispatcher = Dispatcher(
         chosen,
-        feed,
-        elsewhere,
-        put=put,
-        pacer=Pacer(chosen.rate, anyio.current_time),
-        record=played.results.append,
-        room=room or at_once,
-        kept=lambda _: at_once(),
+        GivenRows(given_rows, chunk, elsewhere),
+        by(put),
+        ledger,
+        Pacer(chosen.rate, anyio.current_time),
+        lambda event, **fields: played.said.append((event, fields)),
+        Clock(virtual.now, virtual.now, chance or random.Random(1).random),  # noqa: S311  no secret
         is_known=is_known,
-        tell=lambda event, **fields: played.said.append((event, fields)),
-        clock=Clock(virtual.now, virtual.now, chance or random.Random(1).random),  # noqa: S311  no secret
     )
     played.dispatcher = dispatcher
     before(dispatcher)
@@ -1104,3 +1095,115 @@ def test_the_tally_counts_what_was_on_the_wire() -> None:
     assert done.dispatcher is not None
     tally = done.dispatcher.tally
     assert (tally.requests, tally.retries, tally.done) == (125, 25, 100)
+
+
+# Several requests for one row
+
+
+async def read_and_update(
+    given_rows: Sequence[Row], read: Answer, update: Answer, *, during: During | None = None, **options: Any
+) -> tuple[Played, list[tuple[str, int, float]]]:
+    """Send rows that are each read before they are updated; return also each request: which, its row and its time."""
+    played = Played()
+    log: list[tuple[str, int, float]] = []
+    attempts: Counter[tuple[str, int]] = Counter()
+
+    def by_script(kind: str, answer: Answer) -> Send:
+        async def send(sent_row: Row, turn: Turn) -> Reply | None:
+            if not await turn():
+                return None
+            attempts[kind, sent_row.row] += 1
+            log.append((kind, sent_row.row, virtual.now()))
+            return await answer(sent_row, attempts[kind, sent_row.row])
+
+        return send
+
+    requests = (
+        Asking(by_script("read", read), Outcome.FETCHED, is_safe=True, proves=False),
+        Asking(by_script("update", update)),
+    )
+    ledger, chosen = Recorded(), RunOptions(**{"rate": 1000} | options)
+    played.results = ledger.results
+    clock = Clock(virtual.now, virtual.now, random.Random(1).random)  # noqa: S311  no secret
+    pacer = Pacer(chosen.rate, anyio.current_time)
+    dispatcher = Dispatcher(
+        chosen, GivenRows(given_rows, 100), lambda _: requests, ledger, pacer, lambda *_, **__: None, clock
+    )
+    async with anyio.create_task_group() as around:
+        with anyio.CancelScope() as sending:
+            if during is not None:
+                around.start_soon(during, dispatcher, sending)
+            await dispatcher.run()
+        around.cancel_scope.cancel()
+    played.dispatcher, played.stop = dispatcher, dispatcher.stopped
+    return played, log
+
+
+def test_each_row_takes_its_requests_in_order() -> None:
+    """The second request follows a valid answer to the first, each in a turn of its own; a retry repeats one alone."""
+
+    async def read(_: Row, attempt: int) -> Reply:
+        return refusal(500) if attempt == 1 else ACKNOWLEDGEMENT
+
+    seen, log = virtual.run(lambda: read_and_update(rows([1, 2, 1, 3, 2]), read, answers(ACKNOWLEDGEMENT), rate=50))
+    by_row = {number: [kind for kind, row_number, _ in log if row_number == number] for number in range(1, 6)}
+    assert by_row == {number: ["read", "read", "update"] for number in range(1, 6)}
+    assert seen.counts == {"updated": 5}
+    assert {result.attempts for result in seen.results} == {1}
+    assert fullest([at for *_, at in log]) <= 50
+    assert seen.dispatcher is not None
+    assert seen.dispatcher.tally.requests == 15
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [(refusal(404), "rejected"), (refusal(500), "failed"), (Reply(None, "connection_lost"), "failed")],
+)
+def test_what_is_not_read_is_not_updated(reply: Reply, outcome: str) -> None:
+    """Where the first request fails for good the row has its outcome, without a doubt, and the second never goes."""
+
+    async def read(sent_row: Row, _: int) -> Reply:
+        return reply if sent_row.row == 3 else ACKNOWLEDGEMENT
+
+    seen, log = virtual.run(lambda: read_and_update(rows([1, 2, 3, 4]), read, answers(ACKNOWLEDGEMENT), max_attempts=2))
+    (result,) = [result for result in seen.results if result.row == 3]
+    assert (str(result.outcome), result.doubtful) == (outcome, False)
+    assert {number for kind, number, _ in log if kind == "update"} == {1, 2, 4}
+
+
+def test_a_read_that_is_cut_off_leaves_its_row_unsent() -> None:
+    """Who is cancelled while it reads has changed nothing; who is cancelled while it updates is unknown."""
+
+    async def cancel(dispatcher: Dispatcher, sending: anyio.CancelScope) -> None:
+        await anyio.sleep(1)
+        dispatcher.stop(SIGNAL)
+        sending.cancel()
+
+    slow = answers(ACKNOWLEDGEMENT, latency=10)
+    first, _ = virtual.run(lambda: read_and_update(rows([1]), slow, answers(ACKNOWLEDGEMENT), during=cancel))
+    second, _ = virtual.run(lambda: read_and_update(rows([1]), answers(ACKNOWLEDGEMENT), slow, during=cancel))
+    assert first.outcomes == {1: ("unsent", "interrupted")}
+    assert second.outcomes == {1: ("unknown", "interrupted")}
+
+
+def test_reading_proves_no_access_to_write() -> None:
+    """Where every update is refused the run stops with 5, however well reading works."""
+    seen, log = virtual.run(
+        lambda: read_and_update(rows(range(60)), answers(ACKNOWLEDGEMENT), answers(refusal(403)), max_failures="100%")
+    )
+    assert (seen.stopped, seen.counts.get("rejected", 0)) == ((5, "aborted_access"), 0)
+    assert len([kind for kind, *_ in log if kind == "update"]) == 10
+
+
+def test_a_disk_that_cannot_take_the_state_stops_the_run() -> None:
+    """A StorageError of a request ends the run with 8; its row was not sent."""
+
+    async def full(sent_row: Row, _: int) -> Reply:
+        if sent_row.row == 3:
+            raise StorageError("the states cannot be written: No space left on device", "free space")
+        return ACKNOWLEDGEMENT
+
+    seen, _ = virtual.run(lambda: read_and_update(rows(range(40)), full, answers(ACKNOWLEDGEMENT), max_in_flight=1))
+    assert seen.stopped == (8, "aborted_storage")
+    assert [result.row for result in seen.results if result.outcome is Outcome.UPDATED] == [1, 2]
+    assert seen.outcomes[3] == ("unsent", "aborted_storage")

@@ -6,15 +6,23 @@ from typing import Any
 
 import pytest
 
-from bulksync.model import Execution, Reply, Row
+from bulksync.model import Execution, Reply, Request, Row, Turn
 from bulksync.options.models import RunOptions
 from bulksync.quota.pacer import Pacer
-from bulksync.sender.attempts import Tries
+from bulksync.sender.attempts import Attempts
 from bulksync.sender.clock import Clock
 from bulksync.sender.health import Health
 from bulksync.sender.tally import Tally
 
 ACKNOWLEDGEMENT = Reply(200, "", execution=Execution("COMPLETED", "DNC", "", "", ()))
+
+
+async def never(row: Row, turn: Turn) -> Reply | None:
+    """Send nothing."""
+    raise AssertionError
+
+
+PUT = Request(never)
 
 NOON = time.mktime((2026, 7, 1, 12, 0, 0, 0, 0, -1))
 
@@ -49,9 +57,9 @@ def health(clock: Time, chance: float, **options: Any) -> Health:
 
 def saw(seen: Health, reply: Reply, number: int = 1, sent: float | None = None) -> str:
     """Take a reply to a row into account, and return what is waited for then."""
-    tries = Tries(Row(number, number, "workflow", f"execution-{number}", "RUNNING", b"{}"))
-    tries.begin(0.0, seen._clock.now() if sent is None else sent, in_flight=True)
-    assert seen.saw(tries, reply, seen.judge(reply)) is None
+    attempts = Attempts(Row(number, number, "workflow", f"execution-{number}", "RUNNING", b"{}"), PUT)
+    attempts.begin(0.0, seen._clock.now() if sent is None else sent, in_flight=True)
+    assert seen.observe(attempts, reply, seen.judge(PUT, reply)) is None
     return seen.waiting_for
 
 

@@ -90,7 +90,7 @@ ALL_UPDATED = dict.fromkeys((1, 2, 3), Outcome.UPDATED)
 def test_where_the_files_stand(path: str, options: dict[str, str], output: str, ledger: str) -> None:
     """The report stands beside the input, the ledger beside the report, what came by stdin beside the ledger."""
     files = files_for(Path(path), RunOptions.model_validate(options))
-    assert files == Files(Path(output), Path(ledger), Path(f"{ledger}.stdin"))
+    assert files == Files(Path(output), Path(ledger), Path(f"{ledger}.stdin"), files.states)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,7 @@ def test_a_new_run(store: Store, rows: Path) -> None:
         "report": "rows.csv.report.csv", "begun": "", "echo_metadata": False,
         "guard_formulas": False, "rows": 3, "invalid": 0, "fatal": False, "digest": run.digest, "delimiter": ",",
         "bom": False, "echoed": [], "metadata_columns": ["metadata"], "statuses": {"COMPLETED": 3}, "acknowledged": 0,
+        "verb": "run", "reads": False, "states": "rows.csv.report.csv.states", "before": None,
     }  # fmt: skip
 
 
@@ -199,7 +200,7 @@ def test_how_a_report_looks_follows_the_latest_call(store: Store, rows: Path) ->
     first = plan(store, rows)
     again = plan(store, rows, output=str(rows.with_name("other.csv")), guard_formulas=True, echo_metadata=True)
     assert again.run.id == first.run.id
-    look = {"report": "other.csv", "guard_formulas": True, "echo_metadata": True}
+    look = {"report": "other.csv", "states": "other.csv.states", "guard_formulas": True, "echo_metadata": True}
     assert again.settings == first.settings.model_copy(update=look)
     assert store.runs()[0].settings == again.run.settings
 

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulksync.model import AnswerError, Execution, Outcome, Reply, TransportError
-from bulksync.sender.retry import Verdict, backoff, hold, holds_everyone, is_too_fast, judge, over_budget
+from bulksync.model import AnswerError, Execution, Outcome, Reply, Request, Row, TransportError, Turn
+from bulksync.sender.retry import Verdict, backoff, hold, holds_everyone, is_too_fast, judge, judge_for, over_budget
 
 ACKNOWLEDGEMENT = Execution("COMPLETED", "updated", "", "", ())
 
 CHANCES = st.floats(0, 1, exclude_max=True)
 
 # The contract's words, once more and independently: what becomes of the row, then what else the answer means.
-UPDATED = Verdict(Outcome.UPDATED)
+UPDATED = Verdict(Outcome.UPDATED, is_success=True)
 REJECTED = Verdict(Outcome.REJECTED)
 FAILED_WAITS = Verdict(Outcome.FAILED, retry=True, waits=True)
 FAILED_WAITS_AWAY = Verdict(Outcome.FAILED, retry=True, away=True, waits=True)
@@ -128,6 +128,33 @@ def test_a_verdict_never_contradicts_itself() -> None:
     assert [verdict for verdict in verdicts if verdict.waits and not verdict.retry] == []
     assert [verdict for verdict in verdicts if verdict.doubtful and not verdict.sent] == []
     assert [verdict for verdict in verdicts if (verdict.outcome is Outcome.UNKNOWN) != verdict.doubtful] == []
+
+
+async def never(row: Row, turn: Turn) -> Reply | None:
+    """Send nothing."""
+    raise AssertionError
+
+
+READ = Request(never, Outcome.FETCHED, is_safe=True)
+
+VERDICTS = [judge(Reply(status, f"http_{status}")) for status in range(100, 600)] + [
+    judge(Reply(None, error)) for error in (*get_args(TransportError), *get_args(AnswerError))
+]
+
+
+def test_a_request_that_changes_nothing_leaves_no_doubt() -> None:
+    """Read or written, an answer means the same, but that what only read cannot have been applied."""
+    assert judge_for(READ, judge(Reply(200, "", execution=ACKNOWLEDGEMENT))).outcome is Outcome.FETCHED
+    for verdict in VERDICTS:
+        read = judge_for(READ, verdict)
+        assert (read.doubtful, read.outcome is Outcome.UNKNOWN) == (False, False)
+        assert (read.retry, read.away, read.waits, read.stop) == (
+            verdict.retry,
+            verdict.away,
+            verdict.waits,
+            verdict.stop,
+        )
+        assert judge_for(Request(never), verdict) is verdict
 
 
 def test_who_holds_everyone() -> None:

@@ -16,14 +16,14 @@ from bulksync.sender.standing import (
     Kind,
     Standing,
     kind_of,
+    note_failure,
+    note_settled,
+    note_success,
     rank,
-    settled,
-    succeeded,
-    trusted,
-    went_wrong,
+    trust,
 )
 
-PROVEN = trusted(Standing())
+PROVEN = trust(Standing())
 
 
 def key(number: int, workflow: str = "w") -> Key:
@@ -40,7 +40,7 @@ def bad(number: int, kind: Kind, at: float | None = None, workflow: str = "w") -
 def after(standing: Standing, *answers: Bad) -> Standing:
     """Return what is known after bad answers."""
     for answer in answers:
-        standing = went_wrong(standing, answer)
+        standing = note_failure(standing, answer)
     return standing
 
 
@@ -89,7 +89,7 @@ def test_what_is_bad_about_an_answer(reply: Reply, at_first: Kind | None, later:
 def test_access_is_refused_by_enough_executions(kind: Kind) -> None:
     """Before any success ten executions are asked, however often each of them answers."""
     nearly = after(Standing(), *many(kind, range(ENOUGH - 1)), *many(kind, range(ENOUGH - 1)))
-    assert (nearly.is_refused, went_wrong(nearly, bad(99, kind)).is_refused) == (False, True)
+    assert (nearly.is_refused, note_failure(nearly, bad(99, kind)).is_refused) == (False, True)
 
 
 def test_failures_do_not_speak_of_access() -> None:
@@ -115,7 +115,7 @@ def test_who_is_not_this_api(kinds: list[Kind], is_strange: bool) -> None:
 
 def test_one_success_proves_access() -> None:
     """One acknowledgement ends the first doubt and explains every refusal before it."""
-    proven = succeeded(after(Standing(), *many(Kind.REFUSED, range(9))), key(50), sent=20)
+    proven = note_success(after(Standing(), *many(Kind.REFUSED, range(9))), key(50), sent=20)
     assert proven == Standing(doubted_since=None, served=("w",), has_succeeded=True)
 
 
@@ -136,7 +136,7 @@ def test_when_proven_access_is_doubted_again(answers: list[Bad], is_doubted: boo
 
 def test_a_success_between_breaks_the_row() -> None:
     """Nineteen refusals, one success and nineteen more are forty rows' own fault."""
-    half = succeeded(after(PROVEN, *many(Kind.REFUSED, range(19))), key(50), sent=20)
+    half = note_success(after(PROVEN, *many(Kind.REFUSED, range(19))), key(50), sent=20)
     assert not after(half, *many(Kind.REFUSED, range(20, 39))).is_doubted
 
 
@@ -145,8 +145,8 @@ def test_what_was_sent_before_a_doubt_does_not_decide_it() -> None:
     doubted = after(PROVEN, bad(5, Kind.PAGE))
     late = after(doubted, *[Bad(n, key(n), Kind.REFUSED, 4.0, 6.0) for n in range(10, 30)])
     assert (late.is_doubted, late.is_refused) == (True, False)
-    assert succeeded(late, key(50), sent=4.5).is_doubted
-    assert not succeeded(late, key(50), sent=5.5).is_doubted
+    assert note_success(late, key(50), sent=4.5).is_doubted
+    assert not note_success(late, key(50), sent=5.5).is_doubted
 
 
 def test_ten_more_refusals_confirm_a_doubt() -> None:
@@ -162,22 +162,22 @@ def test_ten_more_refusals_confirm_a_doubt() -> None:
 def test_a_success_explains_what_was_answered_before_it_was_sent() -> None:
     """What went wrong after a request was sent is not explained by its success."""
     answers = [bad(1, Kind.FAILED, at=10), bad(2, Kind.REFUSED, at=20)]
-    assert [*succeeded(after(PROVEN, *answers), key(50), sent=15).unexplained] == [key(2)]
+    assert [*note_success(after(PROVEN, *answers), key(50), sent=15).unexplained] == [key(2)]
 
 
 def test_an_execution_that_succeeds_is_explained() -> None:
     """Whenever its request was sent, it is neither unexplained nor found out any more."""
-    found = succeeded(after(PROVEN, bad(1, Kind.FAILED, at=10)), key(50), sent=15)
-    again = went_wrong(found, bad(1, Kind.FAILED, at=20))
-    healed = succeeded(again, key(1), sent=19)
+    found = note_success(after(PROVEN, bad(1, Kind.FAILED, at=10)), key(50), sent=15)
+    again = note_failure(found, bad(1, Kind.FAILED, at=20))
+    healed = note_success(again, key(1), sent=19)
     assert (found.is_found_out(key(1)), healed.is_found_out(key(1)), dict(healed.unexplained)) == (True, False, {})
 
 
 def test_a_row_that_is_done_with_says_nothing() -> None:
     """Once a row has its outcome, its bad answers are forgotten."""
-    found = succeeded(after(PROVEN, bad(1, Kind.FAILED)), key(50), sent=15)
-    assert settled(went_wrong(found, bad(1, Kind.FAILED, at=20)), key(1)) == settled(found, key(1))
-    assert settled(found, key(1)).found_out == frozenset()
+    found = note_success(after(PROVEN, bad(1, Kind.FAILED)), key(50), sent=15)
+    assert note_settled(note_failure(found, bad(1, Kind.FAILED, at=20)), key(1)) == note_settled(found, key(1))
+    assert note_settled(found, key(1)).found_out == frozenset()
 
 
 # Away
@@ -193,7 +193,7 @@ def test_many_executions_in_a_row_make_an_outage() -> None:
 
 def test_what_was_found_out_says_nothing_about_the_server() -> None:
     """Executions that failed while others succeeded can go on failing: they make no outage."""
-    found = succeeded(after(PROVEN, *many(Kind.FAILED, range(BLOCK))), key(50), sent=30)
+    found = note_success(after(PROVEN, *many(Kind.FAILED, range(BLOCK))), key(50), sent=30)
     assert not found.is_away
     assert not after(found, *[bad(number, Kind.FAILED, at=40) for number in range(BLOCK)]).is_away
     assert after(found, *many(Kind.FAILED, range(100, 100 + BLOCK))).is_away
@@ -201,10 +201,10 @@ def test_what_was_found_out_says_nothing_about_the_server() -> None:
 
 def test_a_workflow_is_found_out_by_another_one() -> None:
     """Where all that failed was of one workflow and one of another succeeds, the first one's rows make no outage."""
-    found = succeeded(after(PROVEN, *many(Kind.FAILED, range(BLOCK), "ill")), key(50), sent=30)
+    found = note_success(after(PROVEN, *many(Kind.FAILED, range(BLOCK), "ill")), key(50), sent=30)
     assert "ill" in found.found_out
     assert not after(found, *many(Kind.FAILED, range(100, 200), "ill")).is_away
-    healed = succeeded(found, key(3, "ill"), sent=40)
+    healed = note_success(found, key(3, "ill"), sent=40)
     assert after(healed, *many(Kind.FAILED, range(100, 200), "ill")).is_away
 
 
@@ -214,7 +214,7 @@ def test_a_workflow_is_found_out_by_another_one() -> None:
 )
 def test_one_workflow_that_crashes_is_no_outage(kind: Kind, served: str, is_away: bool) -> None:
     """500 for one workflow only, where another one was served, is the application's word about that workflow."""
-    proven = succeeded(Standing(), key(50, served), sent=0)
+    proven = note_success(Standing(), key(50, served), sent=0)
     assert after(proven, *many(kind, range(1, 31), "ill")).is_away is is_away
 
 
@@ -249,9 +249,9 @@ def test_a_success_that_is_sent_now_explains_everything(answers: list[tuple[Kind
     for kind, number, workflow, took in answers:
         now += 1
         if kind is None:
-            standing = succeeded(standing, key(number, workflow), now - took)
+            standing = note_success(standing, key(number, workflow), now - took)
         else:
-            standing = went_wrong(standing, Bad(number, key(number, workflow), kind, now - took, now))
-    standing = succeeded(standing, key(99), math.nextafter(now, math.inf))
+            standing = note_failure(standing, Bad(number, key(number, workflow), kind, now - took, now))
+    standing = note_success(standing, key(99), math.nextafter(now, math.inf))
     assert standing.is_calm
     assert (dict(standing.unexplained), standing.refusing, standing.is_refused) == ({}, frozenset(), False)

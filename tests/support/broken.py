@@ -10,10 +10,12 @@ import anyio
 
 from bulksync.ledger import sql
 from bulksync.ledger.store import Store
-from bulksync.model import Execution, InvalidRow, Key, Outcome, Put, Reply, Result, Row, Stop, Turn
+from bulksync.ledger.writer import Ledger
+from bulksync.model import Execution, InvalidRow, Key, Outcome, Reply, Result, Row, Stop, Turn, Way
 from bulksync.quota.pacer import Pacer
-from bulksync.sender.attempts import Tries
+from bulksync.sender.attempts import Attempts
 from bulksync.sender.dispatcher import Dispatcher
+from bulksync.sender.feed import Feed
 from bulksync.sender.health import Health
 from bulksync.sender.order import Order
 from bulksync.sender.retry import Verdict
@@ -37,6 +39,7 @@ from tests.support.simulation import (
     swapped,
     with_another_key,
 )
+from tests.support.stations import by
 
 # Order
 
@@ -123,14 +126,14 @@ class FreeRetries(Turns):
             return self._placed(row.row)
         return await super().place(row, tried, is_failing=is_failing)
 
-    async def take(self, place: Place) -> bool:
+    async def wait(self, place: Place) -> bool:
         """Wait for a turn the first time only."""
         if place.number in self._seen and not self._is_closed:
             place.is_in_flight = True
             self.in_flight += 1
             return True
         self._seen.add(place.number)
-        return await super().take(place)
+        return await super().wait(place)
 
 
 class NeverClosed(Turns):
@@ -155,9 +158,8 @@ def taking(kind: type[Turns]) -> type[Dispatcher]:
     class Taking(Dispatcher):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            old = self.turns
-            rate = self._options.rate
-            self.turns = kind(old._pacer, rate, old._width, old._breadth, old._rank, old._room, old._tally, old._now)
+            old, rate = self.turns, self._options.rate
+            self.turns = kind(rate, old._pacer, old._health, old._ledger, old._tally, self._clock)
 
     return Taking
 
@@ -175,19 +177,19 @@ class NoHold(Health):
 class GoesOn(Health):
     """Goes on after 401, a redirect or an answer of somebody else."""
 
-    def saw(self, tries: Tries, reply: Reply, verdict: Verdict) -> Stop | None:
+    def observe(self, attempts: Attempts, reply: Reply, verdict: Verdict) -> Stop | None:
         """Never stop for a reply."""
-        super().saw(tries, reply, verdict)
+        super().observe(attempts, reply, verdict)
         return None
 
 
 class BelievesRefusals(Health):
     """Takes every refusal as the row's own."""
 
-    def saw(self, tries: Tries, reply: Reply, verdict: Verdict) -> Stop | None:
+    def observe(self, attempts: Attempts, reply: Reply, verdict: Verdict) -> Stop | None:
         """Accept refusals for ever."""
         self._accepts = True
-        return super().saw(tries, reply, verdict)
+        return super().observe(attempts, reply, verdict)
 
 
 class AsksOn(Health):
@@ -201,10 +203,10 @@ class AsksOn(Health):
 class WindsTheClock(Health):
     """Begins to wait anew with every answer."""
 
-    def saw(self, tries: Tries, reply: Reply, verdict: Verdict) -> Stop | None:
+    def observe(self, attempts: Attempts, reply: Reply, verdict: Verdict) -> Stop | None:
         """Forget since when nothing was settled."""
         self._waiting_since = None
-        return super().saw(tries, reply, verdict)
+        return super().observe(attempts, reply, verdict)
 
 
 def watching(kind: type[Health]) -> type[Dispatcher]:
@@ -215,8 +217,7 @@ def watching(kind: type[Health]) -> type[Dispatcher]:
             super().__init__(*args, **kwargs)
             old, is_known = self.health, not self.health.standing.is_doubted
             self.health = kind(old._options, old._pacer, old._tally, old._tell, old._clock, is_known=is_known)
-            self.turns._width, self.turns._rank = self.health.width, self.health.rank
-            self.turns._breadth = self.health.breadth
+            self.turns._health = self.health
 
     return Watching
 
@@ -259,7 +260,7 @@ class ChargesWaiting(Dispatcher):
 class GivesUpAtOnce(Dispatcher):
     """Takes whatever was answered last as the row's own."""
 
-    async def _is_explained(self, tries: Tries) -> bool:
+    async def _is_explained(self, attempts: Attempts) -> bool:
         return True
 
 
@@ -274,9 +275,9 @@ class AsksNobodyElse(Dispatcher):
 class RecordsBeforeTheReply(Dispatcher):
     """Notes a row as updated when its request starts."""
 
-    async def _attempt(self, tries: Tries) -> bool:
-        self._record(Result(tries.row.row, tries.row.key, Outcome.UPDATED, attempts=1))
-        return await super()._attempt(tries)
+    async def _attempt(self, attempts: Attempts) -> bool:
+        self._ledger.record(Result(attempts.row.row, attempts.row.key, Outcome.UPDATED, attempts=1))
+        return await super()._attempt(attempts)
 
 
 class ForgetsDoubt(Dispatcher):
@@ -303,8 +304,18 @@ class DropsAnswersOfTheDrain(Dispatcher):
 
     def _settle(self, row: Row, result: Result, *, by_answer: bool) -> None:
         if self.stopped is not None:
-            self._record = lambda _: None
+            self._ledger = Deaf(self._ledger)
         super()._settle(row, result, by_answer=by_answer)
+
+
+class Deaf(DirectLedger):
+    """Records nothing."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger.store)
+
+    def record(self, result: Result) -> None:
+        """Do nothing."""
 
 
 class CountsRowsForAttempts(Dispatcher):
@@ -317,14 +328,14 @@ class CountsRowsForAttempts(Dispatcher):
 class BelievesAnybody(Dispatcher):
     """Takes an acknowledgement of another row for this one's."""
 
-    def __init__(self, *args: Any, put: Put, **kwargs: Any) -> None:
+    def __init__(self, options: Any, feed: Feed, way: Way, *args: Any, **kwargs: Any) -> None:
         async def believing(row: Row, turn: Turn) -> Reply | None:
-            reply = await put(row, turn)
+            reply = await way(row)[0].send(row, turn)
             if reply is None or reply.error != "response_mismatch":
                 return reply
             return Reply(200, "", execution=Execution("COMPLETED", "another row's", "", "", ()))
 
-        super().__init__(*args, put=believing, **kwargs)
+        super().__init__(options, feed, by(believing), *args, **kwargs)
 
 
 class TakesLossForRejection(Dispatcher):
@@ -354,9 +365,9 @@ class HidesTheStop(Dispatcher):
 class CountsRetriesTwice(Dispatcher):
     """Counts the request of a retry twice."""
 
-    async def _attempt(self, tries: Tries) -> bool:
-        was_sent = await super()._attempt(tries)
-        self.tally.requests += tries.attempts > 1
+    async def _attempt(self, attempts: Attempts) -> bool:
+        was_sent = await super()._attempt(attempts)
+        self.tally.requests += attempts.requests > 1
         return was_sent
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from bulksync.client.connection import connect
-from bulksync.model import Execution, Put, Reply, Row
+from bulksync.model import Execution, Reply, Row, Send
 from tests.support.fault_server import Behaviour, serve
 from tests.support.program import KEY, WORKFLOW, execution
 
@@ -28,11 +28,11 @@ async def granted() -> bool:
 
 
 @asynccontextmanager
-async def paced(url: str, *, timeout: float = 5.0, key: str = KEY, **options: Any) -> AsyncIterator[Put]:  # noqa: ASYNC109  it is passed on
+async def paced(url: str, *, timeout: float = 5.0, key: str = KEY, **options: Any) -> AsyncIterator[Send]:  # noqa: ASYNC109  it is passed on
     """Yield what puts a row in its turn, with short times."""
     given = {"max_in_flight": 4, "connect_timeout": 5.0, "keepalive": 10.0} | options
-    async with connect(url, SecretStr(key), timeout=timeout, **given) as put:
-        yield put
+    async with connect(url, SecretStr(key), timeout=timeout, **given) as client:
+        yield client.put
 
 
 @asynccontextmanager

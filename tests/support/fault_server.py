@@ -267,7 +267,7 @@ class FaultServer:
                 return
             behaviour = self._next()
             if behaviour not in EARLY:
-                request = replace(request, body=await reader.readexactly(int(request.headers["content-length"])))
+                request = replace(request, body=await reader.readexactly(int(request.headers.get("content-length", 0))))
             self.requests.append(request)
             await behaviour(reader, writer, request)
             await writer.drain()
@@ -279,7 +279,7 @@ class FaultServer:
 async def read_head(reader: asyncio.StreamReader, connection: int) -> Request | None:
     """Read a request up to its body; None where it is no HTTP."""
     first = await reader.readexactly(4)
-    if first != b"PUT ":
+    if first not in (b"PUT ", b"GET ", b"POST"):
         return None
     at = time.monotonic()
     head = first + await reader.readuntil(b"\r\n\r\n")

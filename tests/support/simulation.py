@@ -35,6 +35,7 @@ from bulksync.sender.plan import Plan, plan_run
 from bulksync.sender.send import Brake, Sent
 from tests.support import virtual
 from tests.support.program import write_rows
+from tests.support.stations import by
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -591,7 +592,7 @@ class Simulation:
         self._scenarios = scenarios
         self._folder = folder
         self._parts = parts
-        self._files = Files(folder / "report.csv", folder / "ledger", folder / "spool")
+        self._files = Files(folder / "report.csv", folder / "ledger", folder / "spool", folder / "states")
         self.histories: list[History] = []
         self._kill = asyncio.Event()
         self._kills_ahead = False
@@ -704,7 +705,7 @@ class Simulation:
                 plan,
                 self._source,
                 options,
-                client.put,
+                by(client.put),
                 brake=brake,
                 watch=self._watch,
                 tell=self._tell,
@@ -729,10 +730,10 @@ class Simulation:
             return
         await anyio.sleep(ending.stopped_at)
         self._now.signalled_at = virtual.now()
-        brake.pull_for(SIGTERM)
+        brake.drain_on_signal(SIGTERM)
         if ending.insisted_after is not None:
             await anyio.sleep(ending.insisted_after)
-            brake.slam()
+            brake.cancel()
 
     def _tell(self, event: str, **_: object) -> None:
         if event == "stopping" and self._now.stopped_at is None:
