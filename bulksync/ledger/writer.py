@@ -72,8 +72,7 @@ class Ledger:
             await self._flushed.wait()
 
     async def keep(self, run: int, on_failure: Callable[[], None], on_loss: Callable[[], None]) -> None:
-        """Commit recorded results until cancelled or until that fails; then call *on_failure* and leave the rest to
-        `flush`.
+        """Commit recorded results until cancelled; on failure call *on_failure* and leave the rest to `flush`.
 
         If the file is no longer in its place, call *on_loss* but continue: it can still be written, and read for a
         report. Another run may already have started with a new file.
