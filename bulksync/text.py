@@ -33,7 +33,7 @@ _DECODER = json.JSONDecoder()
 
 
 def clean(text: str, limit: int = 200) -> str:
-    """Return *text* on one line of at most *limit* characters, without control, ANSI, bidi or format characters."""
+    """Return *text* on one line of at most *limit* characters: single spaces, no ANSI, bidi or other controls."""
     text = text[: limit * 20]  # far more than is shown, yet a bound on the work for very long text
     if not text.isprintable():
         text = "".join(_shown(character) for character in _ESCAPES.sub("", text))

@@ -225,6 +225,6 @@ def request_of(method: Method, prefix: str, row: Row, headers: str) -> bytes:
 
 
 def reply_of(answer: Answer, row: Row, secret: str, limit: int, *, with_metadata: bool = False) -> Reply:
-    """Return the reply that an answer stands for, with the key redacted."""
+    """Convert an answer to a reply, with the key redacted."""
     body, reply = read_answer(answer, row, limit, with_metadata=with_metadata)
     return redacted(reply, secret) if reply.error or may_repeat(body, secret) else reply

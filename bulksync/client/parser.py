@@ -71,7 +71,7 @@ class Parser:
                 return self._parser.feed_data(data)
             except HttpProcessingError as refusal:
                 self._refusal = refusal
-        assert self._head is not None  # noqa: S101  only a head is refused
+        assert self._head is not None  # noqa: S101  only a header block is rejected
         repaired = with_one_length(self._head)
         if repaired is None:
             raise self._refusal
@@ -110,7 +110,7 @@ def with_one_length(head: bytes) -> bytes | None:
 
 
 def length_line(lengths: list[bytes], *, is_chunked: bool) -> bytes | None:
-    """Return one Content-Length line in place of several; None if they contradict each other.
+    """Return the header line that replaces several lengths; None if they contradict each other.
 
     Equal ones count as one (RFC 9110 §8.6); with chunked encoding all are ignored, and the connection closes after the
     answer (RFC 9112 §6.3).

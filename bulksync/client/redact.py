@@ -18,7 +18,7 @@ def may_repeat(body: bytes, key: str) -> bool:
 
 
 def redacted(reply: Reply, key: str) -> Reply:
-    """Return a reply with *** in place of the key, even where it was truncated."""
+    """Return a reply with *** in place of the key, even if it was truncated."""
     if len(key) < SHORTEST_KEY:
         return reply
     blanked: Reply = redact(reply, key)

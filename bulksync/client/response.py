@@ -33,7 +33,7 @@ MAX_ORDER = 2**53
 
 
 def read_answer(answer: Answer, row: Row, limit: int, *, with_metadata: bool = False) -> tuple[bytes, Reply]:
-    """Return the decompressed body of an answer and the reply it stands for; bodies over *limit* bytes are not read.
+    """Return an answer's decompressed body and its meaning as a reply; bodies over *limit* bytes are not read.
 
     The reply includes the execution's metadata only *with_metadata*: extracting it takes longer than everything else.
     """

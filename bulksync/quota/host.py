@@ -69,7 +69,7 @@ class HostStation:
         return await self._step(lambda state, now: station.lease(state, now, count, rate), rate)
 
     async def hold(self, seconds: float, *, lower: bool) -> Away | None:
-        """Let nobody start for *seconds*."""
+        """Pause all requests for *seconds*."""
         return await self._step(lambda state, now: (station.hold(state, now, seconds, lower=lower), None), 1.0)
 
     async def _step(self, step: Callable[[State, float], tuple[State, T]], rate: float) -> T | Away:

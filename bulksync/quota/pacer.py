@@ -115,7 +115,7 @@ class Pacer:
         return self._held_before + min(self._now(), self.held_until) - self._held_since
 
     def hold(self, seconds: float, *, everyone: bool = False) -> None:
-        """Let nobody start for *seconds*, then start slowly; a longer hold already in effect is kept.
+        """Pause all requests for *seconds*, then ramp up; a longer hold already in effect is kept.
 
         *everyone* is True if the server asked for it, so that it applies to all that share the quota.
         """
@@ -139,7 +139,7 @@ class Pacer:
         self._storm_until = now + STORM
 
     def wait_for(self, ahead: float) -> float:
-        """Return for how many seconds nobody needs a connection: in a hold, and until *ahead* of the next turn."""
+        """Return for how many seconds no connection is needed: in a hold, and until *ahead* of the next turn."""
         now = self._now()
         turn_in = self._fits_at(1 / self._pace.share) - ahead - now if self._limiter else -math.inf
         return max(self.held_until - now, turn_in)

@@ -87,7 +87,7 @@ class RedisStation:
                 return answer_of(said, now)
 
     async def hold(self, seconds: float, *, lower: bool) -> Away | None:
-        """Let nobody start for *seconds*."""
+        """Pause all requests for *seconds*."""
         try:
             await self._say("lower" if lower else "hold", seconds)
         except RedisError as error:

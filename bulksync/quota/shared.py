@@ -52,7 +52,7 @@ class SharedPacer(Pacer):
     # Messages from the server
 
     def hold(self, seconds: float, *, everyone: bool = False) -> None:
-        """Let nobody start for *seconds*: this run, and if the server asks *everyone*, all others."""
+        """Pause requests for *seconds*: those of this run, and if the server asks *everyone*, all others."""
         if not everyone:
             super().hold(seconds)
             return
@@ -89,7 +89,7 @@ class SharedPacer(Pacer):
     # Turns
 
     def wait_for(self, ahead: float) -> float:
-        """Return for how many seconds nobody needs a connection."""
+        """Return for how many seconds no connection is needed."""
         return max(super().wait_for(ahead), self._starts_at - ahead - self._now())
 
     async def turns(self, wanted: int) -> int:

@@ -62,7 +62,7 @@ class Station(Protocol):
         """Reserve turns for a process that itself keeps to *rate*; a *count* of zero only queries the state."""
 
     async def hold(self, seconds: float, *, lower: bool) -> Away | None:
-        """Let nobody start for *seconds*; *lower* says that the server found all of us too fast."""
+        """Pause all requests for *seconds*; *lower* says that the server found all of us too fast."""
 
 
 class State(NamedTuple):
@@ -137,7 +137,7 @@ def lease(state: State, now: float, count: int, rate: float) -> tuple[State, Lea
 
 
 def hold(state: State, now: float, seconds: float, *, lower: bool) -> State:
-    """Let nobody start for *seconds*, then start slowly; the second complaint within a minute lowers the rate.
+    """Pause all requests for *seconds*, then ramp up; the second complaint within a minute lowers the rate.
 
     A hold voids leases that have not started, so the bucket is as if they had never been granted.
     """

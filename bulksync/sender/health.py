@@ -169,7 +169,7 @@ class Health:
         return Stop(5, "aborted_access", f"every row that was asked was refused: {self._last_bad}")
 
     def _pause(self, reply: Reply, kind: Kind | None) -> Stop | None:
-        """Pause all requests: as the server asks, or between probes; not after another service's first answer."""
+        """Pause all requests: as the server asks, or between probes; at the start only after errors in `PAUSING`."""
         if is_too_fast(reply) and self._has_served:
             self._has_served = False
             self._pacer.lower()
