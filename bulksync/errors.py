@@ -1,11 +1,11 @@
-"""Exceptions end runs, never rows: each carries what happened, what to do next, and the exit code that says so.
+"""Exceptions end runs, never rows: each carries what happened, what to do next, and the exit code.
 
 BulksyncError
-├── UsageError     2   the call or the configuration is wrong; nothing was sent
+├── UsageError     2   invalid command line or configuration; nothing was sent
 ├── InputError     7   the input cannot be read, or changed while it was read
 ├── StorageError   8   the ledger or the report cannot be read or written
 ├── LockedError    9   another run holds the ledger
-└── StoppedError       a signal came before the first request; the signal's code
+└── StoppedError       a signal arrived before the first request; the exit code is the signal's
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 
 class BulksyncError(Exception):
-    """Ends a run with a message for people: *what* happened and the *next step*, if so *again* by the same call.
+    """Ends a run with a message for the user: *what* happened, the *next step*, and whether to run the command *again*.
 
-    *adding* is an option and its value that the same call needs.
+    *adding* is an option with its value to add to that command.
     """
 
     exit_code = 1
@@ -31,7 +31,7 @@ class BulksyncError(Exception):
 
 
 class UsageError(BulksyncError):
-    """The call or the configuration is wrong; nothing was sent."""
+    """The command line or the configuration is invalid; nothing was sent."""
 
     exit_code = 2
 
@@ -49,7 +49,7 @@ class StorageError(BulksyncError):
 
 
 class StoppedError(BulksyncError):
-    """A signal came before the first request; its exit code is the signal's."""
+    """A signal arrived before the first request; the exit code is the signal's."""
 
     def __init__(self, what: str, exit_code: int) -> None:
         super().__init__(what, "to resume, run the same command", again=True)
@@ -64,7 +64,7 @@ class LockedError(BulksyncError):
 
 @contextmanager
 def ungrouped() -> Iterator[None]:
-    """Let an error of ours come alone out of the groups that it was raised in."""
+    """Unwrap our own errors from the exception groups that they were raised in."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -75,7 +75,7 @@ def ungrouped() -> Iterator[None]:
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Return the errors inside nested groups."""
+    """Yield the errors inside nested groups."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves(inner)

@@ -1,4 +1,4 @@
-"""The nouns that flow between stations: rows in, replies back, outcomes out."""
+"""The data types passed between stations: rows in, replies back, outcomes out."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from typing import Literal, TypeVar, dataclass_transform
 T = TypeVar("T")
 
 Tell = Callable[..., None]
-"""Logs an event, by its name and fields."""
+"""Logs an event, given its name and fields."""
 
 
 @dataclass_transform(frozen_default=True)
 def value(cls: type[T]) -> type[T]:
-    """Make a class a frozen dataclass to the type checker alone, which is who sees that nobody changes one.
+    """Make a class a frozen dataclass for the type checker only, which verifies that no instance is changed.
 
-    Python's own `frozen=True` takes 0.25 µs for each field of each new one; a row becomes 40 fields on its way, so that
-    it took 10 µs of 220 (measured).
+    Python's own `frozen=True` takes 0.25 µs for each field of each new instance; a row sets 40 fields along the way, so
+    that it took 10 µs of 220 (measured).
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
 Key = tuple[str, str]
-"""(workflowId, executionId), both in lower case: what order is kept for."""
+"""(workflowId, executionId), both in lower case: rows with the same key are kept in order."""
 
 
 class Outcome(StrEnum):
-    """What became of a row: it tells what to do with it."""
+    """What became of a row, which also determines how to proceed with it."""
 
     UPDATED = "updated"
     UNCHANGED = "unchanged"
@@ -71,7 +71,7 @@ TransportError = Literal[
 ]
 
 AnswerError = Literal["redirect_refused", "response_too_large", "response_invalid", "response_mismatch"]
-"""Why a status line that did arrive is no acknowledgement; `http_<status>` completes the set."""
+"""Why an answer that did arrive is not an acknowledgement; `http_<status>` completes the set."""
 
 RunError = Literal[
     "interrupted",
@@ -107,15 +107,15 @@ class Row:
 
 
 def payload_digest(body: bytes) -> str:
-    """Return what tells one payload from another without holding it."""
+    """Return a digest that distinguishes payloads without storing them."""
     return blake2b(body, digest_size=16).hexdigest()
 
 
 @value
 class InvalidRow:
-    """One input row that is never sent, and why; the ids and the status are the input's own text, as far as it got.
+    """One input row that is never sent, and why; the IDs and the status are verbatim input, as far as readable.
 
-    *fatal* says that the rows behind it cannot be told apart, so that the input as a whole is refused.
+    *fatal* says that the rows after it cannot be told apart, so that the whole input is refused.
     """
 
     row: int
@@ -130,7 +130,7 @@ class InvalidRow:
 
 @value
 class Preview:
-    """The request that puts a row, as it would stand on the wire; the key in *headers* is blanked."""
+    """The request that puts a row, as it would appear on the wire; the key in *headers* is redacted."""
 
     row: int
     line: int
@@ -142,7 +142,7 @@ class Preview:
 
 @value
 class Step:
-    """One step execution as the server reported it, its words verbatim."""
+    """One step execution as the server reported it, verbatim."""
 
     id: str
     type: str
@@ -154,9 +154,9 @@ class Step:
 
 @value
 class Execution:
-    """What an answer says of the execution, in the server's words; *steps* stand by their order.
+    """The execution in an answer, in the server's words; *steps* are sorted by their order.
 
-    *metadata* is JSON on one line as the server wrote it, empty where it was not asked for or is no object.
+    *metadata* is JSON on one line as the server wrote it; it is empty if it was not requested or is not an object.
     """
 
     status: str
@@ -169,11 +169,11 @@ class Execution:
 
 @value
 class Reply:
-    """What came back from one attempt, or why nothing did.
+    """The reply to one attempt, or why there was none.
 
-    *status* is the HTTP status, None where no status line came; *error* is empty exactly when *execution* is given;
-    *retry_after* is in seconds; *stranger* says that there was an answer without a JSON object of the right kind in it:
-    nothing shows that it is this API's.
+    *status* is the HTTP status, None if no status line arrived; *error* is empty exactly if *execution* is given;
+    *retry_after* is in seconds; *stranger* says that there was an answer, but without a JSON object of the right kind:
+    nothing shows that it came from this API.
     """
 
     status: int | None
@@ -185,18 +185,20 @@ class Reply:
 
 
 Turn = Callable[[], Awaitable[bool]]
-"""Waits until a request may be written at once; False where the run stops instead."""
+"""Waits until a request may be written at once; False if the run stops instead."""
 
 Send = Callable[[Row, Turn], Awaitable[Reply | None]]
-"""Makes one request for a row: a ready connection, its turn, the write; None where the run stops before the write."""
+"""Makes one request for a row: gets a connection, waits for its turn, writes; None if the run stops before the
+write.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One kind of request: how it is made, and what a row becomes by a valid answer.
+    """One kind of request: how it is made, and the outcome of a row after a valid answer.
 
     *is_safe* says that it changes nothing at the server (RFC 9110 §9.2.1), so that a lost answer leaves no doubt;
-    *proves* that a valid answer shows that the access is what the rows need.
+    *proves* says that a valid answer shows that the key has the access which the rows need.
     """
 
     send: Send
@@ -206,14 +208,14 @@ class Request:
 
 
 Way = Callable[[Row], Sequence[Request]]
-"""The requests that a row takes, in order; each but the first follows a valid answer to the one before."""
+"""The requests for a row, in order; each except the first is sent after a valid answer to the previous one."""
 
 
 @value
 class Stop:
-    """Why a run ends before its input does: the program's exit code, and what the rows it did not get to are told.
+    """Why a run ends before its input does: the exit code, and the error and detail for the rows not reached.
 
-    *next_step* is what to do, where the exit code alone does not tell.
+    *next_step* is what to do, if the exit code alone does not say.
     """
 
     exit_code: int
@@ -224,10 +226,10 @@ class Stop:
 
 @value
 class Result:
-    """What became of one row in this run, as the ledger records it.
+    """The result of one row in this run, as recorded in the ledger.
 
-    *attempts* counts the requests of this run; times are Unix times in seconds; *doubtful* says that an attempt
-    without a usable answer may have been applied.
+    *attempts* counts the requests of this run; times are Unix times in seconds; *doubtful* says that an attempt without
+    a usable answer may have been applied.
     """
 
     row: int

@@ -1,6 +1,6 @@
-"""Text for people: words that others wrote, made safe to print, and how numbers and durations are written.
+"""Text for people: makes untrusted text safe to print, and formats numbers and durations.
 
-A terminal or a report obeys nothing that stands in what others wrote, and no password is shown.
+Nothing in untrusted text can control a terminal or a report, and no password is shown.
 """
 
 import json
@@ -12,16 +12,17 @@ from collections.abc import Mapping
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, cursor moves (ECMA-48 section 5.4)
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\Z)"  # OSC, DCS and their like, with their text
-    r"|\x1b[ -/]*[0-~]?",  # the short ones
+    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\Z)"  # OSC, DCS and similar, with their text
+    r"|\x1b[ -/]*[0-~]?",  # short sequences
     re.DOTALL,
 )
 
 _USERINFO = re.compile(r"""([a-z][a-z0-9+.-]*:/+)(?:([^\s/?#:@"]*:)[^\s"]*|[^\s/?#:@"]*)@""", re.IGNORECASE)
 _WORD_USERINFO = re.compile(r"([a-z][a-z0-9+.-]*:/+)(?:([^/?#:@]*:).*|[^/?#:@]*)@", re.IGNORECASE | re.DOTALL)
-"""User and password of a URL (RFC 3986 section 3.2.1): in a text, where blanks end it, and in a word, where none do.
+"""User and password of a URL (RFC 3986 section 3.2.1).
 
-A password that should have been percent-encoded goes up to the last `@`; one slash is what pathlib makes of two.
+The first pattern is for a text, where whitespace ends the URL, the second for a single word, where it does not. A
+password that should have been percent-encoded extends to the last `@`; one slash is what pathlib makes of two.
 """
 
 
@@ -32,8 +33,8 @@ _DECODER = json.JSONDecoder()
 
 
 def clean(text: str, limit: int = 200) -> str:
-    """*text* on one line of at most *limit* characters: no control, ANSI, bidi or format characters, single spaces."""
-    text = text[: limit * 20]  # far more than is shown, and no long work for an endless text
+    """Return *text* on one line of at most *limit* characters: single spaces, no ANSI, bidi or other controls."""
+    text = text[: limit * 20]  # far more than is shown, yet a bound on the work for very long text
     if not text.isprintable():
         text = "".join(_shown(character) for character in _ESCAPES.sub("", text))
     text = " ".join(text.split())
@@ -47,13 +48,13 @@ def _shown(character: str) -> str:
 
 
 def character_name(character: str) -> str:
-    """Name a character that nobody sees, or takes for another one: U+200B (zero width space)."""
+    """Name a character that is invisible or easily confused with another: U+200B (zero width space)."""
     name = "byte order mark" if character == "\ufeff" else unicodedata.name(character, "a control character")
     return f"U+{ord(character):04X} ({name.lower()})"
 
 
 def spell(seconds: float) -> str:
-    """Write a duration for people: 9.5s, 12m30s, 27h46m."""
+    """Format a duration for people: 9.5s, 12m30s, 27h46m."""
     if round(seconds) < 60:
         return f"{seconds:.1f}s" if round(seconds, 1) < 10 else f"{seconds:.0f}s"
     minutes, rest = divmod(round(seconds), 60)
@@ -62,22 +63,22 @@ def spell(seconds: float) -> str:
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
-    """Write a number with its noun."""
+    """Format a number with its noun, in the singular or plural."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def listed(counts: Mapping[str, int]) -> str:
-    """Write counts by word."""
+    """Format counts by word."""
     return ", ".join(f"{word} {count:,}" for word, count in counts.items())
 
 
 def without_passwords(text: str) -> str:
-    """Return a text with *** in the place of each URL's password, or of its user where that is all there is."""
+    """Return a text with *** in place of each URL's password, or of its user if there is no password."""
     return _USERINFO.sub(r"\1\2***@", text)
 
 
 def quoted(word: str) -> str:
-    """Quote a word of a command for a shell, on one line of UTF-8 whatever it holds, and without a URL's password."""
+    """Quote a word of a command for a shell, on one line of valid UTF-8 and without a URL's password."""
     word = _WORD_USERINFO.sub(r"\1\2***@", word)
     if word.isprintable():
         return shlex.quote(word)
@@ -96,9 +97,9 @@ def name_of(path: str | os.PathLike[str]) -> str:
 
 
 def member_in(text: str, name: str) -> str:
-    """Return the text of an object's member in valid JSON, verbatim; empty where it has none of that name.
+    """Return the text of an object's member in valid JSON, verbatim; empty if there is no member *name*.
 
-    Parsed and written anew a number would not always be the one that was given.
+    Parsing and reserializing would not always reproduce a number exactly.
     """
     found, at = "", _MEMBER.match(text, text.index("{") + 1)
     while at is not None:

@@ -1,4 +1,4 @@
-"""One attempt, one wire request: sends a row and says what came back, never raising for the row's sake.
+"""Sends a row in one HTTP request per attempt and returns the reply; a failed request is a reply, not an exception.
 
 For the sender and the commands.
 """

@@ -1,4 +1,4 @@
-"""Bodies that a server compressed, though it was asked not to: unpacked, and never by more than a bound."""
+"""Decompresses bodies that a server compressed despite being asked not to, never beyond a limit."""
 
 import zlib
 from collections.abc import Callable
@@ -6,25 +6,25 @@ from typing import Any
 
 GZIP = 16 + zlib.MAX_WBITS
 RAW = -zlib.MAX_WBITS
-"""What zlib is told of a stream's wrapping: that of gzip, or none."""
+"""zlib's settings for the wrapping of a stream: none, or gzip."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 
 MAX_STREAMS = 64
-"""Streams of gzip in one body that are unpacked: each copies what follows it."""
+"""Maximum gzip streams decompressed in one body: each copies what follows it."""
 
 MAX_CODINGS = 3
-"""Codings on top of each other that are taken off; no server applies more."""
+"""Maximum stacked content codings removed; no server applies more."""
 
 
 class NotUnpackedError(Exception):
-    """A body cannot be unpacked; the text says why."""
+    """A body cannot be decompressed; the text says why."""
 
 
 def unpacked(body: bytes, codings: str, limit: int) -> bytes:
-    """Take off the codings that a Content-Encoding names (RFC 9110 §8.4), the last one first.
+    """Remove the codings that a Content-Encoding names (RFC 9110 §8.4), the last one first.
 
-    Of a body that is larger than *limit* one byte more than that; NotUnpackedError where it cannot be read.
+    Return *limit* + 1 bytes of a body larger than *limit*; raises NotUnpackedError if it cannot be read.
     """
     names = [name for part in codings.split(",") if (name := part.strip().lower()) not in ("", "identity")]
     for name in reversed(names[-MAX_CODINGS:]):
@@ -38,7 +38,7 @@ def unpacked(body: bytes, codings: str, limit: int) -> bytes:
 
 
 def gunzip(data: bytes, limit: int) -> bytes:
-    """Unpack at most *limit* bytes of gzip, which may be several streams one behind the other (RFC 1952 §2.2)."""
+    """Decompress at most *limit* bytes of gzip, which may consist of several concatenated streams (RFC 1952 §2.2)."""
     body = b""
     for _ in range(MAX_STREAMS):
         stream = zlib.decompressobj(GZIP)
@@ -50,7 +50,7 @@ def gunzip(data: bytes, limit: int) -> bytes:
 
 
 def inflate(data: bytes, limit: int) -> bytes:
-    """Unpack at most *limit* bytes of deflate: wrapped by zlib, as it is defined, or bare, as some servers send it."""
+    """Decompress at most *limit* bytes of deflate: in zlib format as specified, or raw, as some servers send it."""
     try:
         return inflated(zlib.decompressobj(), data, limit)
     except zlib.error:
@@ -58,7 +58,7 @@ def inflate(data: bytes, limit: int) -> bytes:
 
 
 def inflated(stream: Any, data: bytes, limit: int) -> bytes:
-    """Unpack at most *limit* bytes of one stream; zlib.error where it ends early."""
+    """Decompress at most *limit* bytes of one stream; raises zlib.error if it ends early."""
     body: bytes = stream.decompress(data, limit)
     if not stream.eof and len(body) < limit:
         raise zlib.error

@@ -1,4 +1,4 @@
-"""The connections to the API, and the one request that an attempt is."""
+"""The connections to the API, and the single request of an attempt."""
 
 import asyncio
 import math
@@ -28,13 +28,13 @@ from bulksync.model import Reply, Row, Turn
 Method = Literal["GET", "PUT"]
 
 MAX_ANSWER = 4 * 1024 * 1024
-"""Bytes of an answer's body that are read where nothing else is asked for."""
+"""Default limit on the body of an answer, in bytes."""
 
 LONGEST_OBJECTION = 1.0
-"""Seconds for which a server that never answered yet may object to a connection that stands."""
+"""Seconds in which a server that has never answered may still reject an established connection."""
 
 NO_LIMITS = aiohttp.ClientTimeout(ceil_threshold=math.inf)
-"""Of aiohttp's own, as ours bound the whole opening."""
+"""Disables aiohttp's own timeouts, as ours limit the whole opening."""
 
 
 @asynccontextmanager
@@ -52,12 +52,12 @@ async def connect(
     client_cert: Path | None = None,
     client_key: Path | None = None,
 ) -> AsyncIterator["Client"]:
-    """Open connections to *target* as they are needed and yield a client.
+    """Yield a client that opens connections to *target* as needed.
 
-    *timeout* counts from the write to the last byte of the answer, *connect_timeout* for the whole of an opening; a
-    connection is not used after it idled for *keepalive*: all in seconds. *max_answer* bounds a body, in bytes, as it
-    comes and unpacked. At most *max_in_flight* connections stand at once; a call beyond these waits for one.
-    UsageError where a file cannot be used.
+    *timeout* covers the time from the write to the last byte of the answer, *connect_timeout* the whole opening of a
+    connection; a connection that was idle for *keepalive* is not used any more: all in seconds. *max_answer* limits a
+    body, in bytes, both compressed and decompressed. At most *max_in_flight* connections are open at once; further
+    calls wait for one. Raises UsageError if a file cannot be used.
     """
     secret = key.get_secret_value()
     request = request_to(target, secret, proxy)
@@ -79,7 +79,7 @@ class Opener:
         self.is_heard = False
 
     async def open(self) -> Connection:
-        """Open a connection; aiohttp's ClientError, OSError or TimeoutError where that fails."""
+        """Open a connection; raises aiohttp's ClientError, OSError or TimeoutError if that fails."""
         began = monotonic()
         with Limited(self._deadlines):
             connection = await self._connector.connect(self._request, [], NO_LIMITS)
@@ -89,16 +89,16 @@ class Opener:
 
 
 async def await_objection(connection: Connection, seconds: float) -> None:
-    """Give a server that never answered yet the time for a round trip to refuse us; raises why it closed.
+    """Give a server that has never answered one round trip to reject us; raises the reason why it closed.
 
-    TLS 1.3 lets it refuse our certificate, or the want of one, only after the handshake; a request that crosses the
-    alert can take it off the socket unread.
+    TLS 1.3 lets it reject our certificate, or the lack of one, only after the handshake; a request that crosses the
+    alert on the wire can remove it from the socket unread.
     """
     protocol = connection.protocol
     assert protocol is not None  # noqa: S101  an open connection has one
     try:
         if (closed := protocol.closed) is not None:
-            closed.add_done_callback(see)  # it may be lost at any time, and asyncio complains of what nobody has seen
+            closed.add_done_callback(see)  # it may fail at any time, and asyncio warns about exceptions never retrieved
             await asyncio.wait([closed], timeout=seconds)
     except BaseException:
         drop(connection)
@@ -110,13 +110,13 @@ async def await_objection(connection: Connection, seconds: float) -> None:
 
 
 def see(closed: asyncio.Future[None]) -> None:
-    """Retrieve why a connection was closed."""
+    """Retrieve the reason why a connection was closed."""
     if not closed.cancelled():
         closed.exception()
 
 
 class Client:
-    """Makes requests on the connections of *pool*: one method for each that the API has."""
+    """Makes requests on the connections of *pool*, with one method for each request of the API."""
 
     def __init__(
         self,
@@ -139,11 +139,11 @@ class Client:
         self._gateway = None if request.proxy is None else host_and_port(request.proxy)
 
     async def put(self, row: Row, turn: Turn) -> Reply | None:
-        """Update a row's execution in its *turn*: None where the run stops first, no request without a connection."""
+        """Update a row's execution in its *turn*; None if the run stops first. Without a connection nothing is sent."""
         return await self._send("PUT", row, turn)
 
     async def get(self, row: Row, turn: Turn) -> Reply | None:
-        """Read a row's execution, with its metadata, in its *turn*; as `put` does."""
+        """Read a row's execution, including its metadata, in its *turn*; otherwise like `put`."""
         return await self._send("GET", row, turn)
 
     async def _send(self, method: Method, row: Row, turn: Turn) -> Reply | None:
@@ -155,7 +155,7 @@ class Client:
             return None if wire is None else await self._attempt(wire, method, row)
 
     async def _attempt(self, wire: Wire, method: Method, row: Row) -> Reply:
-        """Write the request, without a pause since its turn, and read the answer."""
+        """Write the request immediately after its turn, and read the answer."""
         is_new = wire.is_new
         try:
             with Limited(self._answering):
@@ -175,7 +175,7 @@ class Client:
 
 
 def request_to(target: str, secret: str, proxy: str | None) -> aiohttp.ClientRequest:
-    """Return what all requests have in common; only their request lines and bodies differ."""
+    """Return the request that all others are based on; only request line and body differ."""
     headers = {
         hdrs.ACCEPT: "application/json",
         hdrs.ACCEPT_ENCODING: "identity",
@@ -184,7 +184,7 @@ def request_to(target: str, secret: str, proxy: str | None) -> aiohttp.ClientReq
     }
     gateway = URL(proxy) if proxy else None
     if gateway is not None and gateway.user and not target.startswith("https:"):
-        # Through a tunnel aiohttp tells the proxy, and the proxy alone.
+        # With a tunnel, aiohttp sends this to the proxy only.
         user = f"{gateway.user}:{gateway.password or ''}".encode()
         headers[hdrs.PROXY_AUTHORIZATION] = f"Basic {b64encode(user).decode()}"
     loop = asyncio.get_running_loop()
@@ -192,18 +192,18 @@ def request_to(target: str, secret: str, proxy: str | None) -> aiohttp.ClientReq
 
 
 def prefix_of(request: aiohttp.ClientRequest) -> str:
-    """Return what stands before the API's own path; for a proxy to send on, the target too (RFC 9112 §3.2.2)."""
+    """Return the prefix of the API's path; for a forwarding proxy it includes the target (RFC 9112 §3.2.2)."""
     is_sent_on = request.proxy and not request.is_ssl()
     return (str(request.url) if is_sent_on else request.url.raw_path).rstrip("/")
 
 
 def host_and_port(url: URL) -> str:
-    """Return where a URL leads, without the user and password that it may hold."""
+    """Return the host and port of a URL, without any user and password."""
     return f"{url.host_subcomponent}:{url.port}"
 
 
 def header_lines(headers: Mapping[str, str]) -> str:
-    """Return the header lines that every request has; ValueError for what would make more than one line of a header."""
+    """Return the header lines common to all requests; raises ValueError if a value would break out of its line."""
     lines = [f"{name}: {value}" for name, value in headers.items() if name != hdrs.CONTENT_LENGTH]
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a header with a line break")
@@ -211,12 +211,12 @@ def header_lines(headers: Mapping[str, str]) -> str:
 
 
 def line_of(method: Method, prefix: str, row: Row) -> str:
-    """Return the request line for a row; its ids were checked, so that nothing in them needs quoting."""
+    """Return the request line for a row; its IDs were validated, so nothing in them needs quoting."""
     return f"{method} {prefix}/api/v1/workflow/{row.workflow_id}/execution/{row.execution_id} HTTP/1.1"
 
 
 def request_of(method: Method, prefix: str, row: Row, headers: str) -> bytes:
-    """Return a request for a row as it goes over the wire; one that reads has no body."""
+    """Return a request for a row as sent on the wire; a read has no body."""
     line = line_of(method, prefix, row)
     if method == "GET":
         return f"{line}\r\n{headers}\r\n".encode()
@@ -225,6 +225,6 @@ def request_of(method: Method, prefix: str, row: Row, headers: str) -> bytes:
 
 
 def reply_of(answer: Answer, row: Row, secret: str, limit: int, *, with_metadata: bool = False) -> Reply:
-    """Say what an answer means, without a word of the key."""
+    """Convert an answer to a reply, with the key redacted."""
     body, reply = read_answer(answer, row, limit, with_metadata=with_metadata)
     return redacted(reply, secret) if reply.error or may_repeat(body, secret) else reply

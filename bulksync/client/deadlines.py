@@ -1,7 +1,7 @@
-"""How long an attempt may take: one timer for all attempts, as each has the same time.
+"""Attempt timeouts with one timer for all attempts, as all have the same time limit.
 
-A deadline ends nothing whose end had already arrived: after a stall (SIGSTOP, a suspended machine, a blocked event
-loop) timers are due together with what lies in the sockets, and uvloop runs timers first.
+A deadline never cancels an attempt whose data had already arrived: after a stall (SIGSTOP, a suspended machine, a
+blocked event loop) timers are due together with unread data in the sockets, and uvloop runs timers first.
 """
 
 import asyncio
@@ -9,15 +9,18 @@ import math
 from types import TracebackType
 
 PASSES = 256
-"""Passes of the event loop between a deadline and its effect: each reads up to 256 KiB from a socket, and a body that
-is read with pauses takes three for that; 256 of them read 20 MiB, more than a socket holds, and cost 3 ms if idle."""
+"""Passes of the event loop between a deadline and its effect.
+
+Each reads up to 256 KiB from a socket, and a body that is read with pauses takes three passes for that; 256 of them
+read 20 MiB, more than a socket holds, and cost 3 ms if idle.
+"""
 
 
 class Deadlines:
-    """Ends attempts that take longer than *seconds*; close it once there are none.
+    """Ends attempts that take longer than *seconds*; close it once no attempts are left.
 
-    aiohttp's own limit, like `asyncio.timeout`, is a timer for each request, which costs 11 µs (measured). As all
-    attempts have the same time they end in the order in which they began, so that one timer for the oldest is enough.
+    aiohttp's own timeout, like `asyncio.timeout`, is a timer for each request, which costs 11 µs (measured). As all
+    attempts have the same limit, they expire in the order in which they began, so one timer for the oldest is enough.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -27,26 +30,26 @@ class Deadlines:
         self._timer: asyncio.Handle | None = None
 
     def close(self) -> None:
-        """Let go of the timer."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
     def begin(self, attempt: "Limited") -> None:
-        """Let an attempt's time begin."""
+        """Start the clock of an attempt."""
         self._due[attempt] = due = self._loop.time() + self._seconds
         if self._timer is None:
             self._timer = self._loop.call_at(due, self._ring)
 
     def end(self, attempt: "Limited") -> None:
-        """Forget an attempt."""
+        """Remove an attempt."""
         del self._due[attempt]
 
     def _ring(self) -> None:
-        """Let the loop read what has arrived for those that are due now."""
+        """Let the event loop read the data that has arrived for the attempts that are due now."""
         self._let_read(self._loop.time(), PASSES)
 
     def _let_read(self, until: float, passes: int) -> None:
-        """Come back in so many *passes* for those that were due, as long as there are any."""
+        """Wait up to *passes* passes of the event loop while a due attempt is left, then expire those."""
         oldest = next(iter(self._due.values()), math.inf)
         if passes and oldest <= until:
             self._timer = self._loop.call_soon(self._let_read, until, passes - 1)
@@ -54,7 +57,7 @@ class Deadlines:
             self._expire(until)
 
     def _expire(self, until: float) -> None:
-        """End what was due *until* then, and come back when the next is."""
+        """Expire the attempts that were due by *until*, and schedule the next check."""
         self._timer = None
         for attempt, due in self._due.items():
             if due > until:
@@ -64,7 +67,7 @@ class Deadlines:
 
 
 class Limited:
-    """A limit on what its `with` block takes; TimeoutError where that is more. Works as `asyncio.timeout` does."""
+    """Limits the duration of its `with` block; raises TimeoutError like `asyncio.timeout`."""
 
     __slots__ = ("_before", "_deadlines", "_is_expired", "_task")
 

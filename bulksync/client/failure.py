@@ -1,4 +1,4 @@
-"""Why an attempt brought no answer; the text is ours, as an exception's own can hold headers."""
+"""Describes why an attempt got no answer; the text is ours, as an exception's own can contain headers."""
 
 import os
 from http import HTTPStatus
@@ -13,11 +13,11 @@ from bulksync.model import Reply
 from bulksync.text import clean
 
 FINAL = frozenset({*range(300, 500), 501, 505, 511} - {407, 408, 425, 429})
-"""Statuses with which a proxy refuses for good; of the others some ask to come again, or say that it has trouble."""
+"""Statuses with which a proxy refuses permanently; others ask to retry, or report a problem of the proxy."""
 
 
 def unsent(error: Exception, proxy: str | None, *, has_cert: bool) -> Reply:
-    """Say why there was no connection to write to; *proxy* is its host and port, *has_cert* that we can show one."""
+    """Return the reply for a failed connection; *proxy* is its host and port, *has_cert* if we have a certificate."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return Reply(None, "tls_verify_failed", clean(f"certificate: {error.certificate_error}", MAX_DETAIL))
@@ -40,10 +40,10 @@ def unsent(error: Exception, proxy: str | None, *, has_cert: bool) -> Reply:
 
 
 def unsent_by_proxy(error: Exception, proxy: str) -> Reply:
-    """Say why there was no connection through a proxy; a status says that it refuses for good."""
+    """Return the reply for a connection that failed at a proxy; a status in `FINAL` is a permanent refusal."""
     match error:
         case aiohttp.ClientHttpProxyError(status=407):
-            # A refusal as of the API itself, not an outage: asking the proxy again would not help.
+            # Treated as a refusal by the API itself, not as an outage: asking the proxy again would not help.
             return Reply(407, "http_407", "the proxy asks for a user and a password")
         case aiohttp.ClientHttpProxyError() if error.status in FINAL:
             detail = f"the proxy {proxy} refused the connection: it answered {named(error.status)}"
@@ -65,7 +65,7 @@ def unsent_by_proxy(error: Exception, proxy: str) -> Reply:
 
 
 def unanswered(error: Exception, *, is_new: bool, has_cert: bool) -> Reply:
-    """Say why a request that was written has no usable answer; *is_new* says that it was its connection's first."""
+    """Return the reply for a request without a usable answer; *is_new* if it was the first on its connection."""
     match error:
         case TimeoutError():
             return Reply(None, "request_timeout", "no complete answer in time")
@@ -74,23 +74,24 @@ def unanswered(error: Exception, *, is_new: bool, has_cert: bool) -> Reply:
         case aiohttp.ClientResponseError() | HttpProcessingError():
             return Reply(None, "protocol_error", "the answer is not HTTP", stranger=True)
         case _ if (alert := alert_of(error)) and (is_new or "CERTIFICATE" in alert):
-            # TLS 1.3 tells of the client's certificate only when the client believes the handshake done.
+            # With TLS 1.3, a rejected client certificate is reported only after the client considers the handshake
+            # done.
             return Reply(None, "tls_failed", tls_detail(error, has_cert=has_cert))
         case _:
             return Reply(None, "connection_lost", f"connection lost: {type(error).__name__}")
 
 
 def tls_detail(error: BaseException, *, has_cert: bool) -> str:
-    """Say what went wrong with TLS."""
+    """Describe a TLS failure."""
     alert = alert_of(error)
     return clean(alert_text(alert, has_cert=has_cert) if alert else f"TLS: {error}", MAX_DETAIL)
 
 
 def named(status: int) -> str:
-    """Return a status with its usual name; the proxy's own words could be anything."""
+    """Return a status with its standard name; the proxy's own reason phrase could be anything."""
     return f"{status} {HTTPStatus(status).phrase}" if status in HTTPStatus._value2member_map_ else str(status)
 
 
 def reason_of(error: OSError) -> str:
-    """Return what the system says of an error; the event loops word it each in their own way."""
+    """Return the operating system's text for an error; the event loops word it differently."""
     return os.strerror(error.errno) if error.errno else type(error).__name__

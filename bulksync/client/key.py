@@ -1,4 +1,4 @@
-"""The API key: from the environment, a private file or a command, and from there only into the request's header."""
+"""The API key: read from the environment, a private file or a command, and used only in the request header."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ VARIABLE = "FEATHER_API_KEY"
 
 
 def read_key(environment: Mapping[str, str], file: Path | None, command: str | None) -> SecretStr:
-    """Return the key from *file*, else from *command*, else from the environment; UsageError where there is none."""
+    """Return the key from *file*, else from *command*, else from the environment; raises UsageError if none."""
     if file is not None:
         return checked_key(
             read_secret(file, "--api-key-file", environment.get(CREDENTIALS), 8192), f"the key in {file}"
@@ -30,9 +30,9 @@ def read_key(environment: Mapping[str, str], file: Path | None, command: str | N
 
 
 def key_from(command: str) -> str:
-    """Run a command and return what it prints; its words on stderr go to the caller's."""
+    """Run a command and return its output; its stderr goes to the caller's."""
     try:
-        done = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, check=True, timeout=60)  # noqa: S603  the caller's own command
+        done = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, check=True, timeout=60)  # noqa: S603  the user's own command
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         reason = error.strerror if isinstance(error, OSError) else type(error).__name__
         raise UsageError(f"--api-key-command failed: {reason}", "run the command by hand") from None
@@ -40,7 +40,7 @@ def key_from(command: str) -> str:
 
 
 def checked_key(text: str, what: str) -> SecretStr:
-    """Strip the line end; UsageError unless what is left can stand in a header."""
+    """Strip the line end; raises UsageError unless the rest is valid in a header."""
     key = text.rstrip("\r\n")
     if not re.fullmatch(r"[\x21-\x7e]{1,4096}", key):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Posts a summary to a URL of the caller's: a few times at most, and briefly."""
+"""Posts a summary to a URL chosen by the user, with few attempts and short timeouts."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from bulksync.client.tls import tls
 ATTEMPTS = 3
 
 TIMEOUT = aiohttp.ClientTimeout(total=3.0)
-"""Of one attempt: who is notified has little to do but to take it."""
+"""Timeout of one attempt: the receiver has little to do but accept the post."""
 
 PAUSE = 1.0
 """Seconds between two attempts."""
@@ -22,9 +22,9 @@ HEADERS = {hdrs.CONTENT_TYPE: "application/json", hdrs.USER_AGENT: f"bulksync/{_
 
 
 async def post(url: str, body: bytes, *, proxy: str | None = None, ca_file: Path | None = None) -> str:
-    """Post a body until it is taken, refused for good, or the attempts are used up; return why it was not taken.
+    """Post a body until it is accepted, refused permanently, or the attempts are used up; return why it failed.
 
-    Nothing is followed, kept or read off the environment. UsageError where *ca_file* cannot be used.
+    Redirects, cookies and proxy settings in the environment are ignored. Raises UsageError if *ca_file* cannot be used.
     """
     connector = aiohttp.TCPConnector(ssl=tls(ca_file))
     async with aiohttp.ClientSession(
@@ -39,7 +39,7 @@ async def post(url: str, body: bytes, *, proxy: str | None = None, ca_file: Path
 
 
 async def post_once(session: aiohttp.ClientSession, url: str, body: bytes, proxy: str | None) -> tuple[str, bool]:
-    """Post a body once; return why it was not taken, and whether another attempt would not help."""
+    """Post a body once; return why it was not accepted, and whether another attempt would be pointless."""
     try:
         async with session.post(url, data=body, headers=HEADERS, proxy=proxy, allow_redirects=False) as answer:
             status = answer.status

@@ -1,4 +1,4 @@
-"""aiohttp's parser for answers, with the patience of HTTP's own rules for a length that is given twice."""
+"""aiohttp's response parser, made to accept a repeated Content-Length as the HTTP RFCs allow."""
 
 import re
 from typing import Any
@@ -7,29 +7,29 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError
 
 MAX_LINE = 64 * 1024
-"""Bytes of a header line that are read."""
+"""Maximum bytes of a header line."""
 
 MAX_HEADERS = 1_000
-"""Header lines of an answer that are read."""
+"""Maximum header lines of an answer."""
 
 MAX_HEAD = 4 * 1024 * 1024
-"""Bytes of all its header lines together that are kept."""
+"""Maximum bytes kept of all header lines together."""
 
 LENGTH = re.compile(rb"^content-length[ \t]*:([^\r\n]*)(?:\r?\n)?", re.IGNORECASE | re.MULTILINE)
 CHUNKED = re.compile(rb"^transfer-encoding[ \t]*:[ \t]*chunked[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 HEAD_END = re.compile(rb"\n\r?\n")
 
 NOTHING = ((), False, b"")
-"""What aiohttp's parser returns where no message has begun."""
+"""The value aiohttp's parser returns if no message has begun."""
 
 
 def parse_answers(protocol: ResponseHandler) -> None:
-    """Let a connection parse what arrives from now on as answers to the next request."""
-    protocol._parser = Parser(protocol)  # type: ignore[assignment]  # it has all that is called
+    """Make a connection parse bytes arriving from now on as answers to the next request."""
+    protocol._parser = Parser(protocol)  # type: ignore[assignment]  # it has every method that is called
 
 
 def parser_for(protocol: ResponseHandler) -> Any:
-    """Return a new parser of aiohttp's."""
+    """Return a new aiohttp parser."""
     protocol.set_response_params(
         read_until_eof=True,
         auto_decompress=False,
@@ -41,9 +41,9 @@ def parser_for(protocol: ResponseHandler) -> Any:
 
 
 class Parser:
-    """Stands for aiohttp's parser, and gives it a head that it refuses once more, with one length.
+    """Wraps aiohttp's parser; if that rejects a header block, feeds it again with a single Content-Length.
 
-    llhttp refuses every repetition. Only a head that was refused is looked at, so that others cost next to nothing.
+    llhttp rejects every repetition. Only rejected header blocks are examined, so all others cost next to nothing.
     """
 
     def __init__(self, protocol: ResponseHandler) -> None:
@@ -53,7 +53,7 @@ class Parser:
         self._refusal: HttpProcessingError | None = None
 
     def feed_data(self, data: bytes) -> Any:
-        """Parse what arrived; HttpProcessingError where that is no HTTP."""
+        """Parse the bytes that arrived; raises HttpProcessingError if they are not HTTP."""
         if self._head is None:
             return self._parser.feed_data(data)
         self._head += data
@@ -71,7 +71,7 @@ class Parser:
                 return self._parser.feed_data(data)
             except HttpProcessingError as refusal:
                 self._refusal = refusal
-        assert self._head is not None  # noqa: S101  only a head is refused
+        assert self._head is not None  # noqa: S101  only a header block is rejected
         repaired = with_one_length(self._head)
         if repaired is None:
             raise self._refusal
@@ -84,16 +84,19 @@ class Parser:
         return self._parser.feed_data(head)
 
     def feed_eof(self) -> Any:
-        """Say that nothing follows; returns the message that had begun, None where none had."""
+        """Signal the end of the input; return the message that had begun, None if none had."""
         return self._parser.feed_eof()
 
     def pause_reading(self) -> None:
-        """Keep the rest of what arrived until more is fed."""
+        """Keep the rest of the bytes until more are fed."""
         self._parser.pause_reading()
 
 
 def with_one_length(head: bytes) -> bytes | None:
-    """Return a refused head, and what follows it, with one length; None if that is not its flaw, b"" if incomplete."""
+    """Return a rejected header block, and the bytes after it, with a single Content-Length.
+
+    None if that is not its flaw, b"" if it is incomplete.
+    """
     lengths = [length.strip() for found in LENGTH.findall(head) for length in found.split(b",")]
     is_chunked = CHUNKED.search(head) is not None
     if len(lengths) < 2 and not (lengths and is_chunked):
@@ -107,9 +110,10 @@ def with_one_length(head: bytes) -> bytes | None:
 
 
 def length_line(lengths: list[bytes], *, is_chunked: bool) -> bytes | None:
-    """Return the header line that stands for several lengths; None where they contradict each other.
+    """Return the header line that replaces several lengths; None if they contradict each other.
 
-    Equal ones are one (RFC 9110 §8.6); beside chunks none counts, and the connection ends behind them (RFC 9112 §6.3).
+    Equal ones count as one (RFC 9110 §8.6); with chunked encoding all are ignored, and the connection closes after the
+    answer (RFC 9112 §6.3).
     """
     if is_chunked:
         return b"Connection: close\r\n"

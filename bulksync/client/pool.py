@@ -1,4 +1,4 @@
-"""The open connections to the API: ready before a request's turn, fresh at the moment of its write."""
+"""The connection pool: connections are ready before a request's turn, and verified at the moment of the write."""
 
 import asyncio
 import select
@@ -14,23 +14,23 @@ from bulksync.client.tls import alert_of
 from bulksync.model import Turn
 
 FAILED = (ClientError, HttpProcessingError, OSError)
-"""Whatever may end a connection, or its opening."""
+"""Exceptions with which a connection, or its opening, may fail."""
 
 LOST_TURNS = 3
-"""Turns for which a request finds no connection before it gives up: each opens a new one in between."""
+"""Turns that a request may lose for lack of a connection before it fails: each time, a new one is opened."""
 
 PASSES = 3
-"""Passes of the event loop after which it has read what lay in a socket: asyncio needs two, uvloop one."""
+"""Passes of the event loop after which it has read the data in a socket: asyncio needs two, uvloop one."""
 
 LONGEST_CLOSE = 1.0
-"""Seconds that closing may take at the end; it takes one pass of the event loop."""
+"""Maximum seconds for closing at the end; it takes one pass of the event loop."""
 
 SPARE_AFTER = 1.0
-"""Seconds for which a lost connection must have stood to be replaced unasked, so that a server is not pestered."""
+"""Minimum age in seconds at which a lost connection is replaced without demand, to avoid hammering a server."""
 
 
 class SpokeFirstError(ClientError):
-    """The server sends bytes on a new connection before anything was asked."""
+    """The server sends bytes on a new connection before any request."""
 
 
 class Wire:
@@ -48,15 +48,15 @@ class Wire:
         self.is_new = True
 
     def is_fit(self) -> bool:
-        """Whether it is open, to be kept, and without a byte that nobody asked for."""
+        """Whether it is open, may be kept, and has received no unsolicited bytes."""
         return self.protocol.is_connected() and not self.protocol.should_close
 
     def is_quiet(self) -> bool:
-        """Whether its socket holds nothing that the event loop has not read yet, not even the end; costs 0.7 µs."""
+        """Whether its socket holds nothing that the event loop has not read yet, not even EOF; costs 0.7 µs."""
         return not self._poll.poll(0)
 
     def trouble(self) -> BaseException:
-        """Say why it is not fit: what the event loop was told, or that bytes came unasked."""
+        """Return why it is unfit: the event loop's exception, or unsolicited bytes."""
         if self.protocol.is_connected():
             return SpokeFirstError()
         return self.protocol.exception() or ServerDisconnectedError()
@@ -67,23 +67,23 @@ class Wire:
 
 
 def drop(connection: Connection) -> None:
-    """Close a connection now: neither the rest of a request nor the end of TLS is waited for, which takes 30 s."""
+    """Close a connection at once, without waiting for unsent data or the TLS shutdown, which takes 30 s."""
     if connection.protocol is not None:
         connection.protocol.abort()
     connection.close()
 
 
 def poll_of(protocol: ResponseHandler) -> select.poll:
-    """Return what asks a connection's socket whether it can be read; uvloop's sockets have a number and no `recv`."""
+    """Return a poll object for a connection's socket; uvloop's sockets have a file descriptor but no `recv`."""
     poll = select.poll()
     number = protocol.transport.get_extra_info("socket").fileno() if protocol.transport is not None else -1
-    if number >= 0:  # of a connection that was lost meanwhile there is none
+    if number >= 0:  # a connection lost meanwhile has none
         poll.register(number, select.POLLIN)
     return poll
 
 
 async def let_loop_read() -> None:
-    """Let the event loop read what lies in sockets already."""
+    """Let the event loop read the data already in the sockets."""
     for _ in range(PASSES):
         await asyncio.sleep(0)
 
@@ -91,8 +91,8 @@ async def let_loop_read() -> None:
 class Pool:
     """Connections made by *open_one*, for at most *limit* requests; idle ones are closed after *keepalive* seconds.
 
-    A request reserves a connection, waits for its turn, and then takes the one that idled for the shortest time. It
-    holds none of its own while it waits: at a low rate the others would die of age before their turns came.
+    A request reserves a connection, waits for its turn, and then takes the most recently used one. It holds none of its
+    own while it waits: at a low rate the others would expire before their turns came.
     """
 
     def __init__(self, open_one: Callable[[], Awaitable[Connection]], *, limit: int, keepalive: float) -> None:
@@ -108,9 +108,9 @@ class Pool:
         self._standing: dict[asyncio.Future[None], Wire] = {}
 
     async def acquire(self, turn: Turn) -> Wire | None:
-        """Return a connection to write to at once, its turn given; None where the run stops.
+        """Return a connection to write to at once, with its turn granted; None if the run stops.
 
-        Raises what `open_one` raises, without a turn; what ended new connections where they end before their turn.
+        Raises the exception of `open_one`, without a turn, or that of new connections which end before their turn.
         """
         for _ in range(LOST_TURNS):
             self._waiting += 1
@@ -129,7 +129,7 @@ class Pool:
         raise trouble or ServerDisconnectedError()
 
     def release(self, wire: Wire) -> None:
-        """Keep a connection for the next request, if it may be kept."""
+        """Return a connection to the pool if it may be reused."""
         wire.since = monotonic()
         wire.is_new = False
         if self._keepalive and wire.is_fit():
@@ -138,7 +138,7 @@ class Pool:
             wire.close()
 
     async def aclose(self) -> None:
-        """Close every connection, and open no more."""
+        """Close all connections, and open no more."""
         if self._timer is not None:
             self._timer.cancel()
         if self._spare is not None:
@@ -151,7 +151,7 @@ class Pool:
             await asyncio.wait(list(self._standing), timeout=LONGEST_CLOSE)
 
     async def _ready(self) -> None:
-        """Open a connection where there are fewer than requests that wait for their turn."""
+        """Open a connection if there are fewer than requests waiting for their turn."""
         while self._idle and not self._idle[-1].is_fit():
             self._discard(self._idle.pop())
         if len(self._idle) + self._opening < self._waiting:
@@ -176,9 +176,10 @@ class Pool:
             self._timer = self._loop.call_later(self._keepalive, self._tidy)
 
     def _freshest(self) -> Wire | None:
-        """Take the fit connection that idled for the shortest time; None where there is none.
+        """Take the fit connection that was used most recently; None if there is none.
 
-        What arrived after a stall may still lie in a socket: such a connection stays until the loop has read it.
+        After a stall a socket may still hold unread data: such a connection stays in the pool until the loop has read
+        it.
         """
         for place in range(len(self._idle) - 1, -1, -1):
             wire = self._idle[place]
@@ -192,7 +193,7 @@ class Pool:
         return None
 
     def _is_old(self, wire: Wire) -> bool:
-        """Whether the server may be about to close a connection; how long it lets a new one stand is another matter."""
+        """Whether the server may be about to close a connection; for a new one its time limit may be different."""
         return not wire.is_new and monotonic() - wire.since > self._keepalive
 
     def _discard(self, wire: Wire) -> None:
@@ -201,11 +202,12 @@ class Pool:
         wire.close()
 
     def _lost(self, wire: Wire, closed: asyncio.Future[None]) -> None:
-        """Forget a connection that the server closed; where it was the last one that requests wait with, open another.
+        """Forget a connection that the server closed; if waiting requests rely on no other one, open a spare.
 
-        Without that each request would lose its turn where turns come more seldom than the server closes.
+        Otherwise each request would lose its turn if turns are less frequent than the server's closing of idle
+        connections.
         """
-        closed.exception()  # seen, or asyncio would complain
+        closed.exception()  # retrieved, or asyncio would warn
         del self._standing[closed]
         if wire not in self._idle:
             return
@@ -219,14 +221,14 @@ class Pool:
             self._spare = self._loop.create_task(self._open_spare())
 
     async def _open_spare(self) -> None:
-        """Open a connection for whoever waits; where that fails the request whose turn comes will see it."""
+        """Open a connection for any waiting request; a failure surfaces at the request whose turn comes."""
         try:
             await self._open()
         except FAILED:
             return
 
     def _tidy(self) -> None:
-        """Close what idled for too long, and come back for the others."""
+        """Close connections that were idle for too long, and schedule the next check."""
         self._timer = None
         for wire in [wire for wire in self._idle if self._is_old(wire)]:
             self._idle.remove(wire)

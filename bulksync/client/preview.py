@@ -1,4 +1,4 @@
-"""Shows requests as they would be sent, made as those that are; without the key."""
+"""Renders requests as they would be sent, built by the same code, without the key."""
 
 from collections.abc import Iterable
 
@@ -8,18 +8,18 @@ from bulksync.client.connection import header_lines, prefix_of, request_of, requ
 from bulksync.model import Preview, Row
 
 UNSAID = "***"
-"""Stands for the key."""
+"""Placeholder for the key."""
 
 
 async def preview(target: str, rows: Iterable[Row]) -> list[Preview]:
-    """Return the requests that would put *rows*; on an event loop, as aiohttp makes no request without one."""
+    """Return the requests that would put *rows*; async, as aiohttp builds requests only on an event loop."""
     request = request_to(target, UNSAID, None)
     prefix, headers = prefix_of(request), header_lines(request.headers)
     return [parsed(request.url, row, request_of("PUT", prefix, row, headers)) for row in rows]
 
 
 def parsed(target: URL, row: Row, request: bytes) -> Preview:
-    """Take a request apart."""
+    """Split a request into its parts."""
     head, _, body = request.decode().partition("\r\n\r\n")
     first, *lines = head.split("\r\n")
     method, path, _ = first.split(" ")

@@ -1,4 +1,4 @@
-"""Files that hold a secret: read only where nobody else may read or write them."""
+"""Files that contain a secret: read only if nobody else may read or write them."""
 
 import os
 import shlex
@@ -8,13 +8,13 @@ from pathlib import Path
 from bulksync.errors import UsageError
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
-"""Names the folder of a systemd service's `LoadCredential=` files (systemd.exec(5))."""
+"""The variable with the folder of a systemd service's `LoadCredential=` files (systemd.exec(5))."""
 
 
 def read_secret(file: Path, option: str, credentials: str | None, limit: int = 1_000_000) -> str:
-    """Read at most *limit* characters of a file; UsageError, naming *option*, where others may read or write it too.
+    """Read at most *limit* characters of a file; raises UsageError, naming *option*, if others may access it too.
 
-    A file that systemd put into the folder of *credentials* is private.
+    Access means reading or writing. A file that systemd put into the folder *credentials* is private.
     """
     try:
         with file.open(encoding="ascii", errors="replace") as stream:
@@ -30,8 +30,8 @@ def read_secret(file: Path, option: str, credentials: str | None, limit: int = 1
 def forbidden(file: Path, credentials: str | None) -> int:
     """Return the permissions that a private file must not grant.
 
-    systemd lets the service's user read a credential by an access list, and stat(2) shows the list's mask, r--, where
-    the group's permissions stand (acl(5)): 0440, though no group may read it.
+    systemd grants the service's user read access by an ACL, and stat(2) shows the ACL's mask, r--, in place of the
+    group's permissions (acl(5)): 0440, although no group may read the file.
     """
     is_credential = credentials and file.parent.resolve() == Path(credentials).resolve()
     return 0o037 if is_credential else 0o077

@@ -1,4 +1,4 @@
-"""The API key is never shown: not even where a server repeats it."""
+"""Redacts the API key everywhere, even if a server echoes it."""
 
 from dataclasses import fields
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 from bulksync.model import Execution, Reply, Step
 
 SHORTEST_KEY = 8
-"""Characters from which on a key is told from an ordinary word."""
+"""Minimum length at which a key is distinguishable from an ordinary word."""
 
 SHORTEST_CUT = 4
-"""Characters of a key, before an ellipsis, that are taken for its beginning."""
+"""Minimum number of a key's characters before an ellipsis that count as a truncated key."""
 
 
 def may_repeat(body: bytes, key: str) -> bool:
-    """Whether a body could hold the key: as it is, escaped, or with characters in it that are not shown."""
+    """Whether a body could contain the key: verbatim, escaped, or with non-printing characters in it."""
     return key.encode() in body or b"\\" in body or not body.isascii()
 
 
 def redacted(reply: Reply, key: str) -> Reply:
-    """Return a reply that says *** where it repeats the key, even where it was cut off."""
+    """Return a reply with *** in place of the key, even if it was truncated."""
     if len(key) < SHORTEST_KEY:
         return reply
     blanked: Reply = redact(reply, key)
@@ -26,7 +26,7 @@ def redacted(reply: Reply, key: str) -> Reply:
 
 
 def redact(said: Any, key: str) -> Any:
-    """Return the same, every text in it without the key."""
+    """Return the same value with the key redacted from every string in it."""
     match said:
         case str():
             return blank(said, key)
@@ -39,7 +39,7 @@ def redact(said: Any, key: str) -> Any:
 
 
 def blank(text: str, key: str) -> str:
-    """Return a text with *** for the key."""
+    """Return a text with *** in place of the key."""
     text = text.replace(key, "***")
     if not text.endswith("…"):
         return text

@@ -1,4 +1,4 @@
-"""What an answer means as it stands: acknowledged, or why not, and how long the server asks to wait."""
+"""What an answer means on its own: acknowledged, or why not, and how long the server asks us to wait."""
 
 import codecs
 import json
@@ -20,22 +20,22 @@ from bulksync.model import AnswerError, Execution, Reply, Row, Step
 from bulksync.text import clean, member_in
 
 MAX_DETAIL = 200
-"""Characters of the detail column; the contract's number."""
+"""Maximum characters of the detail column, as set by the report format."""
 
 NGINX_WANTS = b"No required SSL certificate was sent"
-"""What nginx answers over HTTP, with status 400, where others end the handshake."""
+"""nginx's answer over HTTP, with status 400, where others abort the handshake."""
 
 BREAK = re.compile(r"[\r\n\t]+")
-"""What in JSON stands only between values."""
+"""Whitespace that occurs in JSON only between values."""
 
 MAX_ORDER = 2**53
-"""From here on a step's order is no number that every reader of JSON reads alike (RFC 8259 §6)."""
+"""From here on a step's order is not a number that all JSON parsers read alike (RFC 8259 §6)."""
 
 
 def read_answer(answer: Answer, row: Row, limit: int, *, with_metadata: bool = False) -> tuple[bytes, Reply]:
-    """Say what an answer means, and return its body unpacked; *limit* is the largest that is read, in bytes.
+    """Return an answer's decompressed body and its meaning as a reply; bodies over *limit* bytes are not read.
 
-    Only *with_metadata* the reply has the execution's own: looking for it takes longer than all else.
+    The reply includes the execution's metadata only *with_metadata*: extracting it takes longer than everything else.
     """
     try:
         body = unpacked(answer.body, answer.headers.get(hdrs.CONTENT_ENCODING, ""), limit)
@@ -59,12 +59,12 @@ def read_answer(answer: Answer, row: Row, limit: int, *, with_metadata: bool = F
 
 
 def strange(status: int, error: AnswerError, detail: str) -> Reply:
-    """Return the reply to a 2xx that says nothing of this API."""
+    """Return the reply for a 2xx that is not from this API."""
     return Reply(status, error, clean(detail, MAX_DETAIL), stranger=True)
 
 
 def read_acknowledgement(status: int, headers: Mapping[str, str], body: bytes, row: Row) -> Reply:
-    """Say what a 2xx means: acknowledged is only a JSON object that names this execution."""
+    """Return the reply for a 2xx: acknowledged only if a JSON object names this execution."""
     try:
         page = BODY.validate_json(body)
     except ValidationError as error:
@@ -75,13 +75,13 @@ def read_acknowledgement(status: int, headers: Mapping[str, str], body: bytes, r
 
 
 def metadata_of(body: bytes) -> str:
-    """Return the object that an answer has as its metadata, verbatim but on one line; empty where it has none."""
+    """Return the metadata object of an answer, verbatim but on one line; empty if there is none."""
     text = member_in(body.decode("utf-8", "replace"), "metadata")
     return BREAK.sub(" ", text) if text.startswith("{") else ""
 
 
 def read_refusal(status: int, headers: Mapping[str, str], body: bytes, *, is_cut: bool = False) -> Reply:
-    """Say what any other answer means; only a JSON object shows that it is this API's."""
+    """Return the reply for any other answer; only a JSON object shows that it comes from this API."""
     page = object_in(body, is_cut=is_cut)
     if 300 <= status < 400:
         detail = f"answered {status}, to {origin_of(headers.get(hdrs.LOCATION, ''))}"
@@ -91,7 +91,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, *, is_cut
 
 
 def object_in(body: bytes, *, is_cut: bool = False) -> dict[str, Any] | None:
-    """Return the JSON object that a body is, or as far as it goes where it *is_cut*; None where it is none."""
+    """Return the JSON object of a body, or the part before the cut if it *is_cut*; None if it is not an object."""
     try:
         page = from_json(body, allow_partial=is_cut)
     except ValueError:
@@ -100,7 +100,7 @@ def object_in(body: bytes, *, is_cut: bool = False) -> dict[str, Any] | None:
 
 
 def not_acknowledged(error: ValidationError, headers: Mapping[str, str]) -> str:
-    """Describe why a 2xx is no acknowledgement, without a word of its body."""
+    """Describe why a 2xx is not an acknowledgement, without quoting its body."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     if first["type"] == "json_invalid":
         return f"not JSON but {headers.get(hdrs.CONTENT_TYPE, 'nothing')}"
@@ -109,7 +109,7 @@ def not_acknowledged(error: ValidationError, headers: Mapping[str, str]) -> str:
 
 
 def execution_of(page: WorkflowExecution) -> Execution:
-    """Take what the report shows out of the 200 body, steps by their order."""
+    """Extract the reported fields from the 200 body, with steps sorted by their order."""
     found = page.get("step_executions")
     steps = [step_of(step) for step in found] if isinstance(found, list) else []
     if len(steps) > 1:
@@ -119,7 +119,7 @@ def execution_of(page: WorkflowExecution) -> Execution:
 
 
 def step_of(step: Any) -> Step:
-    """Take what the report shows out of one step execution."""
+    """Extract the reported fields of one step execution."""
     if not isinstance(step, dict):
         return Step("", "", None, "", "", "")
     said, call = step.get, step.get("agent_call")
@@ -129,13 +129,13 @@ def step_of(step: Any) -> Step:
 
 
 def order_of(value: Any) -> float | None:
-    """Return the number that steps stand in order by; None for whatever else is said instead."""
+    """Return the number that steps are sorted by; None for any other value."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and abs(value) < MAX_ORDER else None
 
 
 def word(value: Any) -> str:
-    """Return the server's word verbatim but for control characters; what is no string as JSON."""
+    """Return the server's string verbatim except for control characters; any other value as JSON."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else as_json(value)
@@ -143,12 +143,12 @@ def word(value: Any) -> str:
 
 
 def as_json(value: Any) -> str:
-    """Write what the server said, in one line, as JSON again; numbers of any size."""
+    """Serialize a server's value as one line of JSON; numbers may have any size."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def message_of(body: bytes, page: dict[str, Any] | None) -> str:
-    """Find the message in an error body: in any of the API's known shapes (*page*), or else its text."""
+    """Return the message in an error body: from any of the API's known shapes (*page*), else the body's text."""
     text = body[: MAX_DETAIL * 80].decode("utf-8", "replace")
     if page is None:
         return CERTIFICATE_WANTED if NGINX_WANTS in body else clean(text, MAX_DETAIL)
@@ -160,6 +160,6 @@ def message_of(body: bytes, page: dict[str, Any] | None) -> str:
 
 
 def origin_of(location: str) -> str:
-    """Return scheme and host of a Location; its path and query could hold what is not ours to show."""
+    """Return scheme and host of a Location; its path and query could contain confidential data."""
     match = re.match(r"https?://[^/?#@\s]+(?=[/?#]|$)", location)
     return clean(match[0], MAX_DETAIL) if match else "another path of the same server"

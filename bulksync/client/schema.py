@@ -1,15 +1,15 @@
-"""The 200 body of "Update workflow execution" as the API's own page shows it: what the report takes from it.
+"""The 200 body of "Update workflow execution" as documented by the API: the fields that the report uses.
 
-Only what names the execution, and its status, must be there; all else may be missing or null. The vocabulary is open:
-the page shows strings, but what else may come instead is no reason to deny an acknowledgement. The page's other fields
-(`definition`, `metadata`, `customerLeadId`, …), and unknown ones, are passed over. Dictionaries, as models of all
-fields cost 15 µs more for each answer (measured).
+Only the execution's IDs and its status are required; everything else may be missing or null. The vocabulary is open:
+the documentation shows strings, but a value of another type is no reason to reject an acknowledgement. Its other fields
+(`definition`, `metadata`, `customerLeadId`, …), and unknown ones, are ignored. These are dictionaries, as models of all
+fields cost 15 µs more per answer (measured).
 """
 
 from typing import (
     Annotated,
     Any,
-    NotRequired,  # before Python 3.12, pydantic takes only this one
+    NotRequired,  # before Python 3.12, pydantic accepts only this one
 )
 
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
@@ -39,7 +39,7 @@ class StepExecution(TypedDict, total=False):
 
 
 Steps = list[Annotated[StepExecution | Any, Field(union_mode="left_to_right")]]
-"""An odd step is no reason to lose the others."""
+"""A malformed step is no reason to lose the others."""
 
 
 @with_config(CAMEL)

@@ -1,4 +1,4 @@
-"""TLS: whom we trust, who we are, and what a server's alert means."""
+"""TLS: the certificates we trust, the one we present, and the meaning of a server's alerts."""
 
 import os
 import re
@@ -11,16 +11,16 @@ from bulksync.client.private import CREDENTIALS, read_secret
 from bulksync.errors import UsageError
 
 ABOUT_CERTIFICATES = ("CERTIFICATE", "HANDSHAKE_FAILURE", "UNKNOWN_CA", "ACCESS_DENIED")
-"""Parts of the names of alerts that are sent for want of a client certificate, or for a wrong one (RFC 8446 §6.2)."""
+"""Parts of alert names sent because a client certificate is missing or wrong (RFC 8446 §6.2)."""
 
 OPTIONS = "give --client-cert and --client-key"
 CERTIFICATE_WANTED = f"the server asks for a client certificate: {OPTIONS}"
 
 
 def tls(ca_file: Path | None, client_cert: Path | None = None, client_key: Path | None = None) -> ssl.SSLContext:
-    """Return a verifying TLS context that trusts *ca_file*, or the system; UsageError where a file cannot be used.
+    """Return a verifying TLS context that trusts *ca_file*, or the system; raises UsageError if a file cannot be used.
 
-    It shows *client_cert* to servers that ask; without *client_key* the private key stands in the same file.
+    It presents *client_cert* to servers that ask; without *client_key* the private key is in the same file.
     """
     try:
         context = ssl.create_default_context(cafile=ca_file)
@@ -34,7 +34,7 @@ def tls(ca_file: Path | None, client_cert: Path | None = None, client_key: Path 
 
 
 def load_identity(context: ssl.SSLContext, cert: Path, key: Path) -> None:
-    """Let a context show a client certificate; UsageError where that cannot be."""
+    """Make a context present a client certificate; raises UsageError if it cannot."""
     option = "--client-cert" if key == cert else "--client-key"
     if "PRIVATE KEY-----" not in read_secret(key, option, os.environ.get(CREDENTIALS)):
         raise UsageError(f"{key} contains no private key", "name a PEM file with --client-key")
@@ -47,7 +47,7 @@ def load_identity(context: ssl.SSLContext, cert: Path, key: Path) -> None:
 
 
 def read_text(file: Path) -> str:
-    """Read a certificate file; UsageError where it cannot be read."""
+    """Read a certificate file; raises UsageError if it cannot be read."""
     try:
         return file.read_text(encoding="ascii", errors="replace")
     except OSError as error:
@@ -55,7 +55,7 @@ def read_text(file: Path) -> str:
 
 
 def encrypted(key: Path) -> Callable[[], str]:
-    """Return what OpenSSL calls for a password, instead of asking the terminal for it."""
+    """Return a password callback for OpenSSL, so that it does not prompt on the terminal."""
 
     def refuse() -> str:
         decrypt = f"openssl pkey -in {shlex.quote(str(key))} -out plain.key && chmod 600 plain.key"
@@ -65,16 +65,16 @@ def encrypted(key: Path) -> Callable[[], str]:
 
 
 def flaw_of(error: OSError, key: Path) -> str:
-    """Say what is wrong with a certificate and its key."""
+    """Describe what is wrong with a certificate and its key."""
     if "KEY_VALUES_MISMATCH" in str(error):
         return f"the private key in {key} belongs to another certificate"
     return os.strerror(error.errno) if not isinstance(error, ssl.SSLError) and error.errno else str(error)
 
 
 def alert_of(error: BaseException | None) -> str:
-    """Return the name of the TLS alert that ended a connection, such as `CERTIFICATE_REQUIRED`; empty for none.
+    """Return the name of the TLS alert that ended a connection, such as `CERTIFICATE_REQUIRED`; empty if none.
 
-    aiohttp keeps of OpenSSL's error only the text, in which its name stands in brackets.
+    aiohttp keeps only the text of OpenSSL's error, which contains the name in brackets.
     """
     text = str(error.args[-1]) if error is not None and error.args else ""
     match = re.search(r"\[SSL: \w+?_ALERT_(\w+)\]", text)
@@ -82,7 +82,7 @@ def alert_of(error: BaseException | None) -> str:
 
 
 def alert_text(alert: str, *, has_cert: bool) -> str:
-    """Say what an alert means for somebody who showed a client certificate (*has_cert*) or did not."""
+    """Describe an alert, depending on whether a client certificate was presented (*has_cert*)."""
     if alert == "CERTIFICATE_REQUIRED":
         return f"TLS: {CERTIFICATE_WANTED}"
     said = alert.replace("_", " ").lower()

@@ -1,4 +1,4 @@
-"""The memory across runs, one SQLite file: written before the report, and the truth that the report shows.
+"""The state kept between runs, one SQLite file: written before the report, and the source of everything it shows.
 
 For the sender and everything above it.
 """

@@ -1,4 +1,4 @@
-"""The rows that have their outcome and that nobody has looked at yet: each is taken once."""
+"""Finished rows not yet delivered to the caller; each is delivered once."""
 
 import asyncio
 from collections import deque
@@ -8,13 +8,13 @@ from itertools import islice
 from bulksync.model import Outcome, Result
 
 AHEAD = 1_000
-"""Rows not yet taken at which new requests wait: whoever looks at each row decides how fast a run goes on."""
+"""Undelivered rows at which new requests wait: a consumer that processes each row sets the pace of the run."""
 
 TAKEN_AT_ONCE = 200
 
 
 class Backlog:
-    """Row numbers of one run in the order of their commits, and at its end the others in input order."""
+    """Row numbers of one run in the order of their commits; at its end, the remaining ones in input order."""
 
     def __init__(self) -> None:
         self._rows: deque[int] = deque()
@@ -25,37 +25,37 @@ class Backlog:
         self.run = 0
 
     def add(self, run: int, results: Iterable[Result]) -> None:
-        """Take what was committed; why a row is unsent is known only when its run is closed."""
+        """Add what was committed, except unsent rows: their reason is known only when the run is closed."""
         self.add_rows(run, [result.row for result in results if result.outcome is not Outcome.UNSENT])
 
     def add_rows(self, run: int, rows: Iterable[int]) -> None:
-        """Take rows of which the ledger has the outcome."""
+        """Add rows whose outcome is in the ledger."""
         self.run = run
         self._rows.extend(rows)
         self._moved.set()
 
     def complete(self, run: int, rows: int) -> None:
-        """Take that a run of so many *rows* is closed: each of them has its outcome now."""
+        """Mark the run as closed; all *rows* now have an outcome."""
         self.run = run
         self._others = iter(range(1, rows + 1))
         self._is_over = True
         self._moved.set()
 
     def close(self) -> None:
-        """Have nothing to take any more."""
+        """Discard everything still queued."""
         self._rows.clear()
         self._others = iter(())
         self._is_over = True
         self._moved.set()
 
     async def room(self) -> None:
-        """Wait until not too many rows wait to be taken."""
+        """Wait until few enough rows are queued."""
         while len(self._rows) >= AHEAD and not self._is_over:
             self._moved.clear()
             await self._moved.wait()
 
     async def take(self) -> list[int]:
-        """Wait for rows, and return some; none where all were taken."""
+        """Wait for rows, and return some; empty once all were delivered."""
         while not self._rows and not self._is_over:
             self._moved.clear()
             await self._moved.wait()

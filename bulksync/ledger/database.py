@@ -1,4 +1,4 @@
-"""The file itself: private, held by one connection, refused where it is not ours or not whole."""
+"""The ledger file itself: private, locked by one connection, rejected if it is foreign or damaged."""
 
 import os
 import shlex
@@ -13,37 +13,40 @@ from bulksync.errors import LockedError, StorageError
 from bulksync.ledger import sql
 
 HELD: set[Path] = set()
-"""Ledgers that this process holds. Opening and closing such a file once more would give its lock away, as that goes
-with the first descriptor that the process closes (fcntl(2), "Record locking")."""
+"""Ledgers that this process holds.
+
+Opening and closing such a file again would release its lock, as that ends with the first descriptor that the process
+closes (fcntl(2), "Record locking").
+"""
 
 HOLDING = threading.Lock()
 
 NOTHING_KNOWN = "another --ledger knows nothing of what was sent, so that every row is sent again"
 
 CHECKED_WHOLE = 32 * 1024 * 1024
-"""Bytes of a ledger that is checked as a whole when it is opened: a tenth of a second."""
+"""Maximum size in bytes at which a ledger is checked completely on opening: a tenth of a second."""
 
 
 class NotALedgerError(StorageError):
-    """The file is somebody else's; it was left as it is."""
+    """The file belongs to another program; it was left unchanged."""
 
 
 class Connection(sqlite3.Connection):
-    """A connection that lets its file go when it is closed."""
+    """A connection that releases its file when it is closed."""
 
     held: Path | None = None
 
     def close(self) -> None:
-        """Close the file and let others have it."""
+        """Close the file and release it."""
         super().close()
         let_go(self.held)
 
 
 def open_file(path: Path | None) -> sqlite3.Connection:
-    """Open or create a ledger, or a temporary one where *path* is None; it is locked until closed.
+    """Open or create a ledger, or a temporary one if *path* is None; it is locked until closed.
 
-    LockedError where another process or another run in this one holds it; StorageError where it cannot be created, is
-    not ours, is damaged, or has another format; it is then left as it is.
+    Raises LockedError if another process, or another run in this one, holds it; StorageError if it cannot be created,
+    is not a ledger, is damaged, or has another format. It is left unchanged then.
     """
     check_sqlite(sqlite3.sqlite_version_info)
     held = hold(path)
@@ -55,7 +58,7 @@ def open_file(path: Path | None) -> sqlite3.Connection:
 
 
 def hold(path: Path | None) -> Path | None:
-    """Say that this process holds a file, and return what `let_go` takes; LockedError where it does already."""
+    """Register a file as held by this process and return the argument for `let_go`; raises LockedError if it is."""
     if path is None:
         return None
     with HOLDING:
@@ -66,23 +69,23 @@ def hold(path: Path | None) -> Path | None:
 
 
 def let_go(held: Path | None) -> None:
-    """Say that this process does not hold a file any more."""
+    """Release a file held by this process."""
     if held is not None:
         HELD.discard(held)
 
 
 def connected(path: Path | None, held: Path | None) -> sqlite3.Connection:
-    """Return the one connection to a ledger, which closes with what is *held* let go."""
+    """Return the single connection to a ledger; closing it also releases *held*."""
     if path is not None:
         create_private(path)
     with explained(path):
         db = sqlite3.connect(path or "", isolation_level=None, timeout=0, factory=Connection)
         db.held = held
         try:
-            if path is None or not path.stat().st_size:  # it can be chosen only before there is anything
+            if path is None or not path.stat().st_size:  # can be chosen only while the file is empty
                 db.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            # Exclusive from the first access on: no shared memory, so neither a network file system nor SQLite's
-            # faults with several writers can hurt.
+            # Exclusive from the first access on: no shared memory, so neither network file systems nor SQLite's bugs
+            # with several writers can do harm.
             for pragma in (
                 "locking_mode=EXCLUSIVE",
                 "journal_mode=WAL",
@@ -100,14 +103,14 @@ def connected(path: Path | None, held: Path | None) -> sqlite3.Connection:
 
 
 def check_sqlite(version: tuple[int, int, int]) -> None:
-    """Raise StorageError where SQLite is too old for our statements: `UPDATE … FROM` came with 3.33, in 2020."""
+    """Raise StorageError if SQLite is too old for our statements: `UPDATE … FROM` requires 3.33, from 2020."""
     if version < (3, 33, 0):
         has = ".".join(str(number) for number in version)
         raise StorageError(f"this Python has SQLite {has}; bulksync needs 3.33 or newer", "use a newer Python")
 
 
 def create_private(path: Path) -> None:
-    """Create the file for this user alone, whatever the umask; SQLite's side files take its mode."""
+    """Create the file for this user only, whatever the umask; SQLite's side files inherit its mode."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         check_header(path)
@@ -117,7 +120,7 @@ def create_private(path: Path) -> None:
 
 
 def way_in(path: Path) -> str:
-    """Return what to do about a ledger that may not be written, without losing what it knows."""
+    """Return how to make an unwritable ledger usable without losing its contents."""
     if not os.path.exists(path):
         return "choose a writable folder with --ledger"
     return (
@@ -127,10 +130,10 @@ def way_in(path: Path) -> str:
 
 
 def check_header(path: Path) -> None:
-    """Raise StorageError for a file that is surely no ledger, before SQLite could change a byte of it.
+    """Raise StorageError for a file that is certainly not a ledger, before SQLite could change a byte of it.
 
-    A ledger keeps a write-ahead log from its first table on (bytes 18 and 19 of the header,
-    sqlite.org/fileformat.html); without one (bytes 103 and 104) it is what a start left that found no space.
+    A ledger uses a write-ahead log from its first table on (bytes 18 and 19 of the header, sqlite.org/fileformat.html);
+    without one (bytes 103 and 104) it was left by a start that ran out of disk space.
     """
     with path.open("rb") as file:
         header = file.read(105)
@@ -140,7 +143,7 @@ def check_header(path: Path) -> None:
 
 
 def not_a_ledger(path: Path | None) -> NotALedgerError:
-    """Return the error for a file of somebody else's."""
+    """Return the error for a file that belongs to another program."""
     return NotALedgerError(
         f"{path} is not a ledger; it was left as it is",
         "move it away, or name the right file with --ledger: a new ledger knows nothing of what was sent before",
@@ -148,17 +151,17 @@ def not_a_ledger(path: Path | None) -> NotALedgerError:
 
 
 def scalar(db: sqlite3.Connection, statement: str, *values: object) -> Any:
-    """Return the first value of the first row."""
+    """Return the first column of the first row."""
     return db.execute(statement, values).fetchone()[0]
 
 
 def is_empty(db: sqlite3.Connection) -> bool:
-    """Whether nothing was ever stored in this file."""
+    """Whether nothing has ever been stored in this file."""
     return bool(scalar(db, "PRAGMA user_version") == 0 and scalar(db, "SELECT count(*) FROM sqlite_schema") == 0)
 
 
 def create_tables(db: sqlite3.Connection) -> None:
-    """Make an empty file a ledger, inside the caller's transaction."""
+    """Turn an empty file into a ledger, inside the caller's transaction."""
     for statement in f"{sql.SCHEMA};\n{sql.NEW_IN_2}".split(";\n"):
         db.execute(statement)
     db.execute(f"PRAGMA application_id = {sql.APPLICATION_ID}")
@@ -166,7 +169,7 @@ def create_tables(db: sqlite3.Connection) -> None:
 
 
 def check(db: sqlite3.Connection, path: Path | None) -> None:
-    """Raise StorageError unless the file is a whole ledger of our format."""
+    """Raise StorageError unless the file is an undamaged ledger in our format."""
     if scalar(db, "PRAGMA application_id") != sql.APPLICATION_ID:
         raise not_a_ledger(path)
     version = scalar(db, "PRAGMA user_version")
@@ -183,17 +186,17 @@ def check(db: sqlite3.Connection, path: Path | None) -> None:
 
 
 def checked(db: sqlite3.Connection) -> tuple[str, ...]:
-    """Return what is checked of a ledger: the whole of one that is not large, else all but rows and digests.
+    """Return what to check: all of a small ledger, or of a large one everything except rows and digests.
 
-    Whole pages of those are looked at as they are read, so that what is damaged there is noticed then. Looking at all
-    of them takes more than a second for a million rows, most of them of runs that are over.
+    Pages of those two are verified as they are read, so damage there is noticed then. Checking all of them takes more
+    than a second for a million rows, most of which belong to finished runs.
     """
     is_large = scalar(db, "PRAGMA page_count") * scalar(db, "PRAGMA page_size") > CHECKED_WHOLE
     return ("target", "run", "chunk") if is_large else ("1",)
 
 
 def identity(path: Path | None) -> tuple[int, int] | None:
-    """Return what tells a file from another one at the same path; None where there is none."""
+    """Return what distinguishes a file from another one at the same path; None if there is none."""
     try:
         found = os.stat(path) if path else None
     except OSError:
@@ -202,14 +205,14 @@ def identity(path: Path | None) -> tuple[int, int] | None:
 
 
 def upgrade(db: sqlite3.Connection, version: int) -> None:
-    """Bring a file from a format to the next one, inside the caller's transaction."""
+    """Upgrade a file to the next format, inside the caller's transaction."""
     for statement in sql.UPGRADES[version].split(";\n"):
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {version + 1}")
 
 
 def damaged(path: Path | None, why: object) -> StorageError:
-    """Return the error for a file that is not whole."""
+    """Return the error for a damaged file."""
     return StorageError(
         f"the ledger {path} is damaged ({why}); it was left as it is",
         f"restore it from a copy; {NOTHING_KNOWN}",
@@ -223,7 +226,7 @@ def locked(path: Path | None) -> LockedError:
 
 @contextmanager
 def explained(path: Path | None) -> Iterator[None]:
-    """Turn SQLite's errors into ours, which say what to do next."""
+    """Convert SQLite's errors to ours, which include the next step."""
     try:
         yield
     except sqlite3.Error as error:

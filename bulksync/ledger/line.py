@@ -1,14 +1,13 @@
-"""The rows of the ledger's answers, each with the names of its columns; statements are made from these names."""
+"""The rows returned by the ledger's queries, as named tuples; the statements are built from these names."""
 
 from typing import NamedTuple
 
 
 class Line(NamedTuple):
-    """One row of a run as the ledger holds it.
+    """One row of a run as stored in the ledger.
 
-    *line* is the row's line in the input; *steps* is JSON; times are ISO 8601, None where there is none of ours;
-    *duration* is that of the last request, in milliseconds; *doubtful* is 1 where an attempt without a usable answer
-    may have been applied.
+    *line* is the row's line in the input; *steps* is JSON; times are ISO 8601, None if we have none; *duration* is that
+    of the last request, in milliseconds; *doubtful* is 1 if an attempt without a usable answer may have been applied.
     """
 
     row: int
@@ -38,9 +37,9 @@ class Line(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What is recorded of one row: Unix times in seconds, the *digest* of a payload once it is acknowledged.
+    """The values recorded for one row: Unix times in seconds, and the payload's *digest* once it is acknowledged.
 
-    *duration* is in milliseconds; *attempts* and *doubtful* are added to what is there.
+    *duration* is in milliseconds; *attempts* and *doubtful* are added to the stored values.
     """
 
     row: int
@@ -62,7 +61,7 @@ class Recorded(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A row with an error, and where it stands."""
+    """A row with an error, and its location."""
 
     row: int
     line: int
@@ -71,7 +70,7 @@ class Problem(NamedTuple):
 
 
 class NotDone(NamedTuple):
-    """A row that is not as it should be, as the page lists it."""
+    """A row that is not done, as listed in the HTML report."""
 
     row: int
     line: int
@@ -86,7 +85,7 @@ class NotDone(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """An execution that stands in several rows: the first of them, and how many."""
+    """An execution that appears in several rows: the first of them, and their number."""
 
     execution: str
     row: int
@@ -94,7 +93,7 @@ class Repeated(NamedTuple):
 
 
 class Moves(NamedTuple):
-    """How many executions went from the disposition *old* to *new*."""
+    """How many executions changed from the disposition *old* to *new*."""
 
     old: str
     new: str
@@ -102,7 +101,7 @@ class Moves(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """A row whose execution had another disposition in an earlier run, whose name is *run*."""
+    """A row whose execution had another disposition in an earlier run, named *run*."""
 
     row: int
     line: int

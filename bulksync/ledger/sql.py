@@ -3,10 +3,10 @@
 from bulksync.ledger.line import Line, NotDone, Problem, Recorded
 
 APPLICATION_ID = 0x626B7379
-"""Marks the file as ours ("bksy"), so that a stranger's database is never touched."""
+"""Marks the file as ours ("bksy"), so that another program's database is never touched."""
 
 VERSION = 2
-"""The format; one of an earlier bulksync is brought up to it, any other is refused, never guessed at."""
+"""The file format; that of an earlier bulksync is upgraded, any other is rejected without guessing."""
 
 SCHEMA = """
 CREATE TABLE target (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE);
@@ -82,7 +82,7 @@ CREATE TABLE salt (value BLOB NOT NULL);
 INSERT INTO salt VALUES (randomblob(16))
 """
 UPGRADES = {1: NEW_IN_2}
-"""What brings a file of each earlier format to the next one."""
+"""Upgrades a file of each earlier format to the next one."""
 
 SALT = "SELECT value FROM salt"
 PROVEN = "SELECT count(*) FROM access WHERE target = ? AND key = ?"
@@ -112,14 +112,14 @@ VALUES (?, (SELECT id FROM target WHERE url = ?), ?, ?, ?, ?)
 KEPT = f"""
 SELECT id FROM (SELECT id FROM run ORDER BY id DESC LIMIT ?) UNION SELECT max(id) FROM run GROUP BY target, {VERB}
 """  # noqa: S608  a constant
-"""The latest runs, and the latest of each kind and target: those are the ones that may have to be continued."""
+"""The latest runs, and the latest of each kind and target, as those may have to be resumed."""
 STALE = f"SELECT id FROM run WHERE id NOT IN ({KEPT})"  # noqa: S608  a constant
 FORGET = (
     "DELETE FROM line WHERE run = ?",
     "DELETE FROM chunk WHERE run = ?",
     "DELETE FROM run WHERE id = ?",
 )
-"""Forgets a run by its number, so that the others' lines need not be read."""
+"""Deletes a run by its number, so that other runs' lines need not be read."""
 SET_SETTINGS = "UPDATE run SET rows = ?, reading = ? WHERE id = ?"
 SET_REOPENED = """
 UPDATE run SET ended = NULL, exit_code = NULL, watermark = 0
@@ -128,7 +128,7 @@ WHERE id = ?1 AND EXISTS (SELECT 1 FROM line WHERE run = ?1 AND due)
 SET_WATERMARK = "UPDATE run SET watermark = max(watermark, ?) WHERE id = ?"
 SET_ENDED = "UPDATE run SET ended = ?, exit_code = ?, summary = ? WHERE id = ?"
 
-# What is to be sent
+# Rows to send
 
 ADD_CHUNK = "INSERT INTO chunk (run, first, digest) VALUES (?, ?, ?)"
 CHUNK = "SELECT digest FROM chunk WHERE run = ? AND first = ?"
@@ -144,7 +144,7 @@ DUE_AGAIN = """
 UPDATE line SET due = 1 WHERE run = ? AND (outcome IS NULL OR outcome IN ('failed', 'unknown', 'unsent'))
 """
 REJECTED_DUE_AGAIN = "UPDATE line SET due = 1 WHERE run = ? AND outcome = 'rejected'"
-# CROSS JOIN: rows first, each looked up among the executions. SQLite would rather read all rows for each execution.
+# CROSS JOIN: rows first, each looked up among the executions. SQLite would otherwise read all rows for each execution.
 SKIP_OVERTAKEN = """
 UPDATE line SET due = 0 WHERE run = ?1 AND row IN (
     SELECT row FROM line CROSS JOIN (
@@ -153,13 +153,13 @@ UPDATE line SET due = 0 WHERE run = ?1 AND row IN (
     WHERE run = ?1 AND outcome = 'rejected' AND row < last)
 """
 READS = "coalesce(json_extract(reading, '$.reads'), 0)"
-"""Whether a run changes nothing at the server: nothing can have been applied, or be turned back."""
+"""Whether a run changes nothing at the server: nothing can have been applied or reverted."""
 TOUCHED_SINCE = """
 FROM run JOIN line ON line.run = run.id
 WHERE run.id > ?1 AND target = (SELECT target FROM run WHERE id = ?1)
     AND (outcome IN ('updated', 'unchanged') OR doubtful)
 """
-"""The lines of later runs against the same target that updated their execution, or may have."""
+"""Lines of later runs against the same target that updated their execution, or may have."""
 SUPERSEDE = f"""
 WITH later AS (
     SELECT workflow AS w, execution AS e, max(run.id) AS by, max(row) AS last {TOUCHED_SINCE} GROUP BY 1, 2)
@@ -170,7 +170,7 @@ FROM (
     WHERE line.run = ?1 AND due)
 WHERE run = ?1 AND row = mine AND NOT (SELECT {READS} FROM run WHERE id = ?1)
 """  # noqa: S608  a constant
-"""What a run has still to do may not turn back what a later run has done, or may have done."""
+"""A run's remaining rows must not revert what a later run has done, or may have done."""
 ACKNOWLEDGED = """
 SELECT count(*) FROM acknowledged JOIN run ON run.id = ? AND run.target = acknowledged.target
 WHERE workflow = ? AND execution = ? AND acknowledged.digest = ?
@@ -184,7 +184,7 @@ WHERE run = ?1 AND row = ?2 AND due AND coalesce(outcome, 'unsent') = 'unsent' A
     SELECT a.digest FROM acknowledged AS a JOIN run ON run.id = ?1 AND run.target = a.target
     WHERE a.workflow = line.workflow AND a.execution = line.execution)
 """
-"""Leaves out a row that was never sent and whose payload is the acknowledged one."""
+"""Skips a row that was never sent and whose payload is already acknowledged."""
 TAKE_BACK = """
 UPDATE line SET due = 1, outcome = NULL WHERE run = ?1 AND row IN (
     SELECT row FROM line CROSS JOIN (
@@ -192,7 +192,7 @@ UPDATE line SET due = 1, outcome = NULL WHERE run = ?1 AND row IN (
         WHERE run = ?1 AND due GROUP BY 1, 2) ON workflow = w AND execution = e
     WHERE run = ?1 AND outcome = 'unchanged' AND row > first)
 """
-"""Behind a row that will be sent, its payload is not what the execution will hold."""
+"""After a row that will be sent, the execution will no longer hold this row's payload."""
 TAKE_ALL_BACK = "UPDATE line SET due = 1, outcome = NULL WHERE run = ? AND outcome = 'unchanged'"
 MARK_AHEAD = "UPDATE line SET due = 2 WHERE run = ? AND row = ? AND due"
 WORKFLOWS = """
@@ -201,14 +201,14 @@ SELECT row FROM (
         SELECT min(row) AS row FROM line WHERE run = ?1 AND due GROUP BY workflow))
 WHERE n * ?2 / all_of_them <> (n - 1) * ?2 / all_of_them OR n = 0 ORDER BY row LIMIT ?2
 """
-"""The first due rows of workflows, as many as wanted, from all over the input."""
+"""The first due rows of workflows, as many as requested, from the whole input."""
 SPREAD = """
 SELECT row FROM line AS one WHERE run = ?1 AND due AND row >= ?2 AND NOT EXISTS (
     SELECT 1 FROM line WHERE run = ?1 AND row < one.row AND due
         AND workflow = one.workflow AND execution = one.execution)
 ORDER BY row LIMIT 1
 """
-"""The first row from some row on that is the first due one of its execution."""
+"""The first row, starting at a given one, that is the first due row of its execution."""
 LAST_DUE = "SELECT min(row), max(row) FROM line WHERE run = ? AND due"
 CHUNK_OF = "SELECT digest FROM chunk WHERE run = ? AND first <= ? ORDER BY first DESC LIMIT 1"
 LONGEST_CHAIN = """
@@ -217,21 +217,23 @@ SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM line WHERE run = ? AN
 COUNT_DUE = "SELECT count(*) FROM line WHERE run = ? AND due"
 DUE = "SELECT row FROM line WHERE run = ? AND row BETWEEN ? AND ? AND due"
 
-# What became of it
+# Outcomes
 
 RECORDED_AT_ONCE = 200
-"""Rows that one statement records: SQLite works on them beside the event loop, while row by row the two would hand the
-interpreter's lock to and fro twice a row (30 µs a row of 220, measured; 50 rows at once cost 10 µs more than 200).
+"""Rows recorded by one statement.
+
+SQLite works on them in parallel with the event loop, while row by row the two would pass the GIL back and forth twice
+per row (30 µs of 220 per row, measured; 50 rows at once cost 10 µs more than 200).
 """
 RECORDED_ROW = f"({', '.join('?' * len(Recorded._fields))})"
-"""A row of NULLs matches nothing, and fills up what would else be another statement."""
+"""A row of NULLs matches nothing, and pads the statement so that no second one is needed."""
 ADDED = {
     "attempts": "attempts + {}",
     "first_sent": "coalesce(first_sent, strftime('%Y-%m-%dT%H:%M:%fZ', {}, 'unixepoch'))",
     "finished": "strftime('%Y-%m-%dT%H:%M:%fZ', {}, 'unixepoch')",
     "doubtful": "doubtful OR {}",
 }
-"""How a column takes its new value, where it is not just replaced."""
+"""How a column gets its new value if it is not simply replaced."""
 RECORD = f"""
 UPDATE line SET due = 0, {
     ", ".join(
@@ -260,8 +262,11 @@ SELECT w, e FROM line CROSS JOIN (
     FROM line WHERE run = ?1 AND doubtful GROUP BY 1, 2) ON workflow = w AND execution = e
 WHERE run = ?1 AND (is_open OR (row > first AND (attempts OR doubtful)))
 """
-"""The executions of which nobody knows what the server holds: a row that may have been applied was not acknowledged,
-or it was, but an attempt at it before that can still be applied, behind a later row."""
+"""Executions whose state at the server is uncertain.
+
+Either a row that may have been applied was not acknowledged; or it was, but an earlier attempt at it may still be
+applied, after a later row.
+"""
 DOUBT = f"""
 DELETE FROM acknowledged
 WHERE target = (SELECT target FROM run WHERE id = ?1) AND (workflow, execution) IN ({UNSURE})
@@ -274,7 +279,7 @@ WHERE run = ?1 AND line.digest IS NOT NULL AND w IS NULL AND (workflow, executio
     SELECT workflow, execution {TOUCHED_SINCE})
 ORDER BY workflow, execution, row
 """  # noqa: S608  a constant
-"""Not of executions that a later run has updated, or may have: its digest is the newer one."""
+"""Skips executions that a later run has updated, or may have: its digest is newer."""
 LEAVE_UNSENT = """
 UPDATE line SET
     error = iif(outcome IS NULL OR outcome = 'unsent', ?, error),
@@ -292,7 +297,7 @@ FROM (
 WHERE run = ?1 AND row = waits
 """
 
-# After a kill
+# After a crash
 
 KILLED = "SELECT id FROM run WHERE ended IS NULL"
 MAYBE_SENT = f"""
@@ -302,7 +307,7 @@ WHERE run = ?1 AND due AND (due = 2 OR row <= (SELECT watermark FROM run WHERE i
     AND NOT (SELECT {READS} FROM run WHERE id = ?1)
 """  # noqa: S608  a constant
 
-# What people see
+# Reports
 
 SHOWN = f"SELECT {', '.join(Line._fields)}"
 LINES = f"{SHOWN} FROM line WHERE run = ? ORDER BY row"
@@ -332,10 +337,12 @@ CELLS = {
     "error": "error",
     "detail": "detail",
 }
-"""The report's columns in the contract's order, and the text of each one's cell; ?2 are the rows at risk."""
+"""The report's columns in the contract's order, with the SQL for each cell; ?2 holds the rows at risk."""
 JOINED = f"SELECT printf(?3, {', '.join(CELLS.values())}) FROM line WHERE run = ?1 ORDER BY row"  # noqa: S608  a constant
-"""The cells of a report in CSV, as one text: 20 cells took 6 µs a row where Python made them, here they take 2, or 3.5
-where an execution has several steps (measured)."""
+"""The cells of a CSV report row, joined into one text.
+
+20 cells took 6 µs per row when built in Python; here they take 2, or 3.5 if an execution has several steps (measured).
+"""
 LINES_OF = f"{SHOWN} FROM json_each(?) AS wanted JOIN line ON row = wanted.value WHERE run = ? ORDER BY wanted.key"
 ORDER_RISKS = """
 WITH
@@ -345,7 +352,7 @@ risk AS (SELECT w, e, first FROM line CROSS JOIN doubt ON workflow = w AND execu
 SELECT row FROM line CROSS JOIN risk ON workflow = w AND execution = e
 WHERE run = ?1 AND row >= first AND (attempts OR doubtful) AND EXISTS (SELECT 1 FROM doubt)
 """
-"""EXISTS is asked once: where there is no doubt, and mostly there is none, nothing else is read."""
+"""EXISTS is evaluated once: if nothing is ambiguous, which is the usual case, nothing else is read."""
 COUNTS = {
     "outcome": "SELECT outcome, count(*) AS n FROM line WHERE run = ? GROUP BY 1 ORDER BY n DESC, 1",
     "disposition": "SELECT disposition, count(*) AS n FROM line WHERE run = ? GROUP BY 1 ORDER BY n DESC, 1",
@@ -371,7 +378,7 @@ SELECT {", ".join(NotDone._fields)} FROM (
 ORDER BY row
 """  # noqa: S608  a constant
 
-# What moved
+# Changes between runs
 
 COMPARE = (
     "DROP TABLE IF EXISTS temp.asked",
@@ -380,7 +387,7 @@ COMPARE = (
        WITHOUT ROWID""",
     "CREATE TEMP TABLE before (row INTEGER PRIMARY KEY, run INTEGER, old TEXT, new TEXT, name TEXT)",
 )
-"""What the server last said of each execution in a run; and what it had said last before, once an earlier run tells."""
+"""The server's last statement on each execution in a run, and the last one before, from earlier runs."""
 EARLIER = """
 SELECT one.id, one.rows FROM run JOIN run AS one USING (target) WHERE run.id = ? AND one.id < run.id ORDER BY 1 DESC
 """
@@ -388,8 +395,10 @@ ASK = """
 INSERT INTO asked SELECT workflow, execution, max(row), disposition FROM line WHERE run = ?
     AND outcome IN ('updated', 'fetched') GROUP BY 1, 2
 """
-"""Beside max() SQLite takes a group's other columns from the line that has the most (sqlite.org/lang_select.html, "Bare
-columns in an aggregate query")."""
+"""With max(), SQLite takes a group's other columns from the row that has the maximum.
+
+Source: sqlite.org/lang_select.html, "Bare columns in an aggregate query".
+"""
 ANSWER = """
 INSERT OR IGNORE INTO before SELECT asked.row, run, disposition, new, name
 FROM line JOIN run ON run.id = run CROSS JOIN asked USING (workflow, execution) WHERE run = ?

@@ -1,7 +1,7 @@
-"""States as they were read: one JSON line for each execution, on the disk before whoever saves it goes on.
+"""States read from the server: one JSON line per execution, on disk before the caller continues.
 
-A line is appended by one write, so that a kill leaves whole lines; what a power cut tore is cut off at the next start.
-The ledger never holds metadata; these files do, and are private.
+A line is appended by a single write, so a kill leaves only whole lines; a line torn by a power failure is cut off at
+the next start. The ledger never contains metadata; these files do, and are private.
 """
 
 import os
@@ -22,13 +22,13 @@ COLUMNS = (
     "workflowId", "executionId", "status", "metadata", "outcome", "httpStatus", "disposition", "stepDispositions",
     "startedAt", "completedAt", "fetchedAt", "error", "detail",
 )  # fmt: skip
-"""The contract's columns in the contract's order."""
+"""The contract's columns, in the contract's order."""
 
 PRIVATE = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def state_line(row: Row, execution: Execution, *, status: int | None, at: str | None) -> bytes:
-    """Write the state of a row's execution as one line of JSON, its metadata exactly as the server holds it."""
+    """Return the state of a row's execution as one line of JSON, with its metadata exactly as the server holds it."""
     metadata = orjson.Fragment(execution.metadata) if execution.metadata else None
     dispositions = [step.disposition for step in execution.steps]
     words = execution.disposition, dispositions, execution.started_at, execution.completed_at
@@ -37,12 +37,12 @@ def state_line(row: Row, execution: Execution, *, status: int | None, at: str | 
 
 
 def key_of(state: dict[str, Any]) -> Key:
-    """Return the execution that a state is about."""
+    """Return the execution that a state belongs to."""
     return state["workflowId"], state["executionId"]
 
 
 class States:
-    """The states saved at *path*, by execution: where each line begins."""
+    """The states saved at *path*: for each execution, the offset of its line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -65,13 +65,13 @@ class States:
         os.close(self._file)
 
     def clear(self) -> None:
-        """Forget every state."""
+        """Delete all states."""
         with explained(self.path):
             os.ftruncate(self._file, 0)
         self._places.clear()
 
     def line(self, key: Key) -> str | None:
-        """Return the line of an execution; None where there is none."""
+        """Return the line of an execution; None if there is none."""
         if (place := self._places.get(key)) is None:
             return None
         start, size = place
@@ -79,7 +79,7 @@ class States:
             return os.pread(self._file, size, start).decode()
 
     async def save(self, key: Key, line: bytes) -> None:
-        """Append a line and wait until it is on the disk, with those that wait meanwhile; StorageError if it fails."""
+        """Append a line and wait until it is on disk, together with concurrent ones; raises StorageError on failure."""
         entry = (key, line + b"\n")
         self._pending.append(entry)
         async with self._writing:
@@ -100,7 +100,7 @@ class States:
             at += len(line)
 
     def _whole_lines(self) -> Iterator[tuple[Key, tuple[int, int]]]:
-        """Return where each execution's first line stands, and cut off one that is torn."""
+        """Yield the position of each execution's first line, and cut off a torn one."""
         at, seen = 0, set[Key]()
         with open(os.dup(self._file), "rb") as file:
             for line in file:
@@ -114,13 +114,13 @@ class States:
 
 
 def cells_of(line: str) -> dict[str, Any]:
-    """Return what a line says, with its metadata as the text that it is."""
+    """Return the fields of a line, with its metadata as verbatim text."""
     return {**orjson.loads(line), "metadata": member_in(line, "metadata")}
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the system's errors, and those of a file that is not ours, into StorageError."""
+    """Convert the system's errors, and those of a foreign file, to StorageError."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The memory across runs: what was planned, what was sent, what became of it; the truth that the report shows."""
+"""The state kept between runs: what was planned, what was sent, and every outcome; the source of the report."""
 
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -17,22 +17,24 @@ from bulksync.ledger.line import Line, Moved, Moves, NotDone, Problem, Recorded,
 from bulksync.model import Execution, InvalidRow, Outcome, Result, Row, payload_digest
 
 GIVEN_BACK = 20_000
-"""Pages that are given back to the file system at once, of 4 KiB each: about a tenth of a second."""
+"""Pages of 4 KiB returned to the file system at once: about a tenth of a second."""
 
 COMPARED = 300_000
-"""Rows of earlier runs that are looked through for what moved since, but for the latest run, whatever its size: they
-have no index by execution, which would cost more with every row than it saves here."""
+"""Maximum rows of earlier runs searched for changes; the latest run is always searched, whatever its size.
+
+They have no index by execution, as that would cost more with every row than it saves here.
+"""
 
 
 Since = Callable[[], Iterable[tuple[str, str, str, str]]]
-"""Gives the `answers` of a run in another ledger."""
+"""Returns the `answers` of a run in another ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one input against one target; *started* and *ended* are written as in the report.
+    """One run of one input against one target; *started* and *ended* are formatted as in the report.
 
-    *settings* and *summary* are JSON that the ledger keeps for others; there is no summary before the end, nor after a
+    *settings* and *summary* are JSON that is opaque to the ledger; there is no summary before the end, nor after a
     kill.
     """
 
@@ -56,16 +58,16 @@ def run_of(columns: Sequence[Any]) -> Run:
 
 
 def timestamp(seconds: float | None) -> str | None:
-    """Write a Unix time in UTC with milliseconds and Z."""
+    """Format a Unix time in UTC with milliseconds and Z."""
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 class Store:
-    """Owns the connection; every call blocks, and one thread makes them all.
+    """Owns the connection; every call blocks, and all are made from one thread.
 
-    Each raises StorageError where the file cannot be read or written; what was committed before stays.
+    Each raises StorageError if the file cannot be read or written; what was committed before is kept.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -79,25 +81,25 @@ class Store:
             raise
 
     def close(self) -> None:
-        """Close the file and let others have it."""
+        """Close the file and release it."""
         self._db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit what happens inside as one, or nothing of it."""
+        """Commit the changes of the block together, or none of them."""
         with explained(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
-                # A full disk has rolled back already.
+                # A full disk has already rolled back.
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
 
     def _recover(self) -> None:
-        """Close the runs that were killed: rows up to the watermark without a result may have been sent."""
+        """Close runs that were killed: rows up to the watermark without a result may have been sent."""
         with self.transaction() as db:
             for (run,) in db.execute(sql.KILLED).fetchall():
                 db.execute(sql.MAYBE_SENT, (run,))
@@ -113,23 +115,23 @@ class Store:
         return [run_of(row) for row in found]
 
     def run(self, run: int) -> Run:
-        """Return one run as it stands now."""
+        """Return the current record of a run."""
         with explained(self.path):
             return run_of(self._db.execute(sql.RUN, (run,)).fetchone())
 
     def latest(self, target: str, digest: str, verb: str = "run") -> Run | None:
-        """Return the latest run, of this kind, of an input with these bytes against *target*."""
+        """Return the latest run of kind *verb* of an input with these bytes against *target*."""
         with explained(self.path):
             found = self._db.execute(sql.LATEST, (target, digest, verb)).fetchone()
             return run_of(found) if found else None
 
     def reports(self) -> set[str | None]:
-        """Return where the reports of all runs stand, as their settings say."""
+        """Return the report paths of all runs, as stored in their settings."""
         with explained(self.path):
             return {report for (report,) in self._db.execute(sql.REPORTS)}
 
     def is_open(self, run: int) -> bool:
-        """Whether a run has rows that are still to be done."""
+        """Whether a run has unfinished rows."""
         with explained(self.path):
             return bool(scalar(self._db, sql.IS_OPEN, run))
 
@@ -138,20 +140,20 @@ class Store:
         with explained(self.path):
             return bool(scalar(self._db, sql.HAS_SENT, run))
 
-    def begin(self, *, name: str, target: str, input: str, path: str, digest: str, started: float) -> int:  # noqa: A002  the column's name
-        """Open a new run inside the caller's transaction and return its id."""
+    def begin(self, *, name: str, target: str, input: str, path: str, digest: str, started: float) -> int:  # noqa: A002  the column name
+        """Begin a new run inside the caller's transaction and return its ID."""
         self._db.execute(sql.ADD_TARGET, (target,))
         cursor = self._db.execute(sql.ADD_RUN, (name, target, input, path, digest, timestamp(started)))
-        assert cursor.lastrowid is not None  # noqa: S101  an INSERT has one
+        assert cursor.lastrowid is not None  # noqa: S101  set after an INSERT
         return cursor.lastrowid
 
     def plan(self, run: int, rows: Sequence[Row | InvalidRow], digest: bytes) -> None:
-        """Add a chunk of lines to a new run, in the caller's transaction; *digest* shows later whether it changed."""
+        """Add a chunk of lines to a new run, in the caller's transaction; *digest* later detects changes to it."""
         self._db.execute(sql.ADD_CHUNK, (run, rows[0].row, digest))
         self._db.executemany(sql.ADD_LINE, [planned(run, row) for row in rows])
 
     def keep_first(self, run: int) -> None:
-        """Plan no row, in the caller's transaction, but the first of each execution."""
+        """Remove all planned rows except the first of each execution, in the caller's transaction."""
         self._db.execute(sql.KEEP_FIRST, (run,))
 
     def count_acknowledged(self, run: int, rows: Iterable[Row | InvalidRow]) -> int:
@@ -162,27 +164,27 @@ class Store:
         return sum(scalar(self._db, sql.ACKNOWLEDGED, run, *row.key, payload_digest(row.body)) for row in valid)
 
     def leave_out(self, run: int, rows: Iterable[Row | InvalidRow]) -> None:
-        """Make rows `unchanged`, in the caller's transaction, whose payload is the last acknowledged one."""
+        """Mark rows whose payload is the last acknowledged one as `unchanged`, in the caller's transaction."""
         valid = [row for row in rows if isinstance(row, Row)]
         self._db.executemany(sql.LEAVE_OUT, [(run, row.row, payload_digest(row.body)) for row in valid])
 
     def take_back(self, run: int) -> None:
-        """Make rows that were left out due again that stand behind a row of their execution that is due."""
+        """Make skipped rows due again if they come after a due row of their execution."""
         self._db.execute(sql.TAKE_BACK, (run,))
 
     def take_all_back(self, run: int) -> None:
-        """Make every row that was left out due again."""
+        """Make every skipped row due again."""
         self._db.execute(sql.TAKE_ALL_BACK, (run,))
 
     def set_settings(self, run: int, rows: int, settings: str) -> None:
-        """Say how many rows a run has, and keep its settings."""
+        """Store a run's number of rows and its settings."""
         with explained(self.path):
             self._db.execute(sql.SET_SETTINGS, (rows, settings, run))
 
     def prune(self, keep: int) -> None:
-        """Forget all but the *keep* latest runs and each target's latest, never what was acknowledged.
+        """Delete all but the *keep* latest runs and each target's latest, but never the acknowledged payloads.
 
-        Where much of the file is empty then, it gets smaller, by `GIVEN_BACK` pages at most.
+        If much of the file is then empty, it shrinks by at most `GIVEN_BACK` pages.
         """
         with explained(self.path):
             stale = [run for (run,) in self._db.execute(sql.STALE, (keep,)).fetchall()]
@@ -192,11 +194,11 @@ class Store:
                     db.execute(statement, (run,))
         with explained(self.path):
             if scalar(self._db, "PRAGMA freelist_count") * 4 > scalar(self._db, "PRAGMA page_count"):
-                # A script, as it takes a step for each page, of which `execute` makes only the first.
+                # Run as a script, since the pragma takes one step per page and `execute` performs only the first.
                 self._db.executescript(f"PRAGMA incremental_vacuum({GIVEN_BACK})")
 
     def size(self) -> int:
-        """Return how many bytes the ledger takes, but for what is not yet written back to it."""
+        """Return the ledger's size in bytes, without changes not yet written back to the file."""
         with explained(self.path):
             return int(scalar(self._db, "PRAGMA page_count") * scalar(self._db, "PRAGMA page_size"))
 
@@ -205,9 +207,9 @@ class Store:
         return self.path is None or identity(self.path) == self._identity
 
     def reopen(self, run: int, *, retry_rejected: bool) -> None:
-        """Go on with a run: what is unsettled is due again, unless a later run has superseded it.
+        """Resume a run: unsettled rows become due again, unless a later run has superseded them.
 
-        If asked, rejected rows too, unless a later row of the same run was acknowledged.
+        With *retry_rejected*, so do rejected rows, unless a later row of the same run was acknowledged.
         """
         with self.transaction() as db:
             db.execute(sql.DUE_AGAIN, (run,))
@@ -218,12 +220,12 @@ class Store:
             db.execute(sql.SET_REOPENED, (run,))
 
     def leave(self, run: int, *, error: str, detail: str) -> None:
-        """Give the rows that a run did not get to their outcome, and take over what was acknowledged."""
+        """Record an outcome for the rows that a run did not reach, and store the acknowledged payloads."""
         with self.transaction() as db:
             leave(db, run, error, detail)
 
     def end(self, run: int, *, ended: float, exit_code: int, summary: str) -> Run:
-        """Close a run, keep its summary, and return it as it stands then."""
+        """Close a run, store its summary, and return its final record."""
         with self.transaction() as db:
             db.execute(sql.SET_ENDED, (timestamp(ended), exit_code, summary, run))
         return self.run(run)
@@ -231,19 +233,19 @@ class Store:
     # Rows
 
     def mark(self, run: int, row: int) -> None:
-        """Say that rows up to *row* may be sent from now on."""
+        """Record that rows up to *row* may be sent from now on."""
         with self.transaction() as db:
             db.execute(sql.SET_WATERMARK, (row, run))
 
     def mark_ahead(self, run: int, rows: Iterable[int]) -> None:
-        """Say that some rows may be sent from now on, before the others up to them."""
+        """Record that some rows may be sent from now on, ahead of the others before them."""
         with self.transaction() as db:
             db.executemany(sql.MARK_AHEAD, [(run, row) for row in rows])
 
     def elsewhere(self, run: int, most: int) -> dict[int, bytes]:
-        """Return at most so many due rows from all over the input, each with the digest of its planned chunk.
+        """Return at most *most* due rows from the whole input, each with the digest of its planned chunk.
 
-        Each is the first due one of its execution; half of them, if there are as many, of different workflows.
+        Each is the first due one of its execution; half of them, if there are as many, are of different workflows.
         """
         with explained(self.path):
             rows = {row for (row,) in self._db.execute(sql.WORKFLOWS, (run, most // 2))}
@@ -257,21 +259,21 @@ class Store:
     # Access
 
     def is_proven(self, target: str, key: str) -> bool:
-        """Whether this key has had a success at a target."""
+        """Whether this key has had a success at the target."""
         with explained(self.path):
             return bool(scalar(self._db, sql.PROVEN, target, self._fingerprint(key)))
 
     def prove(self, target: str, key: str) -> None:
-        """Take note that a key has had a success at a target."""
+        """Record that this key has had a success at the target."""
         with self.transaction() as db:
             db.execute(sql.PROVE, (target, self._fingerprint(key)))
 
     def _fingerprint(self, key: str) -> bytes:
-        """Return what tells a key from others to this ledger alone: salted, and too short to tell the key."""
+        """Return a fingerprint of the key, usable only in this ledger: salted, and too short to reveal the key."""
         return blake2b(key.encode(), digest_size=8, salt=scalar(self._db, sql.SALT)).digest()
 
     def chunk_digest(self, run: int, first: int) -> bytes | None:
-        """Return the digest of the planned chunk that begins with row *first*; None where none does."""
+        """Return the digest of the planned chunk that begins with row *first*; None if there is none."""
         with explained(self.path):
             found = self._db.execute(sql.CHUNK, (run, first)).fetchone()
             return found[0] if found else None
@@ -282,7 +284,7 @@ class Store:
             return int(scalar(self._db, sql.COUNT_DUE, run))
 
     def longest_chain(self, run: int) -> int:
-        """Return how many rows the execution has that has most to be sent."""
+        """Return the number of due rows of the execution that has most of them."""
         with explained(self.path):
             return int(scalar(self._db, sql.LONGEST_CHAIN, run))
 
@@ -292,12 +294,12 @@ class Store:
             return {row for (row,) in self._db.execute(sql.DUE, (run, first, last))}
 
     def commit(self, run: int, results: Iterable[Result]) -> None:
-        """Record what became of rows, as one transaction."""
+        """Record the results of rows in one transaction."""
         results = list(results)
         sent = [recorded(result) for result in results if result.outcome is not Outcome.UNSENT]
         unsent = [(r.error, r.detail, run, r.row) for r in results if r.outcome is Outcome.UNSENT]
-        # Mostly it is one statement, which is a transaction by itself; BEGIN and COMMIT would hand the interpreter's
-        # lock to and fro once more each.
+        # Usually it is a single statement, which is a transaction in itself; BEGIN and COMMIT would each pass the GIL
+        # back and forth once more.
         is_one = not unsent and len(sent) <= sql.RECORDED_AT_ONCE
         with explained(self.path) if is_one else self.transaction():
             for first in range(0, len(sent), sql.RECORDED_AT_ONCE):
@@ -308,7 +310,7 @@ class Store:
                 self._db.executemany(sql.RECORD_UNSENT, unsent)
 
     def settle(self, run: int, applied: Iterable[tuple[Row, int, Execution]]) -> int:
-        """Make `unknown` rows `updated` whose state the server was found to hold, and return how many those were.
+        """Change `unknown` rows to `updated` if the server was found to hold their state, and return their number.
 
         Each comes with the HTTP status and the execution of the answer that shows it.
         """
@@ -321,58 +323,58 @@ class Store:
             db.execute(sql.ACKNOWLEDGE, (run,))
         return count
 
-    # What people see
+    # Reports
 
     def lines(self, run: int) -> Generator[Line, None, None]:
-        """Return the lines of a run in row order; close it where it is not used up."""
+        """Yield the lines of a run in row order; close the generator if it is not exhausted."""
         with explained(self.path):
             yield from map(Line._make, self._db.execute(sql.LINES, (run,)))
 
     def joined(self, run: int, order_risks: Iterable[int], separator: str) -> Generator[str, None, None]:
-        """Return the report's cells of each line in row order, joined; close it where it is not used up."""
+        """Yield the report's cells of each line in row order, joined; close the generator if it is not exhausted."""
         form, risks = separator.join(["%s"] * len(sql.CELLS)), orjson.dumps([*order_risks]).decode()
         with explained(self.path):
             for (text,) in self._db.execute(sql.JOINED, (run, risks, form)):
                 yield text
 
     def lines_of(self, run: int, rows: Sequence[int]) -> list[Line]:
-        """Return the lines of some *rows* of a run, in this order."""
+        """Return the lines for *rows* of a run, in the given order."""
         with explained(self.path):
             return list(map(Line._make, self._db.execute(sql.LINES_OF, (orjson.dumps(rows).decode(), run))))
 
     def order_risks(self, run: int) -> set[int]:
-        """Return the rows from an ambiguous attempt on, of executions of which a later row was sent."""
+        """Return rows at or after an ambiguous attempt, for executions where a later row was also sent."""
         with explained(self.path):
             return {row for (row,) in self._db.execute(sql.ORDER_RISKS, (run,))}
 
     def counts(self, run: int, column: str) -> dict[str, int]:
-        """Return how many lines hold which word in a column of `sql.COUNTS`, most frequent first, without empty."""
+        """Return the number of lines for each non-empty value in a column of `sql.COUNTS`, most frequent first."""
         with explained(self.path):
             return {str(word): count for word, count in self._db.execute(sql.COUNTS[column], (run,)) if word}
 
     def answers(self, run: int) -> Iterator[tuple[str, str, str, str]]:
-        """Return what the server said in a run, the latest first: disposition, name of the run, workflow, execution."""
+        """Return the server's answers in a run, latest first: disposition, name of the run, workflow, execution."""
         with explained(self.path):
             yield from self._db.execute(sql.ANSWERS, (run,))
 
     def moves(self, run: int, since: Since | None = None) -> list[Moves]:
-        """Return from which disposition to which how many executions went since an earlier run, most frequent first.
+        """Return how many executions changed from which disposition to which since an earlier run, most frequent first.
 
-        Those that stayed where they were are counted too, those that no earlier run knows are not. *since* gives the
-        `answers` of another ledger in place of the earlier runs of this one.
+        Unchanged ones are counted too; executions that appear in no earlier run are not. *since* returns the `answers`
+        of another ledger, used instead of the earlier runs in this one.
         """
         with explained(self.path):
             self._compare(run, since)
             return list(map(Moves._make, self._db.execute(sql.MOVES)))
 
     def moved(self, run: int, since: Since | None = None) -> Generator[Moved, None, None]:
-        """Return the rows whose execution moved, in row order; close it where it is not used up."""
+        """Yield the rows whose execution changed, in row order; close the generator if it is not exhausted."""
         with explained(self.path):
             self._compare(run, since)
             yield from map(Moved._make, self._db.execute(sql.MOVED, (run,)))
 
     def _compare(self, run: int, since: Since | None = None) -> None:
-        """Gather what the server had said of each execution, from the latest earlier run back until all are known."""
+        """Collect each execution's previous answer, from the latest earlier run back until all are known."""
         for statement in sql.COMPARE:
             self._db.execute(statement)
         if since is not None:
@@ -390,7 +392,7 @@ class Store:
             compared += rows
 
     def repeated(self, run: int) -> list[Repeated]:
-        """Return the executions that appear in more than one row, by their first one."""
+        """Return the executions that appear in more than one row, ordered by their first row."""
         with explained(self.path):
             return list(map(Repeated._make, self._db.execute(sql.REPEATED, (run,))))
 
@@ -405,23 +407,23 @@ class Store:
             yield from map(Problem._make, self._db.execute(sql.ERRORS, (run,)))
 
     def not_done(self, run: int, most: int) -> list[NotDone]:
-        """Return at most so many rows that are not as they should be, in row order; unsent ones are cut first."""
+        """Return at most *most* rows that are not done, in row order; unsent ones are dropped first."""
         with explained(self.path):
             return list(map(NotDone._make, self._db.execute(sql.NOT_DONE, (run, most))))
 
     def latencies(self, run: int) -> list[tuple[int, int]]:
-        """Return how long the last answer to a row took, in milliseconds, and to how many rows."""
+        """Return the durations of the rows' last answers, in milliseconds, with the number of rows for each."""
         with explained(self.path):
             return self._db.execute(sql.LATENCIES, (run,)).fetchall()
 
     def finished(self, run: int) -> list[tuple[int, int]]:
-        """Return the seconds, as Unix times, in which rows were finished, and how many."""
+        """Return the Unix times, in whole seconds, at which rows were finished, with the number of rows for each."""
         with explained(self.path):
             return self._db.execute(sql.FINISHED, (run,)).fetchall()
 
 
 def leave(db: sqlite3.Connection, run: int, error: str, detail: str) -> None:
-    """Leave a run: rows that are still due are unsent, for the reason given or for an earlier row in their way."""
+    """Make rows that are still due `unsent`, for the given reason or because of an earlier row in their way."""
     db.execute(sql.LEAVE_UNSENT, (error, detail, run))
     db.execute(sql.UNRESOLVED, (run,))
     db.execute(sql.DOUBT, (run,))
@@ -429,7 +431,7 @@ def leave(db: sqlite3.Connection, run: int, error: str, detail: str) -> None:
 
 
 def planned(run: int, row: Row | InvalidRow) -> tuple[Any, ...]:
-    """Return the line with which a row begins, as `sql.ADD_LINE` takes it."""
+    """Return a row's initial line as `sql.ADD_LINE` takes it."""
     head = (run, row.row, row.line, row.workflow_id, row.execution_id, row.status or "")
     if isinstance(row, InvalidRow):
         return (*head, 0, Outcome.INVALID, row.error, row.detail)

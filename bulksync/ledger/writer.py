@@ -1,4 +1,4 @@
-"""The ledger's one thread: results are recorded by a plain call, and committed in batches behind it."""
+"""The ledger's one thread: results are recorded by a plain call, and committed in batches in the background."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,10 +16,10 @@ from bulksync.ledger.store import Store
 from bulksync.model import Key, Result
 
 BATCH = sql.RECORDED_AT_ONCE
-"""Results of one commit while the run goes on; a kill forgets no more than these and those that came meanwhile."""
+"""Maximum results of one commit during a run; a kill loses at most these and those that arrived meanwhile."""
 
 DELAY = 0.1
-"""Seconds after which fewer are committed too."""
+"""Seconds after which a smaller batch is committed too."""
 
 BEHIND = 5_000
 """Uncommitted results at which new requests wait for a slow disk."""
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Ledger:
-    """The store on a thread of its own, for one run at a time; a *backlog* is told of every commit."""
+    """Runs the store on its own thread, for one run at a time; a *backlog* is notified of every commit."""
 
     def __init__(self, thread: ThreadPoolExecutor, store: Store, backlog: Backlog | None = None) -> None:
         self._thread = thread
@@ -42,18 +42,18 @@ class Ledger:
         self._flushed = asyncio.Event()
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a method of the store on the ledger's thread; it is carried out even if the caller is cancelled."""
+        """Call a method of the store on the ledger's thread; it completes even if the caller is cancelled."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
     def record(self, result: Result) -> None:
-        """Take what became of a row; a plain call, so that no cancellation comes between an answer and its record."""
+        """Record a result; a plain call, so that no cancellation can come between an answer and its record."""
         self._results.append(result)
         self._keys.add(result.key)
         if len(self._results) >= BATCH:
             self._enough.set()
 
     async def room(self) -> None:
-        """Wait until the disk, and who takes the backlog, have caught up; at once where they are not far behind."""
+        """Wait until the disk and the consumer have caught up; return at once if they are not far behind."""
         while len(self._results) >= BEHIND:
             self._flushed.clear()
             await self._flushed.wait()
@@ -61,9 +61,10 @@ class Ledger:
             await self._backlog.room()
 
     async def kept(self, key: Key) -> None:
-        """Wait until what was recorded of an execution is committed.
+        """Wait until the recorded results of an execution are committed.
 
-        A later row of it may go only then: after a kill a repeat would send the earlier one again, behind the later.
+        Only then may a later row of it proceed: otherwise a rerun after a kill would send the earlier one again, after
+        the later one.
         """
         while key in self._keys and not self._is_broken:
             self._enough.set()
@@ -71,10 +72,10 @@ class Ledger:
             await self._flushed.wait()
 
     async def keep(self, run: int, on_failure: Callable[[], None], on_loss: Callable[[], None]) -> None:
-        """Commit what is recorded, until cancelled or until it fails; then say so, and leave the rest to `flush`.
+        """Commit recorded results until cancelled; on failure call *on_failure* and leave the rest to `flush`.
 
-        Where the file is not at its place any more, say so too, but go on: it can still be written, and read for a
-        report. Another run may have begun with a new one already.
+        If the file is no longer in its place, call *on_loss* but continue: it can still be written, and read for a
+        report. Another run may already have started with a new file.
         """
         while True:
             with anyio.move_on_after(DELAY):
@@ -90,15 +91,15 @@ class Ledger:
                 on_loss()
 
     async def flush(self, run: int) -> None:
-        """Commit everything recorded so far; StorageError where that fails, and then it is kept for another try."""
+        """Commit all recorded results; raises StorageError if that fails, keeping them for another try."""
         while self._results:
             await self._commit(run)
 
     async def _commit(self, run: int) -> None:
-        """Commit a batch. What came meanwhile waits for its own time: small batches cost as much as large ones."""
+        """Commit one batch. Later results wait for the next one, as small batches cost as much as large ones."""
         batch = self._results[:BATCH]
         if batch:
-            with anyio.CancelScope(shield=True):  # half-known results would be sent again
+            with anyio.CancelScope(shield=True):  # otherwise rows with uncertain results would be sent again
                 await self.call(self.store.commit, run, batch)
                 del self._results[: len(batch)]
                 self._keys = {result.key for result in self._results}
@@ -106,16 +107,16 @@ class Ledger:
                     self._backlog.add(run, batch)
         if len(self._results) < BATCH:
             self._enough.clear()
-        self._flushed.set()  # who waits for a later result asks once more
+        self._flushed.set()  # waiters for a later result check again
 
 
 @asynccontextmanager
 async def open_ledger(
     path: Path | None, lock_wait: float = 0.0, backlog: Backlog | None = None
 ) -> AsyncIterator[Ledger]:
-    """Open the ledger on its thread, waiting *lock_wait* seconds for another run to let it go; None is a temporary one.
+    """Open the ledger on its thread, waiting up to *lock_wait* seconds for another run to release it.
 
-    Raises LockedError or StorageError.
+    A *path* of None means a temporary one. Raises LockedError or StorageError.
     """
     deadline = anyio.current_time() + lock_wait
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") as thread:

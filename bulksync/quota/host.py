@@ -1,7 +1,8 @@
-"""A rate that this user's processes on this host share: its state is a small file, locked for a moment.
+"""A rate shared by this user's processes on this host: its state is a small file, locked for a moment.
 
-The clock is `time.monotonic`, which all processes of a host share and which nobody sets; after a reboot it starts anew,
-and the times in the file go back with it. No station runs, nothing is polled, and nothing is left behind by a kill.
+The clock is `time.monotonic`, which is common to all processes of a host and is never adjusted; after a reboot it
+restarts, and the times in the file are shifted back with it. There is no daemon and no polling, and a kill leaves
+nothing behind.
 """
 
 import errno
@@ -27,17 +28,19 @@ FORMAT = struct.Struct("<8d")
 PRIVATE = 0o600
 
 LOCKED_AGAIN = 0.0005
-"""Seconds until a locked file is tried again: who waited for the lock in the system could wait behind a stopped process
-for ever, and the event loop with it."""
+"""Seconds until a locked file is tried again.
+
+Waiting for the lock in the kernel could wait behind a stopped process forever, and block the event loop.
+"""
 
 LONGEST_LOCK = 5.0
-"""Seconds after which a lock is that of a stopped process: it is held for 2 µs (measured)."""
+"""Seconds after which the lock's owner is considered stopped: a lock is held for 2 µs (measured)."""
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:
-    """Return the folder for what the runs of a user know together; OSError for a user without a home.
+    """Return the folder for state shared by a user's runs; raises OSError for a user without a home directory.
 
-    Source: XDG Base Directory Specification, by which a relative path is to be ignored.
+    Source: XDG Base Directory Specification, which says to ignore a relative path.
     """
     if os.path.isabs(folder := environment.get("XDG_STATE_HOME", "")):
         return Path(folder) / "bulksync" / "quota"
@@ -48,7 +51,7 @@ def state_folder(environment: Mapping[str, str]) -> Path:
 
 
 class HostStation:
-    """A station in a file; the lock is held without an await, so that the tasks of one process do not meet in it."""
+    """A station in a file; the lock is held without an await, so that tasks of one process never contend for it."""
 
     def __init__(self, path: Path, now: Callable[[], float] = time.monotonic, patience: float = LONGEST_LOCK) -> None:
         self.name = str(path)
@@ -66,11 +69,11 @@ class HostStation:
         return await self._step(lambda state, now: station.lease(state, now, count, rate), rate)
 
     async def hold(self, seconds: float, *, lower: bool) -> Away | None:
-        """Let nobody start for so long."""
+        """Pause all requests for *seconds*."""
         return await self._step(lambda state, now: (station.hold(state, now, seconds, lower=lower), None), 1.0)
 
     async def _step(self, step: Callable[[State, float], tuple[State, T]], rate: float) -> T | Away:
-        """Replace the state by what *step* makes of it, while nobody else can."""
+        """Replace the state with the result of *step*, atomically."""
         if (away := await self._lock()) is not None:
             return away
         try:
@@ -84,7 +87,7 @@ class HostStation:
         return answer
 
     async def _lock(self) -> Away | None:
-        """Lock the file that stands at the path now, without ever waiting in the system."""
+        """Lock the file currently at the path, without ever blocking in the kernel."""
         started = self._now()
         while True:
             try:
@@ -101,13 +104,13 @@ class HostStation:
                 return None
 
     def _open_again(self) -> None:
-        """Open the file that others use since somebody deleted ours."""
+        """Open the file that others use now, as somebody deleted ours."""
         file = opened(self._path)
         os.close(self._file)
         self._file = file
 
     def _read(self, now: float, rate: float) -> State:
-        """Return the state; one that nobody wrote, or not to its end, is a fresh one."""
+        """Return the state; if it was never written, or not completely, return a fresh one."""
         content = os.pread(self._file, FORMAT.size, 0)
         if len(content) == FORMAT.size and is_sound(state := State._make(FORMAT.unpack(content))):
             return state
@@ -115,12 +118,12 @@ class HostStation:
 
 
 def is_sound(state: State) -> bool:
-    """Whether numbers are those of a state, and not what a crash of the system left."""
+    """Whether the numbers form a valid state, rather than the remains of a system crash."""
     return all(map(math.isfinite, state)) and 0 < state.share <= state.ceiling <= 1 and state.rate > 0
 
 
 def opened(path: Path) -> int:
-    """Open the file of a station, made if there is none; OSError where it is not a file of this user's own."""
+    """Open the file of a station, creating it if needed; raises OSError unless it is a regular file of this user."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, PRIVATE)
     status = os.fstat(file)

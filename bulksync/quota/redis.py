@@ -1,10 +1,10 @@
-"""A rate that the processes of many hosts share: its state is a hash in a Redis, and one script is the only writer.
+"""A rate shared by processes on many hosts: its state is a Redis hash, and a single script is its only writer.
 
-The clock is Redis' own. What a lease waits is counted from when the answer has come, so that no host's clock matters,
-and an answer that comes later than others is not used: where it lingered is not known.
+The clock is that of Redis. The wait of a lease is counted from the arrival of the answer, so that no host's clock
+matters; an answer that arrives later than usual is not used, as it is unknown where the delay was.
 
-The seat keeps one run from being sent twice at once: who has lost it, to the same job on another host or while it was
-stopped, gets no turn any more. It is kept for a minute by every lease, and given back at the end.
+The seat keeps one run from being sent twice at once: a process that has lost it, to the same job on another host or
+while it was stopped, gets no more turns. Every lease renews it for a minute, and it is released at the end.
 """
 
 import os
@@ -38,22 +38,22 @@ from bulksync.text import clean
 SCRIPT = files("bulksync.quota").joinpath("station.lua").read_text()
 
 FORMAT = 1
-"""Number of the state's format; another one is refused, as two formats would be two rates."""
+"""Version of the state's format; any other is rejected, as two formats would mean two rates."""
 
 PATIENCE = 2.0
-"""Seconds that a connection, or an answer, may take."""
+"""Timeout in seconds for a connection, or an answer."""
 
 UNUSUAL = 0.01
-"""Seconds more than the quickest of the last answers from which on an answer is too old to be used."""
+"""Seconds beyond the fastest of the last answers after which an answer is too old to be used."""
 
 OF_OTHERS = "nothing is to be done; where the other process has crashed, run the same command again in a minute"
 
 ASKED_AGAIN = 0.25
-"""Seconds until a seat that another process has is asked for again."""
+"""Seconds between attempts to get a seat that another process holds."""
 
 
 class RedisStation:
-    """A station in a Redis."""
+    """A station in Redis."""
 
     def __init__(self, url: str, name: str, seat: Seat, now: Callable[[], float] = time.monotonic) -> None:
         self.name = shown(url)
@@ -65,14 +65,14 @@ class RedisStation:
             decode_responses=True,
         )
         self._script = self._redis.register_script(SCRIPT)
-        self._keys = [f"bulksync:quota:{{{name}}}", f"bulksync:seat:{{{name}}}:{seat.run}"]  # in one slot of a cluster
+        self._keys = [f"bulksync:quota:{{{name}}}", f"bulksync:seat:{{{name}}}:{seat.run}"]  # same cluster slot
         self._holder = seat.holder
         self._now = now
         self._rate = 1.0
         self._took: deque[float] = deque(maxlen=16)
 
     async def lease(self, count: int, rate: float) -> Answer:
-        """Reserve turns; those of an answer that came too late are lost, and others are asked for."""
+        """Reserve turns; those of an answer that arrived too late are lost, and new ones are requested."""
         self._rate = rate
         while True:
             asked = self._now()
@@ -87,7 +87,7 @@ class RedisStation:
                 return answer_of(said, now)
 
     async def hold(self, seconds: float, *, lower: bool) -> Away | None:
-        """Let nobody start for so long."""
+        """Pause all requests for *seconds*."""
         try:
             await self._say("lower" if lower else "hold", seconds)
         except RedisError as error:
@@ -95,9 +95,9 @@ class RedisStation:
         return None
 
     async def enter(self, rate: float, wait: float) -> None:
-        """Take the seat, for which to *wait* at most so long; UsageError where this Redis does not do for a station.
+        """Take the seat, waiting at most *wait* seconds; raises UsageError if this Redis is unsuitable for a station.
 
-        LockedError where another process has the seat.
+        Raises LockedError if another process has the seat.
         """
         self._rate = rate
         until = self._now() + wait
@@ -121,9 +121,9 @@ class RedisStation:
             await anyio.sleep(min(ASKED_AGAIN, max(0.0, until - self._now())))
 
     async def leave(self) -> None:
-        """Give the seat back and go; a Redis that is away gives it to others by itself, a minute later."""
+        """Release the seat and disconnect; if Redis is unreachable, the seat expires by itself a minute later."""
         with anyio.CancelScope(shield=True), anyio.move_on_after(PATIENCE):
-            with suppress(RedisError):  # the seat runs out by itself
+            with suppress(RedisError):  # the seat expires by itself
                 await self._say("leave", 0)
             await self._redis.aclose()
 
@@ -133,7 +133,7 @@ class RedisStation:
 
 
 def answer_of(said: list[str], now: float) -> Answer:
-    """Return what the script said *now*, in times of this process."""
+    """Return the script's answer, converted at *now* to times of this process."""
     what, wait, rate, mark = said[0], *map(float, said[1:])
     match what:
         case "lease":
@@ -146,7 +146,7 @@ def answer_of(said: list[str], now: float) -> Answer:
 
 
 def reason_of(error: RedisError) -> str:
-    """Return why a Redis cannot be used, on one line and without what it was asked."""
+    """Return why Redis cannot be used, on one line and without the command sent to it."""
     if isinstance(error, NoAnswerError):
         return "no answer"
     if isinstance(error, BusyLoadingError):
@@ -156,7 +156,7 @@ def reason_of(error: RedisError) -> str:
 
 
 def refusal(error: RedisError, name: str) -> UsageError:
-    """Return what to say of a Redis that cannot be used at the start of a run."""
+    """Return the error for a Redis that cannot be used at the start of a run."""
     if isinstance(error, AuthenticationError):
         return UsageError(f"the quota {name} refuses user or password", "check those in BULKSYNC_QUOTA")
     if isinstance(error, ReadOnlyError):
@@ -172,7 +172,7 @@ def refusal(error: RedisError, name: str) -> UsageError:
 
 
 def shown(url: str) -> str:
-    """Return the URL of a Redis as it is shown: without user, password and parameters."""
+    """Return the URL of a Redis for display: without user, password and parameters."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return f"unix://{parts.path}"
@@ -184,7 +184,7 @@ def shown(url: str) -> str:
 async def redis_station(
     url: str, name: str, seat: Seat, *, rate: float, wait: float
 ) -> AsyncGenerator[RedisStation, None]:
-    """Yield the station of this name in a Redis, with the seat of a run taken; UsageError, LockedError."""
+    """Yield the station *name* in Redis, with the seat of a run taken; raises UsageError or LockedError."""
     station = RedisStation(url, name, seat)
     try:
         await station.enter(rate, wait)

@@ -1,4 +1,4 @@
-"""The names of quotas and seats: who shares a rate, and what one process at a time may send."""
+"""The names of quotas and seats: who shares a rate, and what only one process at a time may send."""
 
 import socket
 from dataclasses import dataclass
@@ -9,16 +9,17 @@ from uuid import uuid4
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """What one process at a time may send, and who that is: the same ledger is the same holder, also after a kill."""
+    """What one process at a time may send, and its holder: the same ledger is the same holder, even after a kill."""
 
     run: str
     holder: str
 
 
 def seat_for(target: str, digest: str, ledger: Path | None) -> Seat:
-    """Return the seat of a run against *target*, of the input with this digest, that is recorded in *ledger*.
+    """Return the seat of a run against *target*, of the input with this digest, recorded in *ledger*.
 
-    The ledger's lock keeps a second process from it; one in memory, or at the same path but created anew, is another.
+    The ledger's lock keeps a second process out; a ledger in memory, or one recreated at the same path, is another
+    holder.
     """
     run = blake2b(f"{target} {digest}".encode(), digest_size=16).hexdigest()
     if ledger is None:
@@ -29,9 +30,10 @@ def seat_for(target: str, digest: str, ledger: Path | None) -> Seat:
 
 
 def name_for(target: str, key: str, quota_name: str | None, host: str = "") -> str:
-    """Return the name of a quota: of a key at a target, or, where a *quota_name* joins several, of that.
+    """Return the name of a quota: that of a key at a target, or of a *quota_name* that combines several.
 
-    The key goes into it by a digest of a digest. *host* tells hosts apart whose users share a home.
+    The name contains the key only as a digest of a digest. *host* distinguishes hosts whose users share a home
+    directory.
     """
     if quota_name is not None:
         return blake2b(f"{host} name {quota_name}".encode(), digest_size=16).hexdigest()

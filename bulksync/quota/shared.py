@@ -1,4 +1,4 @@
-"""The pace of a run that shares its rate: this process's own, and for each of its turns a lease from the station."""
+"""Paces a run that shares its rate: by this process's own pacer, and by a lease from the station for each turn."""
 
 from collections.abc import Callable
 
@@ -9,25 +9,30 @@ from bulksync.quota.pacer import TICK, Pacer
 from bulksync.quota.station import FIRM, Answer, Away, Held, Lease, Station, Taken
 
 LATE = 0.01
-"""Seconds after its start from which on a lease is lost: turns of others stand there. So a process that was stopped
-brings nothing too late, and who counts requests as they arrive forgives as much."""
+"""Seconds after its start at which a lease expires: from then on the turns belong to others.
+
+So a process that was stopped never starts too late; a server that counts requests as they arrive tolerates as much.
+"""
 
 LOOK = FIRM / 2
-"""Seconds before the start of a lease that is waited for when it is looked at again: a hold may have come in between,
-or the station have lost its state. It is the time that a Redis far away has to answer in."""
+"""Seconds before its start at which a waiting lease is checked again.
+
+A hold may have come in between, or the station may have lost its state. A distant Redis has this time to answer.
+"""
 
 BEAT = 20.0
-"""Seconds after which the station hears from a run that waits, at the latest."""
+"""Maximum seconds between messages to the station from a waiting run."""
 
 AGAIN = (0.05, 1.0)
-"""Seconds until a station that is away is asked again, the first time and at most."""
+"""Seconds until an unreachable station is retried: the first time, and at most."""
 
 
 class SharedPacer(Pacer):
-    """Hands out the turns of one run, so that all runs together start at most the rate in any second.
+    """Grants the turns of one run, so that all runs together start at most the rate in any second.
 
-    This process keeps to its own rate first, as ever. What the server says to all, a hold and that we are too fast, is
-    told to the station at once, and counts there alone: two runs would slow down twice for one storm.
+    This process keeps to its own rate first, as always. What the server says to everyone, a hold or that we are too
+    fast, is passed to the station at once and takes effect only there: otherwise two runs would slow down twice for one
+    storm.
     """
 
     def __init__(self, rate: float, now: Callable[[], float], station: Station, tell: Tell) -> None:
@@ -44,10 +49,10 @@ class SharedPacer(Pacer):
         self.lost = 0
         """Leases that were not used."""
 
-    # What the server says
+    # Messages from the server
 
     def hold(self, seconds: float, *, everyone: bool = False) -> None:
-        """Let nobody start for so long: neither we, nor, where the server asks *everyone*, the others."""
+        """Pause requests for *seconds*: those of this run, and if the server asks *everyone*, all others."""
         if not everyone:
             super().hold(seconds)
             return
@@ -56,12 +61,12 @@ class SharedPacer(Pacer):
         self._has_news.set()
 
     def lower(self) -> None:
-        """Take note that the server found all of us too fast."""
+        """Record that the server found all of us too fast."""
         self._is_too_fast = True
         self._has_news.set()
 
     async def keep(self, stop: Callable[[Stop], None]) -> None:
-        """Tell the station what the server says and that this run goes on, until cancelled; stop one taken over."""
+        """Keep the station informed, until cancelled; stop this run if it was taken over."""
         while True:
             with anyio.move_on_after(BEAT):
                 await self._has_news.wait()
@@ -73,7 +78,7 @@ class SharedPacer(Pacer):
                 return
 
     async def _pass_on(self) -> None:
-        """Tell a hold, and that we are too fast; where the station is away nobody starts, and it is told later."""
+        """Pass on holds and complaints; if the station is unreachable nobody starts, and they are passed on later."""
         while (left := self._asked_until - self._now()) > 0 or self._is_too_fast:
             lower, self._is_too_fast = self._is_too_fast, False
             if await self._station.hold(max(0.0, left), lower=lower) is None:
@@ -84,7 +89,7 @@ class SharedPacer(Pacer):
     # Turns
 
     def wait_for(self, ahead: float) -> float:
-        """Return for how many seconds nobody needs a connection."""
+        """Return for how many seconds no connection is needed."""
         return max(super().wait_for(ahead), self._starts_at - ahead - self._now())
 
     async def turns(self, wanted: int) -> int:
@@ -95,7 +100,7 @@ class SharedPacer(Pacer):
         return count
 
     async def _is_ours(self, answer: Answer) -> bool:
-        """Wait for the start of a lease; False where there is none, or it was lost meanwhile."""
+        """Wait for the start of a lease; False if there is none, or it was lost meanwhile."""
         match answer:
             case Lease():
                 self._note_lease(answer)
@@ -113,7 +118,7 @@ class SharedPacer(Pacer):
         return False
 
     async def _starts(self, lease: Lease) -> bool:
-        """Wait for the start of a lease; False where a hold came, or the time has gone by."""
+        """Wait for the start of a lease; False if a hold came in between, or the time has passed."""
         self._starts_at = lease.at
         if lease.at - self._now() > FIRM:
             await anyio.sleep(lease.at - LOOK - self._now())
@@ -131,7 +136,7 @@ class SharedPacer(Pacer):
             self._tell("shared rate", others=lease.rate, own=self._rate)
 
     def _wait_out(self, until: float, reason: str) -> None:
-        """Wait as in a hold of our own; what goes on for the same reason is told once."""
+        """Wait as in a hold of our own; log a continuing wait with the same reason only once."""
         if reason != self.waits_for:
             self._tell("quota", reason=reason)
         self.waits_since = self._now() if self.waits_since is None else self.waits_since

@@ -1,7 +1,7 @@
--- The rule of bulksync.quota.station, on Redis' own clock: one call is one step that nobody can come between.
--- KEYS: the quota, the seat. ARGV: format of the state, what to do, count or seconds, rate, holder, now ('' for TIME).
--- To do: enter, lease, leave; hold, or lower, which is a hold that says that we were too fast.
--- Returns what came of it (lease, held, taken, left, format), seconds to wait, the rate of all, the mark of a lease.
+-- The algorithm of bulksync.quota.station, on the clock of Redis: each call is one atomic step.
+-- KEYS: the quota, the seat. ARGV: state format, operation, count or seconds, rate, holder, now ('' for TIME).
+-- Operations: enter, lease, leave; hold; lower, which is a hold that also reports that we were too fast.
+-- Returns the result (lease, held, taken, left, format), seconds to wait, the common rate, and a lease's mark.
 
 local HEADROOM, SPAN, LATENESS, STORM, REPEATED = 0.98, 0.009, 0.002, 1.0, 60.0
 local REMEMBERED, SILENCE, FIRM, SEAT, SEAT_KEPT = 60.0, 1.0, 0.1, 60.0, 86400
@@ -35,7 +35,7 @@ if found[1] and found[1] ~= format then
     return {'format', '0', '0', '0'}
 end
 
--- The seat: one run is sent by one process. Who has lost it to another never gets it back.
+-- The seat: only one process sends a run. A process that has lost its seat to another never gets it back.
 local is_hold = what == 'hold' or what == 'lower'
 if not is_hold then
     local seat = redis.call('GET', KEYS[2])
@@ -50,8 +50,8 @@ if not is_hold then
     end
 end
 
--- The state as it is now. Without one, or with one that a Redis that was started again read from its disk, it is not
--- known what was leased, and for a while there is no turn.
+-- The current state. If there is none, or a restarted Redis read it from disk, it is unknown what was leased, and for
+-- a while no turns are granted.
 local server = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 local rate = tonumber(ARGV[4])
 local s = {}

@@ -1,7 +1,7 @@
-"""The rule of a rate that many processes share: who may start when, as numbers in, numbers out.
+"""The algorithm of a rate shared by many processes: who may start when, as pure functions.
 
-It is today's leaky bucket as a reservation. A process leases turns, is told from when on they are its own, and waits by
-itself: first come, first served, one lease outstanding for each process, so that the shares are equal.
+It is the leaky bucket used as a reservation. A process leases turns, is told from when on they are its own, and waits
+by itself: first come, first served, with one outstanding lease per process, so that the shares are equal.
 """
 
 from functools import lru_cache
@@ -10,20 +10,20 @@ from typing import NamedTuple, Protocol
 from bulksync.quota.pacer import REPEATED, STORM, Pace, bucket
 
 REMEMBERED = 60.0
-"""Seconds for which the rate of a process counts that asks no more."""
+"""Seconds for which the rate of a process that has stopped asking still counts."""
 
 SILENCE = 1.0
-"""Seconds without a turn where it is not known what was leased: what is in use by then has been looked at again."""
+"""Seconds without turns if it is unknown what was leased: every lease in use by then has been checked again."""
 
 FIRM = 0.1
-"""Seconds before the start of a lease from which on it is not looked at again: it may be used in spite of a hold."""
+"""Seconds before its start from which a lease is not checked again: it may be used despite a hold."""
 
 
 class Lease(NamedTuple):
     """Turns that may start *at* a time of this process's monotonic clock; all processes together keep to *rate*.
 
-    Where *mark* is another number for who asks later, a hold came in between, or the station has lost its state: what
-    was leased before is worth nothing.
+    If a later answer has another *mark*, a hold came in between, or the station has lost its state: earlier leases are
+    void.
     """
 
     at: float
@@ -38,13 +38,13 @@ class Held(NamedTuple):
 
 
 class Away(NamedTuple):
-    """No lease: the station does not answer, for this reason."""
+    """No lease: the station is unreachable, for this reason."""
 
     reason: str
 
 
 class Taken(NamedTuple):
-    """No lease, and never again: another process has taken this run over."""
+    """No lease, now or later: another process has taken over this run."""
 
     by: str = "another process"
 
@@ -53,24 +53,24 @@ Answer = Lease | Held | Away | Taken
 
 
 class Station(Protocol):
-    """Where the state of a shared rate lives: `bulksync.quota.host` or `bulksync.quota.redis`."""
+    """Where the state of a shared rate is stored: `bulksync.quota.host` or `bulksync.quota.redis`."""
 
     name: str
-    """What messages call it."""
+    """Its name in messages."""
 
     async def lease(self, count: int, rate: float) -> Answer:
-        """Reserve turns for a process that keeps to *rate* itself; none of them only looks what there is."""
+        """Reserve turns for a process that itself keeps to *rate*; a *count* of zero only queries the state."""
 
     async def hold(self, seconds: float, *, lower: bool) -> Away | None:
-        """Let nobody start for so long; *lower* says that the server found all of us too fast."""
+        """Pause all requests for *seconds*; *lower* says that the server found all of us too fast."""
 
 
 class State(NamedTuple):
-    """What the processes know together, at a time *at* of the one clock that all of them read.
+    """The state shared by the processes, at the time *at* of the one clock that all of them read.
 
-    The bucket is empty at *empty_at*, nobody starts before *held_until*, and complaints before *storm_until* are about
+    The bucket is empty at *empty_at*, nobody starts before *held_until*, and complaints before *storm_until* belong to
     one storm. The *share* of the rate climbs to *ceiling* since *at*, or since a hold ends. *rate* is the highest one
-    heard of, last at *rate_at*.
+    reported, last at *rate_at*.
     """
 
     at: float
@@ -84,25 +84,25 @@ class State(NamedTuple):
 
 
 def fresh(now: float, rate: float) -> State:
-    """Return the state of a rate that nobody has used."""
+    """Return the state of an unused rate."""
     return State(now, now, now, now - REPEATED, 1.0, 1.0, rate, now)
 
 
 def silent(now: float, rate: float) -> State:
-    """Return the state of a rate of which it is not known how it was used: the first turn is a while away."""
+    """Return the state of a rate whose previous use is unknown: the first turn comes after a pause."""
     size, leak = size_and_leak(rate)
     return fresh(now, rate)._replace(empty_at=now + max(SILENCE, 1 / rate) + size / leak)
 
 
 @lru_cache(maxsize=8)
 def size_and_leak(rate: float) -> tuple[float, float]:
-    """Return the size of the bucket, and what leaks out of it in a second."""
+    """Return the size of the bucket, and its leak per second."""
     size, period = bucket(rate)
     return size, size / period
 
 
 def passed(state: State, now: float) -> State:
-    """Return the state as it is now; where the clock went back, all times have gone back with it."""
+    """Return the state at *now*; if the clock went back, all times are moved back with it."""
     at, empty_at, held_until, storm_until, share, ceiling, rate, rate_at = state
     if now < at:
         back = at - now
@@ -116,12 +116,12 @@ def passed(state: State, now: float) -> State:
 
 
 def climbed(share: float, ceiling: float, since: float, now: float) -> Pace:
-    """Return how much of the rate is in use now, of what it was then."""
+    """Return the pace at *now*, climbed from the given values."""
     return Pace(share, ceiling, since).climbed(now)
 
 
 def lease(state: State, now: float, count: int, rate: float) -> tuple[State, Lease | Held]:
-    """Reserve turns, and return from when on they may start; they cost what they do when they start."""
+    """Reserve turns, and return when they may start; their cost is charged at that time."""
     _, empty_at, held_until, storm_until, share, ceiling, highest, rate_at = passed(state, now)
     if rate >= highest or now - rate_at > REMEMBERED:
         highest, rate_at = rate, now
@@ -129,7 +129,7 @@ def lease(state: State, now: float, count: int, rate: float) -> tuple[State, Lea
         return State(now, empty_at, held_until, storm_until, share, ceiling, highest, rate_at), Held(held_until)
     size, leak = size_and_leak(highest)
     amount = count / (share if share == 1 else climbed(share, ceiling, max(now, held_until), max(now, empty_at)).share)
-    # A cost above the size fits into an empty bucket, and what exceeds the size is charged to who comes next.
+    # A cost above the size fits into an empty bucket; the excess is charged to the next caller.
     fits_at = max(now, empty_at - max(0.0, size - amount) / leak)
     empty_at = max(fits_at, empty_at) + amount / leak
     after = State(now, empty_at, held_until, storm_until, share, ceiling, highest, rate_at)
@@ -137,9 +137,9 @@ def lease(state: State, now: float, count: int, rate: float) -> tuple[State, Lea
 
 
 def hold(state: State, now: float, seconds: float, *, lower: bool) -> State:
-    """Let nobody start for so long, then start slowly; the second complaint in a minute lowers the rate.
+    """Pause all requests for *seconds*, then ramp up; the second complaint within a minute lowers the rate.
 
-    Leases that have not started are lost by a hold, so that the bucket is as if they had never been.
+    A hold voids leases that have not started, so the bucket is as if they had never been granted.
     """
     state = passed(state, now)
     pace = Pace(state.share, state.ceiling, now)

@@ -1,11 +1,11 @@
-"""An honest emulation of the API: `PUT /api/v1/workflow/{workflowId}/execution/{executionId}` and GET, with faults.
+"""A faithful emulation of the API: `PUT /api/v1/workflow/{workflowId}/execution/{executionId}` and GET, with faults.
 
-    server      Sandbox and `serve`: checks, applies, answers, keeps the log
-    checks      what it refuses, and how
-    execution   what a 200 says: every field of the API page, the same for the same ids and seed
-    faults      how it misbehaves today, and on which request
+    server      Sandbox and `serve`: validates, applies, answers, keeps the log
+    checks      which requests it refuses, and how
+    execution   the body of a 200: every field of the API page, the same for the same IDs and seed
+    faults      which faults it injects, and into which requests
     wire        how a fault looks to the client
-    draws       chance that repeats
+    draws       deterministic pseudo-random draws
 
 It imports nothing else of bulksync: a peer that shared our code would share our mistakes.
 """

@@ -1,4 +1,4 @@
-"""What the sandbox refuses, decided by values alone."""
+"""The requests that the sandbox refuses, decided by pure functions."""
 
 import re
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", 
 METHODS = ("GET", "PUT")
 STATUS = re.compile("[A-Z][A-Z0-9_]{0,63}")
 
-FORGIVEN = 0.010  # seconds by which a window of the rate is measured short
+FORGIVEN = 0.010  # seconds by which a rate window is measured short
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer that is no 200, as an HTTP status and a message; *retry_after* is in whole seconds."""
+    """A non-200 answer, as an HTTP status and a message; *retry_after* is in whole seconds."""
 
     status: int
     message: str
@@ -23,9 +23,9 @@ class Refusal:
 
 
 def until_free(taken: Sequence[float], now: float, rate: int, window: float) -> float:
-    """Seconds until a request would be taken, 0 for now, by the times of those *taken*, oldest first.
+    """Return the seconds until a request would be accepted, 0 for now; *taken* holds the accepted times, oldest first.
 
-    No *window* seconds, measured 10 ms short, hold more than *rate* requests.
+    No *window* seconds, measured 10 ms short, contain more than *rate* requests.
     """
     if len(taken) < rate:
         return 0.0
@@ -33,7 +33,7 @@ def until_free(taken: Sequence[float], now: float, rate: int, window: float) -> 
 
 
 def refuse_key(given: str | None, key: str | None) -> Refusal | None:
-    """The answer to a missing or wrong API key; where *key* is None any other than an empty one will do."""
+    """Return the answer to a missing or wrong API key; if *key* is None, any non-empty one is accepted."""
     if not given:
         return Refusal(401, "missing API key")
     if key is not None and given != key:
@@ -42,7 +42,7 @@ def refuse_key(given: str | None, key: str | None) -> Refusal | None:
 
 
 def refuse_target(path: str, method: str) -> Refusal | None:
-    """The answer to another path or method, or to ids that are not 8-4-4-4-12 hex."""
+    """Return the answer to an unknown path or method, or to IDs that are not 8-4-4-4-12 hex."""
     found = PATH.fullmatch(path)
     if found is None:
         return Refusal(404, "no such path")
@@ -55,7 +55,7 @@ def refuse_target(path: str, method: str) -> Refusal | None:
 
 
 def refuse_update(content_type: str, body: Any) -> Refusal | None:
-    """The answer to a body that is not a JSON object with `status`, `metadata` or both, and nothing else."""
+    """Return the answer to a body that is not a JSON object with only `status`, `metadata` or both."""
     if content_type != "application/json":
         return Refusal(415, "Content-Type must be application/json")
     if not isinstance(body, dict):

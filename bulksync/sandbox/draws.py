@@ -1,4 +1,4 @@
-"""Chance that repeats: numbers, choices and ids that depend on nothing but a name."""
+"""Deterministic pseudo-random draws: numbers, choices and IDs that depend only on a name."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ SIZE = 512  # bytes drawn at once, enough for an execution of three steps
 
 
 class Draws:
-    """A stream of draws that is the same, on every machine and in every run, for the same *name*."""
+    """A stream of draws that is the same on every machine and in every run for the same *name*."""
 
     __slots__ = ("_at", "_bytes")
 
@@ -26,18 +26,18 @@ class Draws:
         return taken
 
     def below(self, end: int) -> int:
-        """A whole number from 0 to *end* - 1."""
+        """Return a whole number from 0 to *end* - 1."""
         return int.from_bytes(self._take(4), "big") % end
 
     def share(self) -> float:
-        """A number from 0 up to, not including, 1."""
+        """Return a number from [0, 1)."""
         return int.from_bytes(self._take(4), "big") / 2**32
 
     def choice(self, among: Sequence[T]) -> T:
-        """One of *among*."""
+        """Return one of *among*."""
         return among[self.below(len(among))]
 
     def id(self) -> str:
-        """An id that looks like a random UUID."""
+        """Return an ID that looks like a random UUID."""
         text = self._take(16).hex()
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"

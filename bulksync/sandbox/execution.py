@@ -1,7 +1,7 @@
-"""What a 200 says: an execution with every field of the API page, the same for the same ids and seed.
+"""The body of a 200: an execution with every field of the API page, the same for the same IDs and seed.
 
-A workflow has one definition. Its executions differ in how far the calls got and how they ended; where work has not
-happened yet there is null.
+A workflow has one definition. Its executions differ in how far the calls got and how they ended; fields for work that
+has not happened yet are null.
 """
 
 from collections.abc import Mapping
@@ -42,27 +42,27 @@ MONTH = 30 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What updates change of an execution; all else follows from its ids."""
+    """The parts of an execution that updates change; everything else follows from its IDs."""
 
     status: str
     metadata: Mapping[str, Any]
 
     def updated(self, given: Mapping[str, Any], *, replaces: bool = False) -> "Stored":
-        """The state after an update: its status replaces ours, its metadata *replaces* ours or is merged into it."""
+        """Return the state after an update: its status replaces ours, its metadata *replaces* or extends ours."""
         metadata = given.get("metadata", {})
         kept = {} if replaces and "metadata" in given else self.metadata
         return Stored(given.get("status", self.status), {**kept, **metadata})
 
 
 def untouched(seed: int, workflow_id: str, execution_id: str) -> Stored:
-    """The state of an execution that no update has reached yet."""
+    """Return the state of an execution that has never been updated."""
     draws = Draws(seed, workflow_id, execution_id, "untouched")
     name = {"firstName": draws.choice(FIRST_NAMES), "lastName": draws.choice(LAST_NAMES)}
     return Stored(draws.choice(STATUSES), name)
 
 
 def execution(seed: int, workflow_id: str, execution_id: str, stored: Stored, era: int = 0) -> dict[str, Any]:
-    """The execution as the API page shows it, times as datetimes in UTC; in another *era* its calls ended otherwise."""
+    """Return the execution as on the API page, with datetimes in UTC; in another *era* its calls ended differently."""
     draws = Draws(seed, workflow_id, execution_id, *([era] if era else []))
     created = EPOCH + timedelta(seconds=draws.below(MONTH))
     temporal_id, lead_id = draws.id(), draws.id()
@@ -88,7 +88,7 @@ def execution(seed: int, workflow_id: str, execution_id: str, stored: Stored, er
 
 @lru_cache(maxsize=1024)
 def definition(seed: int, workflow_id: str) -> tuple[dict[str, Any], ...]:
-    """The one to three steps of a workflow: a call, then calls and texts."""
+    """Return the one to three steps of a workflow: a call, then calls and texts."""
     draws = Draws(seed, workflow_id)
     return tuple(_step(draws, order) for order in range(1, 2 + draws.below(3)))
 
@@ -110,7 +110,7 @@ def _step(draws: Draws, order: int) -> dict[str, Any]:
 def _step_executions(
     draws: Draws, steps: tuple[dict[str, Any], ...], worked: int, execution_id: str, created: datetime
 ) -> list[dict[str, Any]]:
-    """One for each step; those after the first *worked*, and those after a final disposition, did not happen."""
+    """Return one execution per step; those after the first *worked*, or after a final disposition, never happened."""
     at, finished = created, False
     happened = []
     for step in steps:
@@ -145,7 +145,7 @@ def _step_execution(
 
 
 def _agent_call(call_id: str, disposition: str | None, started: datetime, ended: datetime) -> dict[str, Any]:
-    """The call behind a step; a call that could not connect has an end, but no duration, reason or recording."""
+    """Return the call of a step; one that failed to connect has an end, but no duration, reason or recording."""
     talked = disposition in REASONS
     return {
         "id": call_id,

@@ -1,4 +1,4 @@
-"""How the sandbox misbehaves: which fault befalls which request is chance that repeats, or a test's script.
+"""The faults that the sandbox injects: deterministic pseudo-random, or scripted by a test.
 
 fault                     applied   the client sees
 server_error              no        500
@@ -6,9 +6,9 @@ unavailable               no        503
 unavailable_retry_after   no        503 with Retry-After: 1
 reset_before              no        the connection reset
 reset_after               yes       the connection reset
-hang                      no        nothing, until it leaves
+hang                      no        nothing, until it disconnects
 truncated                 yes       a 200 that ends halfway through its body
-not_json                  no        200 text/html, as a proxy's login page
+not_json                  no        200 text/html, like a proxy's login page
 redirect                  no        307 to another origin
 wrong_id                  no        a 200 that names another execution
 oversized                 yes       a 200 with a body over 64 KiB
@@ -23,7 +23,7 @@ OK = "ok"
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The share of requests (0 to 1) that each fault befalls; together at most 1, or ValueError."""
+    """The share of requests (0 to 1) for each fault; raises ValueError if they add up to more than 1."""
 
     server_error: float = 0.0
     unavailable: float = 0.0
@@ -50,11 +50,11 @@ class Faults:
 NAMES = tuple(field.name for field in fields(Faults))
 
 APPLYING = frozenset({OK, "reset_after", "truncated", "oversized"})
-"""What may befall a request whose update is applied before it is answered."""
+"""Faults (or none) whose update is applied before the request is answered."""
 
 
 def pick(faults: Faults, share: float) -> str:
-    """The fault on which *share* (0 up to 1) falls when the rates are laid end to end; behind them, `ok`."""
+    """Return the fault at *share* (0 up to 1) when the rates are laid end to end; beyond them, `ok`."""
     for name in NAMES:
         share -= getattr(faults, name)
         if share < 0:
@@ -63,7 +63,7 @@ def pick(faults: Faults, share: float) -> str:
 
 
 def parse_faults(text: str) -> Faults:
-    """Read `reset_after=0.05,server_error=0.1`; ValueError says what is wrong and which names there are."""
+    """Parse `reset_after=0.05,server_error=0.1`; raises ValueError with the reason and the known names."""
     rates: dict[str, float] = {}
     for part in text.split(",") if text.strip() else ():
         name, _, rate = (word.strip() for word in part.partition("="))

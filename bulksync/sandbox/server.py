@@ -1,7 +1,8 @@
-"""The served side: one request in, checked, applied and answered, or a fault; each leaves a line in the log.
+"""The server: each request is validated, applied and answered, or gets a fault; each adds a line to the log.
 
-An update is applied at some moment within its latency. A client that leaves before that moment leaves it unapplied;
-one that leaves after it has updated the execution without knowing. Both happen to a bulk sender that is killed.
+An update is applied at some moment within its latency. A client that disconnects before that moment leaves it
+unapplied; one that disconnects later has updated the execution without knowing. Both happen when a bulk sender is
+killed.
 """
 
 import asyncio
@@ -24,26 +25,26 @@ from bulksync.sandbox.execution import Stored, execution, untouched
 from bulksync.sandbox.faults import APPLYING, NAMES, OK, Faults, pick
 from bulksync.sandbox.wire import answer, json, refuse
 
-CLOSING = 0.01  # seconds that closing waits for requests in flight before it cancels them
+CLOSING = 0.01  # seconds to wait for requests in flight when closing, before they are cancelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the sandbox expects of its clients, and how it behaves; ValueError for what makes no sense.
+    """What the sandbox expects of its clients, and how it behaves; raises ValueError for invalid settings.
 
-    *key*: the API key that must be given; None takes any that is not empty.
-    *rate*: how many requests it takes in any *window* seconds; None takes all.
-    *latency*: the shortest and the longest time to an answer, in seconds.
-    *script*: for an execution id, or `*` for all others, what befalls its first, second, … update: a fault's name,
+    *key*: the required API key; None accepts any non-empty one.
+    *rate*: how many requests are accepted in any *window* seconds; None accepts all.
+    *latency*: the minimum and maximum time to an answer, in seconds.
+    *script*: for an execution ID, or `*` for all others, what happens to its first, second, … update: a fault's name,
     `ok`, or an HTTP status to refuse it with; no fault after these. An execution without a script follows *faults*.
-    *unknown*: workflow and execution ids that get 404; *unknown_rate*: the share of executions that get it, too.
-    *only_seen*: whether a GET gets 404 for an execution that no update has reached.
-    *replaces_metadata*: whether an update replaces the metadata; else it is merged into what there is.
-    *drift*: seconds after which the calls of an execution have gone on, and ended otherwise; 0 is never.
-    *redirect_to*: the origin that `redirect` names.
+    *unknown*: workflow and execution IDs that get 404; *unknown_rate*: the share of executions that get it, too.
+    *only_seen*: whether a GET gets 404 for an execution that has never been updated.
+    *replaces_metadata*: whether an update replaces the metadata; otherwise it is merged into the existing one.
+    *drift*: seconds after which the calls of an execution have continued and ended differently; 0 means never.
+    *redirect_to*: the origin used by `redirect`.
     *late*: seconds until `late_apply` applies; *hang*: seconds until `hang` gives up.
     *keepalive*: seconds until an idle connection is closed.
-    *keep_log*: whether the log is kept in memory; *log_file*: where each line of it is appended, as JSON, at once.
+    *keep_log*: whether the log is kept in memory; *log_file*: the file to which each line is appended at once, as JSON.
     """
 
     key: str | None = field(default=None, repr=False)
@@ -77,10 +78,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request, logged once it is settled whether it is applied: the log stands in the order of application.
+    """One request, logged once it is known whether it is applied: the log is in order of application.
 
-    *number* counts requests from 1 as they came, at *monotonic* and *wall* seconds; *body* is None where it was no
-    JSON; *answer* is an HTTP status, a fault's name, or `client_left` (or the sandbox closed) before it was settled.
+    *number* counts requests from 1 in order of arrival, at *monotonic* and *wall* seconds; *body* is None if it was not
+    JSON; *answer* is an HTTP status, a fault's name, or `client_left` if the client disconnected (or the sandbox
+    closed) before it was known.
     """
 
     number: int
@@ -95,12 +97,12 @@ class Arrival:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The execution that it is about."""
+        """Return the execution that the request is about."""
         return self.workflow_id, self.execution_id
 
 
 class Sandbox:
-    """The emulated API: its executions by (workflowId, executionId), the requests it took, and their log.
+    """The emulated API: its executions by (workflowId, executionId), the requests it received, and their log.
 
     `serve` opens and closes it; *url* is its origin. `/_sandbox/health` and `/_sandbox/log` need no key.
     """
@@ -120,11 +122,11 @@ class Sandbox:
 
     @property
     def applied(self) -> list[Arrival]:
-        """The updates that were applied, in that order."""
+        """Return the updates that were applied, in order of application."""
         return [arrival for arrival in self.log if arrival.applied]
 
     async def close(self) -> None:
-        """Late applications never happen; the log file is closed."""
+        """Cancel late applications and close the log file."""
         for task in self._late:
             task.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)
@@ -159,7 +161,7 @@ class Sandbox:
         return Arrival(self._arrivals, time.monotonic(), time.time(), method, *ids, _parse(data))
 
     def _refuse(self, request: web.BaseRequest, path: str, data: bytes | None, arrival: Arrival) -> Refusal | None:
-        """What comes first counts: a request without a key takes nothing of the rate, one to a wrong path does."""
+        """Return the first refusal; a request without a key is not counted in the rate, one to a wrong path is."""
         return (
             refuse_key(request.headers.get("X-API-Key"), self.settings.key)
             or self._refuse_rate(arrival.monotonic)
@@ -170,7 +172,7 @@ class Sandbox:
         )
 
     def _refuse_rate(self, now: float) -> Refusal | None:
-        """A request that is refused does not count."""
+        """Return a refusal if the rate is exceeded; a refused request does not count."""
         if self.settings.rate is None:
             return None
         if wait := until_free(self._taken, now, self.settings.rate, self.settings.window):
@@ -182,7 +184,7 @@ class Sandbox:
         return Refusal(404, "no such workflow execution") if self._is_unknown(arrival) else None
 
     def _is_unknown(self, arrival: Arrival) -> bool:
-        """All executions are known but those that it is told not to know, and, if told so, those never updated."""
+        """Whether the execution gets 404: if configured as unknown, or, with *only_seen*, if never updated."""
         if arrival.method == "GET" and self.settings.only_seen and arrival.key not in self.executions:
             return True
         if not self.settings.unknown.isdisjoint(arrival.key):
@@ -209,7 +211,7 @@ class Sandbox:
         return await answer(request, body, fault, self.settings.redirect_to, self.settings.hang)
 
     def _fault(self, execution_id: str, nth: int, share: float) -> str | int:
-        """What befalls the *nth* update of an execution: neither the clock nor other executions have a say."""
+        """Return what happens to the *nth* update of an execution, whatever the clock and other executions."""
         script = self.settings.script.get(execution_id, self.settings.script.get("*"))
         if script is None:
             return pick(self.settings.faults, share)
@@ -221,7 +223,7 @@ class Sandbox:
         task.add_done_callback(self._late.discard)
 
     async def _land(self, arrival: Arrival, reply: str | int, applies: bool, seconds: float) -> None:
-        """After *seconds* apply the update, or not, and log which; it comes to nothing if the client leaves before."""
+        """After *seconds*, apply the update or not, and log which; neither happens if the client disconnects before."""
         try:
             await _pass(seconds)
         except asyncio.CancelledError:
@@ -253,12 +255,12 @@ class Sandbox:
 
 
 def _append(path: Path) -> int:
-    """A file that only its owner reads (metadata is personal); each write is one whole line, at once."""
+    """Open a file that only its owner can read (metadata is personal); each write appends one whole line at once."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
 async def _read(request: web.BaseRequest) -> bytes | None:
-    """The body, None where it is over 1 MiB."""
+    """Return the body; None if it is over 1 MiB."""
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
@@ -279,7 +281,7 @@ async def _pass(seconds: float) -> None:
 
 @asynccontextmanager
 async def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Sandbox]:
-    """A sandbox at `sandbox.url`, on a free port where *port* is 0; OSError where it cannot listen."""
+    """Yield a sandbox at `sandbox.url`, on a free port if *port* is 0; raises OSError if it cannot listen."""
     sandbox = Sandbox(settings)
     server = web.Server(
         sandbox.respond, handler_cancellation=True, access_log=None, keepalive_timeout=settings.keepalive

@@ -1,4 +1,4 @@
-"""Answers on the wire: an execution, a refusal, or what a fault makes of them."""
+"""Answers on the wire: an execution, a refusal, or what a fault turns them into."""
 
 import asyncio
 import socket
@@ -29,21 +29,21 @@ CODES = {
 
 LOGIN_PAGE = "<!doctype html><title>Sign in</title><p>Please sign in to continue.</p>"
 PADDING = "x" * 65_536
-NO_LINGER = struct.pack("ii", 1, 0)  # closing sends a reset, not an end
+NO_LINGER = struct.pack("ii", 1, 0)  # makes closing send a reset instead of a FIN
 
 
 def encode(body: Any) -> bytes:
-    """JSON, datetimes as `2026-01-05T15:00:00Z`."""
+    """Return JSON, with datetimes as `2026-01-05T15:00:00Z`."""
     return orjson.dumps(body, option=orjson.OPT_UTC_Z)
 
 
 def json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A JSON answer."""
+    """Return a JSON answer."""
     return web.Response(body=encode(body), status=status, headers=headers, content_type="application/json")
 
 
 def refuse(refusal: Refusal) -> web.Response:
-    """A refusal in the shape of the API page; a 429 and a 503 may say when to come back, a 405 says what would do."""
+    """Return a refusal in the API page's format; 429 and 503 may have a Retry-After, 405 lists the methods."""
     status, headers = refusal.status, {}
     code = CODES.get(status, f"HTTP_{status}")
     body = {"status": status, "message": refusal.message, "code": code, "success": False}
@@ -58,7 +58,7 @@ def refuse(refusal: Refusal) -> web.Response:
 async def answer(
     request: web.BaseRequest, body: dict[str, Any], fault: str | int, redirect_to: str, hang: float
 ) -> web.StreamResponse:
-    """The *body*, as the *fault* leaves it; an integer is the status of a refusal, *hang* is in seconds."""
+    """Return the *body* as changed by the *fault*; an integer is the status of a refusal, *hang* is in seconds."""
     match fault:
         case int():
             return refuse(Refusal(fault, "refused by the script"))
@@ -89,7 +89,7 @@ async def answer(
 
 
 async def _break_off(request: web.BaseRequest, data: bytes) -> NoReturn:
-    """Send the headers, and half of the body that they promise."""
+    """Send the headers, and half of the body they announce."""
     half = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(data))})
     await half.prepare(request)
     await half.write(data[: len(data) // 2])
@@ -97,7 +97,7 @@ async def _break_off(request: web.BaseRequest, data: bytes) -> NoReturn:
 
 
 def _reset(request: web.BaseRequest) -> NoReturn:
-    """Close the connection so that the client gets a reset, not an end."""
+    """Close the connection so that the client gets a reset instead of a FIN."""
     if request.transport is not None:
         request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         request.transport.abort()
@@ -105,5 +105,5 @@ def _reset(request: web.BaseRequest) -> NoReturn:
 
 
 def _hang_up() -> NoReturn:
-    """Close the connection without another word: what aiohttp does when the task that answers is cancelled."""
+    """Close the connection without sending more: aiohttp does so when the answering task is cancelled."""
     raise asyncio.CancelledError

@@ -1,4 +1,4 @@
-"""The attempts at one row, and what they make of it."""
+"""The attempts at one row, and the result they add up to."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,11 +9,11 @@ from bulksync.sender.retry import Verdict
 
 @dataclass(slots=True)
 class Attempts:
-    """What was tried for one row in this run, *tries* times, *requests* of them on the wire.
+    """The attempts made for one row in this run: *tries* in all, *requests* of them on the wire.
 
-    *sent* and *started* are the last attempt's wall and monotonic time. *counted* are the monotonic times of the
-    failures that count against `--max-attempts`; *is_spent* says that the last one was one too many, *pages* how often
-    a refusal came without a JSON object.
+    *sent* and *started* are the last attempt's wall and monotonic time. *counted* holds the monotonic times of the
+    failures that count against `--max-attempts`; *is_spent* says that the last one exceeded the limit; *pages* counts
+    refusals without a JSON object.
     """
 
     row: Row
@@ -37,7 +37,7 @@ class Attempts:
 
     @property
     def named(self) -> dict[str, Any]:
-        """What the log names of a row, and how often it was tried; its payload stays out."""
+        """Return the log fields that identify a row and its number of attempts; never its payload."""
         row = self.row
         return {
             "row": row.row,
@@ -49,7 +49,7 @@ class Attempts:
 
     @property
     def is_acknowledged(self) -> bool:
-        """Whether the last reply is what was asked for."""
+        """Whether the last reply is the one that was asked for."""
         return self.verdict is not None and self.verdict.is_success
 
     @property
@@ -57,11 +57,11 @@ class Attempts:
         return self.in_flight and not self.request.is_safe
 
     def begin(self, sent: float, started: float, *, in_flight: bool) -> None:
-        """Take note that an attempt begins; only once it is *in flight* can it have reached the server."""
+        """Record that an attempt begins; it can have reached the server only once it is *in flight*."""
         self.sent, self.started, self.in_flight = sent, started, in_flight
 
     def record_reply(self, reply: Reply, verdict: Verdict, now: float) -> None:
-        """Take note of the reply to the attempt that was begun last."""
+        """Record the reply to the latest attempt."""
         self.in_flight = False
         self.reply, self.verdict, self.duration = reply, verdict, now - self.started
         self.tries += 1
@@ -73,11 +73,11 @@ class Attempts:
             self.finished = self.sent + self.duration
 
     def forgive(self, since: float) -> None:
-        """Give back the attempts whose failures, since then, turned out to be the server's."""
+        """Refund the attempts that failed after *since*, when the failures turned out to be the server's."""
         self.counted = [time for time in self.counted if time < since]
 
     def result(self, stop: Stop | None = None) -> Result:
-        """Return what became of the row: by its last reply, or by the *stop* where there is none."""
+        """Return the row's result: from its last reply, or from the *stop* if there is none."""
         if self._may_be_applied:
             return self._as(Outcome.UNKNOWN, "interrupted", "stopped while its request was in flight")
         if self.reply is None or self.verdict is None:
@@ -85,12 +85,12 @@ class Attempts:
         outcome = self.verdict.outcome
         is_refusal_open = outcome is Outcome.REJECTED and self.is_disbelieved
         if is_refusal_open or outcome is Outcome.FAILED or (outcome is Outcome.UNSENT and self.requests):
-            # Whatever the last attempt came to, one before it may have been applied.
+            # Whatever the last attempt's outcome, an earlier one may have been applied.
             outcome = Outcome.UNKNOWN if self.doubtful else Outcome.FAILED
         return self._as(outcome, self.reply.error, self.reply.detail)
 
     def fault(self, error: Exception) -> Result:
-        """Return what became of the row where our own code failed."""
+        """Return the row's result after an internal error."""
         return self._as(
             Outcome.UNKNOWN if self._may_be_applied else Outcome.FAILED, "internal_error", type(error).__name__
         )

@@ -1,4 +1,4 @@
-"""What decisions depend on that no argument says: two clocks and chance, so that a test can set them."""
+"""The hidden inputs of decisions: two clocks and a source of randomness, injected so that tests can set them."""
 
 import random
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A monotonic clock and the time of day, both in seconds, and draws from [0, 1)."""
+    """A monotonic clock and the wall clock, both in seconds, and random numbers from [0, 1)."""
 
     now: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time

@@ -24,31 +24,31 @@ from bulksync.sender.turns import Place, Turns
 from bulksync.text import clean
 
 WORKERS = 2
-"""Rows that are carried at once for each request in flight: one on its way, and one that waits for its turn.
+"""Rows carried concurrently for each request in flight: one on the wire, and one waiting for its turn.
 
-With four a row has left the processor's caches when its turn comes: 5 to 8 % of the time (measured). Those that back
-off are not among them, as each makes room for another one.
+With four, a row has left the processor's caches by the time its turn comes: 5 to 8 % of the time (measured). Rows that
+back off are not counted, as each makes room for another one.
 """
 
 WINDOW = 4
-"""Rows inside for each request in flight, with those that back off or wait to be explained."""
+"""Rows admitted for each request in flight, including those that back off or wait to be explained."""
 
 FEWEST = 64
-"""Rows that may be inside however few requests may be in flight: those that a doubt takes, twice."""
+"""Rows that may always be admitted, however few requests may be in flight: twice as many as resolving a doubt takes."""
 
 INTERNAL_ERRORS = 10
-"""Faults of ours in single rows that the run outlives."""
+"""Internal errors in single rows that a run survives."""
 
 ELSEWHERE = 20
-"""Rows from all over the input that are asked for when access or server come into doubt: twice what a doubt takes."""
+"""Rows sampled from the whole input when access or server is in doubt: twice as many as resolving a doubt takes."""
 
 SYSTEM = Clock()
 
 
 class Dispatcher:
-    """Brings the rows of a *feed* to their outcome in the *ledger*, by the requests on each row's *way*.
+    """Brings the rows of a *feed* to their outcome in the *ledger*, with the requests of each row's *way*.
 
-    *is_known* says that key and address have worked before.
+    *is_known* says that the key has worked at this URL before.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Dispatcher:
         self._workers: TaskGroup
         self._carried: dict[int, Attempts] = {}
         self._suspects: dict[Key, asyncio.Future[bool]] = {}
-        """Rows whose last answer is not explained: the ruling is whether it was final."""
+        """Rows whose last answer is not explained yet; each future resolves to whether that answer was final."""
         self._has_asked_around = False
         self.tally = Tally(width=options.max_in_flight)
         self.stopped: Stop | None = None
@@ -84,7 +84,7 @@ class Dispatcher:
         self.turns = Turns(options.rate, pacer, self.health, ledger, self.tally, clock)
 
     async def run(self) -> None:
-        """Bring every row of the feed to its outcome, or as many as there are until `stop`."""
+        """Bring every row of the feed to its outcome, or as many as possible until `stop`."""
         async with anyio.create_task_group() as around:
             around.start_soon(self.turns.serve_places)
             around.start_soon(self.turns.serve_turns)
@@ -95,7 +95,7 @@ class Dispatcher:
             around.cancel_scope.cancel()
 
     def stop(self, stop: Stop) -> None:
-        """Take nothing new; requests in flight may finish. The first reason stands, but a signal replaces it."""
+        """Start nothing new; requests in flight may finish. The first reason is kept, but a signal replaces it."""
         if self.stopped is None or stop.exit_code > 128:
             self.stopped = stop
             self._tell("stopping", reason=stop.detail)
@@ -105,11 +105,11 @@ class Dispatcher:
         self._rule(list(self._suspects), are_believed=True)
 
     async def halted(self) -> None:
-        """Wait until `stop`."""
+        """Wait until `stop` is called."""
         await self._halt.wait()
 
     async def _give_up_in_time(self) -> None:
-        """Stop the run when it has waited for `--max-outage`, whatever for."""
+        """Stop the run once it has waited for `--max-outage`, for whatever reason."""
         while self.stopped is None:
             at = self.health.gives_up_at
             left = self._options.max_outage if at is None else at - self._clock.now()
@@ -117,14 +117,14 @@ class Dispatcher:
                 self.stop(self.health.outage())
             await anyio.sleep(max(0.0, left))
 
-    # A row's way
+    # The life of a row
 
     async def _work(self, row: Row | None = None) -> None:
-        """Carry one row after the other, until there are none, or others do; from elsewhere it is *row* alone."""
+        """Carry one row after another until none are left or other workers suffice; an extra *row* is carried alone."""
         is_extra = row is not None
         while (row := row or await self._next()) is not None:
             attempts = await self._bring(row)
-            # At the end of the input the others may have gone, before the row behind this one was let in.
+            # At the end of the input the other workers may have exited before the next row here was admitted.
             if (is_extra or attempts.has_made_room) and not self._order.is_exhausted:
                 return
             row = None
@@ -143,7 +143,7 @@ class Dispatcher:
             self.stop(self._feed.stop)
 
     async def _bring(self, row: Row) -> Attempts:
-        """Bring a row to its outcome, and let the next one of its execution go if it may."""
+        """Bring a row to its outcome, and release the next row of its execution if allowed."""
         first, *others = self._way(row)
         attempts = Attempts(row, first)
         try:
@@ -170,12 +170,12 @@ class Dispatcher:
             raise
         except StorageError as error:
             self.stop(Stop(8, "aborted_storage", clean(error.what)))
-        except Exception as error:  # noqa: BLE001  a fault of ours in one row must not take the others down
+        except Exception as error:  # noqa: BLE001  an internal error in one row must not affect the others
             return self._record_fault(attempts, error)
         return attempts.result(self.stopped)
 
     async def _attempt(self, attempts: Attempts) -> bool:
-        """Send the row once, and learn from what comes back; False where nothing may be sent any more."""
+        """Send the row once and process the reply; False if nothing may be sent any more."""
         row, reply = attempts.row, None
         while reply is None:
             is_failing = attempts.tries > 1 and self.health.standing.is_found_out(row.key)
@@ -190,15 +190,15 @@ class Dispatcher:
         return True
 
     async def _turn(self, attempts: Attempts, place: Place) -> bool:
-        """Wait for the turn of a row whose connection is open; from then on its request may have arrived."""
-        attempts.in_flight = False  # where an earlier turn was not used
+        """Wait for the row's turn once its connection is open; after that its request may have arrived."""
+        attempts.in_flight = False  # if an earlier turn was not used
         if not await self.turns.wait(place):
             return False
         attempts.begin(self._clock.wall(), self._clock.now(), in_flight=True)
         return True
 
     def _learn(self, attempts: Attempts, reply: Reply) -> None:
-        """Take from a reply what it says of its row, and of access and server."""
+        """Process a reply: what it means for its row, and for access and server."""
         before, now = self.health.standing, self._clock.now()
         verdict = self.health.judge(attempts.request, reply, is_alone=not self.turns.in_flight)
         attempts.record_reply(reply, verdict, now)
@@ -218,7 +218,7 @@ class Dispatcher:
     def _is_charged(self, row: Row, verdict: Verdict) -> bool:
         """Whether a failure counts against `--max-attempts`: not while the server is unreachable or asks us to wait.
 
-        503 does where others succeed meanwhile, as some row may get it for ever; 429 speaks of the rate alone.
+        A 503 counts if other rows succeed meanwhile, as one row might get it forever; a 429 concerns only the rate.
         """
         standing = self.health.standing
         is_waiting = verdict.waits and not (verdict.away and standing.is_found_out(row.key))
@@ -226,7 +226,7 @@ class Dispatcher:
 
     def _tell_attempt(self, attempts: Attempts, reply: Reply) -> None:
         row = attempts.row
-        self._tell(  # as `named`, but spelled out: said of every request, mostly to nobody, and three times as fast
+        self._tell(  # `named` inlined, three times as fast: logged for every request, usually with no listener
             "attempt",
             row=row.row,
             line=row.line,
@@ -238,7 +238,7 @@ class Dispatcher:
         )
 
     async def _is_final(self, attempts: Attempts) -> bool:
-        """Whether the last answer is the row's own and the last; waits where that is not known yet."""
+        """Whether the last answer is final and the row's own; waits while that is not known yet."""
         verdict = attempts.verdict
         assert verdict is not None  # noqa: S101  an attempt was made
         if verdict.is_success or self.stopped is not None:
@@ -251,11 +251,11 @@ class Dispatcher:
             return True
         if not await self._is_explained(attempts):
             return False
-        # What blocks everyone for a moment has passed now; what is the row's own comes again.
+        # A temporary problem that affects everyone has passed by now; one of the row itself will recur.
         return attempts.pages != 1 or self.stopped is not None
 
     async def _is_explained(self, attempts: Attempts) -> bool:
-        """Wait until another answer explains this row's; False where it was not the row's fault, so that it goes on."""
+        """Wait until another answer explains this row's; False if the row was not at fault, so that it continues."""
         key = attempts.row.key
         ruling = self._suspects[key] = asyncio.get_running_loop().create_future()
         self._make_room(attempts)
@@ -268,11 +268,11 @@ class Dispatcher:
         return is_final
 
     def _is_disbelieved(self) -> bool:
-        """Whether refusals are not believed: the run stops while access is in doubt."""
+        """Whether refusals are not to be trusted: the run stops while access is in doubt."""
         return self.stopped is not None and self.health.standing.is_doubted
 
     async def _back_off(self, attempts: Attempts) -> None:
-        """Wait, while another worker takes the place of the one that carries this row."""
+        """Wait, while another worker takes this one's slot."""
         self._make_room(attempts)
         wait = backoff(attempts.tries, self._clock.chance())
         reason = attempts.reply.error if attempts.reply else ""
@@ -286,7 +286,7 @@ class Dispatcher:
             self._workers.start_soon(self._work)
 
     def _settle(self, row: Row, result: Result, *, by_answer: bool) -> None:
-        """Record what became of a row, and let the next row of its execution go if it may."""
+        """Record a row's outcome, and release the next row of its execution if allowed."""
         self._ledger.record(result)
         self._order.release(row, is_settled=result.outcome in SETTLED)
         self.health.settle(row, by_answer=by_answer)
@@ -303,10 +303,10 @@ class Dispatcher:
             self.stop(Stop(1, "internal_error", "too many internal errors"))
         return attempts.fault(error)
 
-    # Whose fault it is
+    # Who is at fault
 
     def _follow(self, before: Standing) -> None:
-        """Do what a change of the standing asks for: give back attempts, ask other rows, believe what is explained."""
+        """Act on a change of the standing: refund attempts, ask other rows, rule on what is explained."""
         standing = self.health.standing
         if standing.is_away and not before.is_away:
             self._forgive(standing)
@@ -320,7 +320,7 @@ class Dispatcher:
         self.turns.look_again()
 
     def _forgive(self, standing: Standing) -> None:
-        """Give back the attempts that failed because the server is unreachable, and let rows go on that had no more."""
+        """Refund the attempts that failed because the server is unreachable, and resume rows that had none left."""
         failing = standing.failing
         since = min(bad.answered for bad in failing)
         for attempts in self._carried.values():
@@ -328,7 +328,7 @@ class Dispatcher:
         self._rule([bad.key for bad in failing], are_believed=False)
 
     async def _ask_around(self) -> None:
-        """Let rows in from all over the input, as those that stand together may all be ill in the same way."""
+        """Admit rows from the whole input, as neighbouring rows may all be bad in the same way."""
         try:
             rows = await self._feed.elsewhere(ELSEWHERE)
         finally:
@@ -340,14 +340,14 @@ class Dispatcher:
         self._conclude_if_stuck()
 
     def _rule(self, suspects: Iterable[Key], *, are_believed: bool) -> None:
-        """Let rows go on that wait for their answer to be explained."""
+        """Release rows that wait for their answer to be explained."""
         for key in suspects:
             ruling = self._suspects.get(key)
             if ruling is not None and not ruling.done():
                 ruling.set_result(are_believed)
 
     def _conclude_if_stuck(self) -> None:
-        """Where no row is left that could explain the others: what is doubted stops the run, else it was the rows'."""
+        """If no row is left that could explain the others: stop the run if access is in doubt, else blame the rows."""
         is_busy = self.health.is_asking_around or len(self._carried) > len(self._suspects)
         if is_busy or not self._suspects or not self._order.is_stuck:
             return

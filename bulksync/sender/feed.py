@@ -1,4 +1,4 @@
-"""The due rows of a run: in file order, or some from all over the input."""
+"""The due rows of a run: in file order, or sampled from the whole input."""
 
 from collections.abc import Generator, Mapping
 from typing import Protocol
@@ -15,33 +15,33 @@ from bulksync.sender.plan import Plan
 from bulksync.text import clean
 
 FEWEST_MARKED = 100
-"""Rows that one commit of the watermark allows at least; at higher rates a second's worth, at most a chunk."""
+"""Minimum rows covered by one commit of the watermark; at higher rates one second's worth, at most a chunk."""
 
 STORAGE = Stop(8, "aborted_storage", "the ledger cannot be written")
 
 
 class Supply(Protocol):
-    """Gives the rows to be sent: those of a plan, or those of a stream as they come. What ends the run is a Stop."""
+    """Supplies the rows to send: those of a plan, or those of a stream as they arrive. A Stop ends the run."""
 
     async def next(self) -> list[Row] | Stop | None:
         """Return the next due rows in file order; None at the end."""
         ...
 
     async def elsewhere(self, most: int, limited: "Limit") -> list[Row] | Stop:
-        """Return at most so many due rows from farther on, each the first one of its execution."""
+        """Return at most *most* due rows from farther on in the input, each the first one of its execution."""
         ...
 
     def halt(self) -> None:
-        """Give no more rows."""
+        """Supply no more rows."""
         ...
 
     async def close(self) -> None:
-        """Let go what is open."""
+        """Release open resources."""
         ...
 
 
 class Feed:
-    """The rows of a supply, at most *limit* of them; *stop* is why there are no more, where that is not their end."""
+    """The rows of a supply, at most *limit* of them; *stop* is why it ended early, if it did."""
 
     def __init__(self, supply: Supply, limit: int | None) -> None:
         self._supply = supply
@@ -51,19 +51,19 @@ class Feed:
 
     @property
     def limit_reached(self) -> Stop | None:
-        """Why rows are left, where only `--limit` kept them back."""
+        """Return the reason why rows are left, if only `--limit` held them back."""
         is_reached = self._limited.was_reached
         return Stop(10, "interrupted", f"--limit {self._limit} was reached") if is_reached else None
 
     async def next(self) -> list[Row] | None:
-        """Return the next rows in file order; None at the end, or where there is a *stop*."""
+        """Return the next rows in file order; None at the end, or if there is a *stop*."""
         if isinstance(rows := await self._supply.next(), Stop):
             self.stop = rows
             return None
         return self._limited.cut(rows)
 
     async def elsewhere(self, most: int) -> list[Row]:
-        """Return at most so many rows from all over the input, each the first due one of its execution."""
+        """Return at most *most* rows from the whole input, each the first due one of its execution."""
         if isinstance(rows := await self._supply.elsewhere(most, self._limited), Stop):
             self.stop = rows
             return []
@@ -73,7 +73,7 @@ class Feed:
 class Planned:
     """The due rows of a plan, read again from its input.
 
-    *step* is how many rows one commit of the watermark allows, 0 for what suits the rate.
+    *step* is how many rows one commit of the watermark covers; 0 chooses it to suit the rate.
     """
 
     def __init__(self, ledger: Ledger, plan: Plan, source: Source, options: RunOptions, step: int = 0) -> None:
@@ -84,14 +84,14 @@ class Planned:
         self._rows = due_rows(ledger.store, plan, source, options, step or choose_step(options.rate))
 
     async def next(self) -> list[Row] | Stop | None:
-        """Return the next due rows in file order, once the ledger knows that they may be sent; None at the end."""
+        """Return the next due rows in file order, once the ledger has marked them as possibly sent; None at the end."""
         try:
             return await self._ledger.call(next, self._rows, None)
         except (InputError, StorageError) as error:
             return stop_for(error)
 
     async def elsewhere(self, most: int, limited: "Limit") -> list[Row] | Stop:
-        """Return due rows from all over the input."""
+        """Return due rows sampled from the whole input."""
         ledger, store = self._ledger, self._ledger.store
         try:
             digests = await ledger.call(store.elsewhere, self._run, most)
@@ -102,7 +102,7 @@ class Planned:
         return found
 
     def halt(self) -> None:
-        """Nothing waits here for long."""
+        """Do nothing: nothing here waits for long."""
 
     async def close(self) -> None:
         """Close the input."""
@@ -110,21 +110,21 @@ class Planned:
 
 
 def stop_for(error: InputError | StorageError) -> Stop:
-    """Return why a run stops whose rows cannot be read, or not be marked in the ledger."""
+    """Return the Stop for rows that cannot be read, or cannot be marked in the ledger."""
     if isinstance(error, StorageError):
         return STORAGE
-    return Stop(7, "input_changed", clean(error.what))  # it holds the input's name, whatever that is
+    return Stop(7, "input_changed", clean(error.what))  # contains the input's name, which can hold any characters
 
 
 class Limit:
-    """Lets through a number of rows; *was_reached* says that there were more."""
+    """Lets a limited number of rows through; *was_reached* says that there were more."""
 
     def __init__(self, limit: int | None) -> None:
         self._left = limit
         self.was_reached = False
 
     def cut(self, rows: list[Row] | None) -> list[Row] | None:
-        """Return the rows that may still go; None at the end of the input, or of the limit."""
+        """Return the rows within the limit; None at the end of the input or of the limit."""
         if rows is None or self._left is None:
             return rows
         self.was_reached = len(rows) > self._left
@@ -133,7 +133,7 @@ class Limit:
         return self.take(rows)
 
     def take(self, rows: list[Row]) -> list[Row]:
-        """Return as many of these rows as may still go."""
+        """Return as many of these rows as the limit still allows."""
         if self._left is not None:
             rows = rows[: self._left]
             self._left -= len(rows)
@@ -141,17 +141,17 @@ class Limit:
 
 
 def choose_step(rate: float) -> int:
-    """Return how many rows one commit of the watermark allows: a second's worth, within bounds."""
+    """Return how many rows one commit of the watermark covers: one second's worth, within bounds."""
     return int(min(1_000.0, max(float(FEWEST_MARKED), rate)))
 
 
 def due_rows(
     store: Store, plan: Plan, source: Source, options: RunOptions, step: int
 ) -> Generator[list[Row], None, None]:
-    """Read the input again and give the due rows of each chunk, once the ledger knows that they may be sent.
+    """Read the input again and yield the due rows of each chunk, once the ledger has marked them as possibly sent.
 
-    Blocks: the ledger's thread reads too, as a third one would only take the interpreter's lock from the other two.
-    InputError where a chunk is not what it was when it was validated; none of its rows is given then.
+    Blocks: the ledger's thread also reads, as a third thread would only take the GIL from the other two. Raises
+    InputError if a chunk has changed since it was validated; none of its rows is yielded then.
     """
     run = plan.run
     with open_input(source) as content:
@@ -174,7 +174,7 @@ def due_rows(
 def rows_at(source: Source, options: RunOptions, digests: Mapping[int, bytes]) -> list[Row]:
     """Read the input again and return some rows; *digests* are those of their chunks. Blocks.
 
-    InputError where one of these chunks is not what it was when it was validated.
+    Raises InputError if one of these chunks has changed since it was validated.
     """
     found: list[Row] = []
     with open_input(source) as content:

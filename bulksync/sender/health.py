@@ -1,4 +1,4 @@
-"""What the replies say of access and server: how many may be in flight, what everyone waits for, when to give up."""
+"""What the replies mean for access and server: how many in flight, what everyone waits for, when to give up."""
 
 import math
 from datetime import UTC, datetime
@@ -27,17 +27,17 @@ from bulksync.sender.standing import (
 from bulksync.sender.tally import Tally
 
 EXIT_CODES: dict[RunError, int] = {"aborted_access": 5, "aborted_outage": 6}
-"""What the program ends with when a reply itself stops the run."""
+"""Exit codes of the runs that a reply itself stops."""
 
 PAUSING = frozenset({Kind.UNREACHED, Kind.LOST, Kind.FAILED, Kind.CRASHED})
-"""Bad answers at the start that may pass; who is refused, or meets a stranger, hears the same in a second."""
+"""Bad answers at the start that may be temporary; a refusal, or another service's answer, would soon recur."""
 
 PATIENT = 3
-"""Pauses between probes while access is in doubt grow as often, to 2 s: enough for a proxy that is reloaded."""
+"""Number of times that the pause between probes grows while access is in doubt, to 2 s: enough for a proxy reload."""
 
 
 class Health:
-    """Owns the standing of access and server, the reasons for holds, and the one clock of `--max-outage`."""
+    """Owns the standing of access and server, the reasons for holds, and the single clock of `--max-outage`."""
 
     def __init__(
         self,
@@ -58,19 +58,19 @@ class Health:
         self._accepts = options.accept_refusals
         self._has_answered = False
         self._has_served = True
-        """Whether a row was acknowledged since the server last complained: else it may just be away."""
+        """Whether a row was acknowledged since the server last complained: otherwise it may just be unreachable."""
         self._holds_in_a_row = 0
         self._waiting_since: float | None = None
         self.is_asking_around = False
-        """Whether rows from elsewhere in the input are being fetched: until they are there, nobody is asked."""
+        """Whether rows from elsewhere in the input are being fetched: until they arrive, no row is asked."""
         self.reason = ""
         self._last_bad = ""
 
-    # Who may go
+    # Who may start
 
     @property
     def is_proven(self) -> bool:
-        """Whether key and address have worked in this run."""
+        """Whether the key and the URL have worked in this run."""
         return self.standing.has_succeeded
 
     def width(self) -> int:
@@ -80,22 +80,22 @@ class Health:
         return self._options.max_in_flight if self._has_answered and self.standing.is_calm else 1
 
     def breadth(self, in_flight: int) -> int:
-        """Return how many rows may have connections: all once one request is on its way, and nothing went wrong."""
+        """Return how many rows may have connections: all once one request is in flight and nothing has failed."""
         is_promising = in_flight and not self._has_answered and not self.standing.unexplained
         return self._options.max_in_flight if is_promising and not self.is_asking_around else self.width()
 
     def rank(self) -> Rank | None:
-        """Return what decides who is asked next; None where that is file order."""
+        """Return the sort key for choosing the next row to ask; None for file order."""
         return None if self.standing.is_calm else self._rank
 
     def _rank(self, row: Row, tried: int) -> tuple[int, bool, bool, int]:
         return rank(self.standing, row, tried)
 
-    # The one clock
+    # The single clock
 
     @property
     def gives_up_at(self) -> float | None:
-        """When the run ends if no answer settles a row until then; None while nothing is waited for."""
+        """Return when the run ends unless an answer settles a row before; None while nothing is waited for."""
         since = self._waits_since
         return None if since is None else since + self._options.max_outage
 
@@ -105,13 +105,13 @@ class Health:
         return min(waiting, default=None)
 
     def settle(self, row: Row, *, by_answer: bool) -> None:
-        """Take note that a row has its outcome; where an answer gave it, the clock starts anew."""
+        """Record that a row has its outcome; if an answer gave it, restart the clock."""
         if by_answer:
             self._waiting_since = None
         self.standing = note_settled(self.standing, row.key)
 
     def outage(self) -> Stop:
-        """Return the stop of a run that has waited for too long."""
+        """Return the stop of a run that has waited too long."""
         since = self._waits_since if self._waits_since is not None else self._clock.now()
         waited = show_duration(round(self._clock.now() - since))
         reason = self._pacer.waits_for or self.reason
@@ -119,7 +119,7 @@ class Health:
 
     @property
     def waiting_for(self) -> str:
-        """Say what everyone waits for, how long still, until when, and when to give up; empty where nobody does."""
+        """Describe what everyone waits for, how much longer, until when, and when to give up; empty if nothing."""
         left = self._pacer.held_until - self._clock.now()
         if left <= 0 and self.standing.is_calm:
             return ""
@@ -130,10 +130,10 @@ class Health:
         at = self.gives_up_at
         return "" if at is None else f", giving up at {self._time_in(at - self._clock.now()):%H:%M:%S}"
 
-    # What a reply says
+    # What a reply means
 
     def judge(self, request: Request, reply: Reply, *, is_alone: bool = True) -> Verdict:
-        """Say what the reply to a *request* means for its row; who is not alone has seen another one on its way."""
+        """Return what the reply to a *request* means for its row; not *is_alone* if another was in flight."""
         is_proven = self.is_proven or not self.standing.is_doubted or not is_alone
         return judge_for(request, judge(reply, is_proven=is_proven))
 
@@ -160,7 +160,7 @@ class Health:
         return Bad(attempts.row.row, attempts.row.key, kind, attempts.started, self._clock.now())
 
     def no_access(self) -> Stop | None:
-        """Return the stop of a run that is refused, or meets strangers, wherever it asks; None where it does not."""
+        """Return the stop of a run that is refused, or answered by another service, everywhere; else None."""
         standing = self.standing
         if not (standing.is_doubted and any(bad.kind in SUSPICIOUS for bad in standing.unexplained.values())):
             return None
@@ -169,7 +169,7 @@ class Health:
         return Stop(5, "aborted_access", f"every row that was asked was refused: {self._last_bad}")
 
     def _pause(self, reply: Reply, kind: Kind | None) -> Stop | None:
-        """Let everyone wait: as the server asks, or between probes; strangers at the start are asked without one."""
+        """Pause all requests: as the server asks, or between probes; at the start only after errors in `PAUSING`."""
         if is_too_fast(reply) and self._has_served:
             self._has_served = False
             self._pacer.lower()
@@ -197,7 +197,7 @@ class Health:
         return None
 
     def _hold(self, seconds: float, reason: str, *, everyone: bool = False) -> None:
-        """Hold everyone, but no longer than the run has patience; what goes on for the same reason is said once."""
+        """Hold all requests, but no longer than `--max-outage` allows; log a hold for the same reason only once."""
         if self.gives_up_at is not None:
             seconds = max(0.0, min(seconds, self.gives_up_at - self._clock.now()))
         is_new = not self._pacer.is_held
@@ -208,5 +208,5 @@ class Health:
         self._pacer.hold(seconds, everyone=everyone)
 
     def _time_in(self, seconds: float) -> datetime:
-        """Return the time that it will be then, as the clock on the wall has it."""
+        """Return the wall-clock time *seconds* from now."""
         return datetime.fromtimestamp(self._clock.wall() + seconds, UTC).astimezone()

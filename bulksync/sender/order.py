@@ -1,4 +1,4 @@
-"""The rows between the input and their outcome: file order within an execution, and a window on all of them."""
+"""The rows between input and outcome: file order within an execution, and a window over all of them."""
 
 import asyncio
 from collections import deque
@@ -8,16 +8,16 @@ from bulksync.model import Key, Row
 from bulksync.sender.feed import Feed
 
 PARKED = 10_000
-"""Rows that wait behind others of their execution: so far it is looked ahead for executions that can go meanwhile."""
+"""Maximum rows parked behind others of their execution: how far to look ahead for executions that can proceed."""
 
 PARKED_BYTES = 16 * 2**20
-"""What the bodies of parked rows may take."""
+"""Maximum total size of the parked rows' bodies."""
 
 
 class Order:
-    """Lets rows in so that those of one execution never overlap and never swap.
+    """Admits rows so that those of one execution never overlap and never change order.
 
-    At most *window* are inside, besides those that are parked behind them.
+    At most *window* rows are inside, not counting those parked behind them.
     """
 
     def __init__(self, feed: Feed, window: int) -> None:
@@ -29,7 +29,7 @@ class Order:
         self.is_exhausted = False
         self._reading = asyncio.Lock()
         self._behind: dict[Key, list[Row]] = {}
-        """By execution that has a row inside: the rows parked behind it."""
+        """For each execution with a row inside, the rows parked behind it."""
         self._blocked: set[Key] = set()
         self._ready: deque[Row] = deque()
         self._moved = asyncio.Event()
@@ -40,20 +40,20 @@ class Order:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether no row can be let in before one that is inside is let out."""
+        """Whether no row can be admitted until one that is inside is released."""
         if self._ready or self._reading.locked():
             return False
         return self._is_full() or (self.is_exhausted and not self._rows)
 
     def close(self) -> None:
-        """Let no more rows in."""
+        """Admit no more rows."""
         self._is_closed = True
         self._moved.set()
 
     async def admit(self, *, wait: bool = True) -> Row | None:
-        """Return the next row whose execution is free, and park those whose is not; None where there is none.
+        """Return the next row whose execution is free, parking rows whose execution is not; None if there is none.
 
-        Without *wait*, also None where only the end of a row that is inside could make room.
+        Without *wait*, also return None if only the release of a row could make room.
         """
         while not self._is_closed:
             if self._ready:
@@ -64,7 +64,7 @@ class Order:
                 self._moved.clear()
                 await self._moved.wait()
                 continue
-            self.inside += 1  # before the input is read: while that takes its time, others come here too
+            self.inside += 1  # before reading the input: other workers get here during that await
             row = await self._next()
             if row is None or not self._let_in(row):
                 self._leave()
@@ -75,7 +75,7 @@ class Order:
         return None
 
     def jump(self, rows: Iterable[Row]) -> list[Row]:
-        """Let rows in that stand farther on in the input, and return those whose execution is free."""
+        """Admit rows from farther on in the input, and return those whose execution is free."""
         new = [row for row in rows if row.row > self._read_to and row.row not in self._ahead]
         free = {row.key: row for row in new if row.key not in self._behind and row.key not in self._blocked}
         for key, row in free.items():
@@ -85,7 +85,7 @@ class Order:
         return list(free.values())
 
     def release(self, row: Row, *, is_settled: bool) -> None:
-        """Let a row out; the next one of its execution may go only if this one is settled, else none may."""
+        """Release a row; the next one of its execution may proceed only if this one is settled, otherwise none may."""
         behind = self._behind.pop(row.key)
         if not is_settled:
             self._unpark(behind)

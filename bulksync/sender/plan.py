@@ -1,4 +1,4 @@
-"""Decides what a run is before anything is sent: which files, a new run or the latest one continued, which rows."""
+"""Decides what a run is before anything is sent: which files, a new run or the latest one resumed, and which rows."""
 
 import os
 import secrets
@@ -27,20 +27,20 @@ from bulksync.sender.settings import Found, HowRead, Look, RunSettings, settings
 from bulksync.text import counted
 
 ANSWER_TIME = 0.1
-"""Seconds that an answer is taken to need before there was one: an estimate, as servers are near and far."""
+"""Response time in seconds assumed before any answer: an estimate, as servers are near and far."""
 
 MOST_ASKED = 10
-"""Unknown statuses that are compared with the known ones; a column of other words is not worth more."""
+"""Maximum unknown statuses compared with the known ones; a column of unrelated words is not worth more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done: *due* rows of *run*, which has these *settings*.
+    """What is to be done: the *due* rows of *run*, which has these *settings*.
 
-    *invalid* counts the invalid rows of the input; *fatal* says that the rows behind one of them cannot be told apart,
-    *is_known* that the key has had a success at the target before. *acknowledged* counts the rows of a new run whose
-    payload is acknowledged already, *superseded* those of a continued one whose execution a later run has updated;
-    *notes* are what is worth saying about the input.
+    *invalid* counts the invalid rows of the input; *fatal* says that the rows after one of them cannot be told apart;
+    *is_known* says that the key has had a success at the target before. *acknowledged* counts the rows of a new run
+    whose payload is already acknowledged; *superseded* counts those of a resumed run whose execution a later run has
+    updated; *notes* are remarks on the input.
     """
 
     run: Run
@@ -56,22 +56,22 @@ class Plan:
 
     @property
     def is_finished(self) -> bool:
-        """Whether an earlier run has done everything that can be done."""
+        """Whether an earlier run has already done everything that can be done."""
         return self.continued and self.due == 0
 
     def is_refused(self, on_invalid: str) -> bool:
-        """Whether the input's invalid rows keep the others, if there are any, from being sent."""
+        """Whether the input's invalid rows keep any valid ones from being sent."""
         is_open = self.due > 0 or self.invalid == self.run.rows
         return is_open and refuses(self.invalid, self.fatal, on_invalid)
 
 
 def refuses(invalid: int, fatal: bool, on_invalid: str) -> bool:
-    """Whether the invalid rows of an input keep its others from being sent."""
+    """Whether the invalid rows of an input keep its valid ones from being sent."""
     return fatal or (invalid > 0 and on_invalid == "abort")
 
 
 def check_output(store: Store, output: Path | None, *, overwrite: bool) -> None:
-    """Raise UsageError where the report would replace a file that this ledger did not write, or a link."""
+    """Raise UsageError if the report would replace a link or a file that this ledger did not write."""
     if output is None or output == STDOUT:
         return
     if output.is_symlink() or (output.exists() and not output.is_file()):
@@ -88,12 +88,12 @@ def check_output(store: Store, output: Path | None, *, overwrite: bool) -> None:
 
 
 def place_of(path: Path, ledger: Path | None) -> str:
-    """Return where a file stands as its ledger keeps it: seen from the ledger's folder, so that both may be moved."""
+    """Return a path as the ledger stores it: relative to the ledger's folder, so that both can be moved together."""
     return os.path.relpath(path.resolve(), ledger.resolve().parent) if ledger else str(path.resolve())
 
 
 def locate_input(options: InputOptions, path: Path, name: str | None = None) -> Source:
-    """Return how an input is to be read; UsageError or InputError where it cannot be."""
+    """Return how an input is to be read; raises UsageError or InputError if it cannot be."""
     return locate(
         path,
         name=name,
@@ -107,7 +107,7 @@ def locate_input(options: InputOptions, path: Path, name: str | None = None) -> 
 
 
 def check_enough(rows: int, source: Source, options: InputOptions) -> None:
-    """Raise InputError where an input has fewer rows than it must have."""
+    """Raise InputError if an input has fewer rows than required."""
     if rows < options.min_rows:
         has = f"{source.name} has {counted(rows, 'row')}, fewer than --min-rows {options.min_rows:,}"
         raise InputError(has, "check that the file is complete; if it is, lower --min-rows")
@@ -126,15 +126,16 @@ def plan_run(
     verb: str = "run",
     reads: bool = False,
 ) -> Plan:
-    """Continue the latest run of these bytes against *target*, or validate the whole input as a new one.
+    """Resume the latest run of this input against *target*, or validate the whole input as a new run.
 
-    Blocks; InputError where the input cannot be read or changes meanwhile. *stopping* ends it between chunks.
-    A *verb* continues only its own runs; one that *reads* asks once for each execution.
+    The input is compared by its bytes. Blocks; raises InputError if the input cannot be read or changes meanwhile.
+    *stopping* ends it between chunks. A *verb* resumes only its own runs; one that *reads* makes one request per
+    execution.
     """
     digest = fingerprint(source.path)
     how, look = how_read(source, options), looks_for(options, files, verb)
     is_known = store.is_proven(target, key.get_secret_value())
-    has_states = not reads or files.states.exists()  # of a run whose states are gone nothing is left to continue
+    has_states = not reads or files.states.exists()  # a run whose states are gone cannot be resumed
     latest = store.latest(target, digest, verb) if has_states else None
     if latest:
         check_enough(latest.rows, source, options)
@@ -175,7 +176,7 @@ def plan_run(
 
 
 def check_before(store: Store, files: Files, run: Run | None) -> None:
-    """Raise UsageError where states saved now might not be those before this *run*, a new one where it is None."""
+    """Raise UsageError if states saved now might not be those before this *run*; None means a new run."""
     path = files.before
     if path is None:
         return
@@ -193,12 +194,12 @@ def check_before(store: Store, files: Files, run: Run | None) -> None:
 
 
 def begun_by(options: RunOptions) -> str:
-    """Return which option asks for a new run whatever there was before; empty where none does."""
+    """Return which option requests a new run regardless of earlier ones; empty if none does."""
     return "--resend" if options.resend else "--restart" if options.restart else ""
 
 
 def is_wanted(store: Store, run: Run, options: RunOptions) -> bool:
-    """Whether a call goes on with a run: one that asks for a new run does so only once, until that one is done."""
+    """Whether this invocation resumes a run: an option that requests a new run does so only until that one is done."""
     asked = begun_by(options)
     return not asked or (settings_of(run).begun == asked and store.is_open(run.id))
 
@@ -211,7 +212,7 @@ def reads_the_same(
     how: HowRead,
     stopping: Callable[[], bool],
 ) -> bool:
-    """Whether the input means the same rows as when it was planned: said in the same way, or found to be so."""
+    """Whether the input yields the same rows as when it was planned: read the same way, or found to be equal."""
     if settings_of(run).reads_as(how):
         return True
     rows = 0
@@ -235,7 +236,7 @@ def continue_run(
     *,
     is_known: bool,
 ) -> Plan:
-    """Make what an earlier run left undone due again, but for what a later one has overtaken."""
+    """Make an earlier run's unfinished rows due again, except those that a later run has superseded."""
     settings = settings_of(run).having(look)
     store.set_settings(run.id, run.rows, settings.model_dump_json())
     store.reopen(run.id, retry_rejected=options.retry_rejected)
@@ -256,7 +257,7 @@ def continue_run(
 def leave_out(
     store: Store, run: Run, source: Source, allowed: Iterable[str] | None, stopping: Callable[[], bool]
 ) -> None:
-    """Read the input again, and leave out what is due of an earlier run though its payload is the acknowledged one."""
+    """Read the input again, and skip due rows whose payload was already acknowledged."""
     with open_input(source) as content, store.transaction():
         for chunk in chunks(content.rows(allowed_set(allowed))):
             if stopping():
@@ -268,7 +269,7 @@ def leave_out(
 
 
 def run_name(now: float) -> str:
-    """Name a run so that names sort by time and never meet."""
+    """Return a unique name for a run; names sort by time."""
     return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
@@ -283,7 +284,7 @@ def validate(
 ) -> Found:
     """Read every row of the input into the plan of *run*, inside the caller's transaction.
 
-    With *only_changed* the rows are left out whose payload is the last acknowledged one.
+    With *only_changed*, skip rows whose payload is the last acknowledged one.
     """
     rows = invalid = acknowledged = 0
     fatal = False
@@ -319,7 +320,7 @@ def validate(
 
 
 def notes_on(rows: int, statuses: Mapping[str, int]) -> Iterator[str]:
-    """Yield what is worth saying about an input as a whole: no rows, and near misses of a status."""
+    """Yield remarks on an input as a whole: no rows, and near misses of a known status."""
     if not rows:
         yield "the input has no rows: there is nothing to send"
     for status in islice(unknown_statuses(statuses), MOST_ASKED):
@@ -331,17 +332,17 @@ def notes_on(rows: int, statuses: Mapping[str, int]) -> Iterator[str]:
 
 
 def estimate(rows: int, longest: int, rate: float) -> float:
-    """Return how many seconds sending takes, where the execution with most rows has *longest*, one after the other."""
+    """Return how many seconds sending takes if the execution with the most rows has *longest* in sequence."""
     return max(rows / rate, longest * ANSWER_TIME)
 
 
 def unknown_statuses(statuses: Mapping[str, int]) -> dict[str, int]:
-    """Return the statuses that the API's pages do not name; the server may know them all the same."""
+    """Return the statuses that the API's pages do not name; the server may accept them nevertheless."""
     return {status: count for status, count in statuses.items() if status not in KNOWN_STATUSES}
 
 
 def how_read(source: Source, options: RunOptions) -> HowRead:
-    """Return what makes the same bytes mean the same rows."""
+    """Return the options that determine which rows the bytes of an input yield."""
     return HowRead(
         format=source.format,
         asked_delimiter=source.delimiter,
@@ -355,7 +356,7 @@ def how_read(source: Source, options: RunOptions) -> HowRead:
 
 
 def looks_for(options: RunOptions, files: Files, verb: str = "run") -> Look:
-    """Return what a run leaves, where it stands, and how its report looks."""
+    """Return a run's output files, their locations, and the report's format."""
     return Look(
         report=None if files.output in (None, STDOUT) else place_of(files.output, files.ledger),
         echo_metadata=options.echo_metadata,

@@ -1,4 +1,4 @@
-"""What an answer means for its row and for the run, and how long to wait before asking again.
+"""What an answer means for its row and for the run, and how long to wait before retrying.
 
 Sources: RFC 9110 §9.2.2 (repeating a PUT), §10.2.3 (Retry-After), §15 (status codes); RFC 6585 §4 (429); RFC 8470 §5.2
 (425). Everything here is a pure function: clocks and random numbers are arguments.
@@ -12,18 +12,18 @@ BACKOFF_BASE = 0.5
 BACKOFF_CAP = 30.0
 
 SHORTEST_HOLD = 0.5
-"""Seconds for which everyone waits at least."""
+"""Minimum seconds of a pause of all requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What one reply means.
 
-    *outcome* is what the row becomes if this reply is its last; *retry* says that another attempt may bring more;
-    *sent* is False where nothing reached the server; *doubtful* says that the update may have been applied all the
-    same; *away* counts as a failure of the server rather than of the row; *waits* says that the server, or the way to
-    it, only asks for patience, so that no attempt is charged to the row; *stop* ends the run; *is_success* says that
-    the reply is what was asked for.
+    *outcome* is the row's outcome if this reply is its last; *retry* says that another attempt may succeed; *sent* is
+    False if nothing reached the server; *doubtful* says that the update may have been applied nevertheless; *away* says
+    that the failure is the server's rather than the row's; *waits* says that the server, or the path to it, only asks
+    for patience, so that no attempt is charged to the row; *stop* ends the run; *is_success* says that the reply is the
+    one that was asked for.
     """
 
     outcome: Outcome
@@ -79,11 +79,11 @@ BY_STATUS = {
 
 
 def judge(reply: Reply, *, is_proven: bool = False) -> Verdict:
-    """Say what a reply means; every status and every error has an answer.
+    """Return what a reply means; every status and every error is covered.
 
-    Where access *is_proven* a name without an address and a failed TLS handshake are outages, as both have worked
-    before; a certificate that cannot be trusted stays final. A proxy that refuses by its policy gives a status, one
-    that is away does not.
+    If access *is_proven*, a failed name lookup and a failed TLS handshake are outages, as both have worked before; an
+    untrusted certificate remains final. A proxy that refuses by policy answers with a status; one that is unreachable
+    does not.
     """
     if reply.error == "tls_failed" and is_proven:
         return NOT_SENT
@@ -100,7 +100,7 @@ def judge(reply: Reply, *, is_proven: bool = False) -> Verdict:
 
 
 def judge_for(request: Request, verdict: Verdict) -> Verdict:
-    """Say what a verdict means for a kind of request: a safe one cannot have been applied."""
+    """Adapt a verdict to the kind of request: a safe one cannot have been applied."""
     if verdict.is_success:
         return verdict if request.outcome is verdict.outcome else replace(verdict, outcome=request.outcome)
     if request.is_safe and verdict.doubtful:
@@ -109,17 +109,17 @@ def judge_for(request: Request, verdict: Verdict) -> Verdict:
 
 
 def holds_everyone(reply: Reply) -> bool:
-    """Whether a reply asks every request to wait: 429 always, 503 only with a Retry-After."""
+    """Whether a reply pauses all requests: 429 always, 503 only with a Retry-After."""
     return reply.status == 429 or (reply.status == 503 and reply.retry_after is not None)
 
 
 def is_too_fast(reply: Reply) -> bool:
-    """Whether a reply may say that requests come too fast: 429, and 503, with which balancers limit rates."""
+    """Whether a reply may mean that requests come too fast: 429, and 503, which balancers use to limit rates."""
     return reply.error in ("http_429", "http_503")
 
 
 def backoff(attempt: int, chance: float) -> float:
-    """Seconds to wait after failed attempt number *attempt* (from 1), with full jitter by *chance* in [0, 1).
+    """Return the seconds to wait after failed attempt *attempt* (from 1), with full jitter by *chance* in [0, 1).
 
     Source: "Exponential Backoff and Jitter", AWS Architecture Blog.
     """
@@ -127,16 +127,16 @@ def backoff(attempt: int, chance: float) -> float:
 
 
 def hold(asked: float | None, nth: int, chance: float) -> float:
-    """Seconds for which everyone waits: what the server *asked* plus up to 10 %, else the *nth* hold's backoff.
+    """Return the seconds to pause all requests: what the server *asked* plus up to 10 %, else the *nth* hold's backoff.
 
-    What is shorter than `SHORTEST_HOLD` is no answer to how long: asked again at once, the server would say it again.
+    A shorter value than `SHORTEST_HOLD` is not usable: asked again at once, the server would give the same answer.
     """
     is_given = asked is not None and asked >= SHORTEST_HOLD
     return asked * (1 + chance / 10) if is_given and asked else SHORTEST_HOLD + backoff(nth, chance)
 
 
 def over_budget(failures: int, done: int, budget: str) -> bool:
-    """Whether *failures* of *done* rows exceed a budget of `N` rows, or of `P%` judged from 100 rows on."""
+    """Whether *failures* of *done* rows exceed a budget of `N` rows, or of `P%`, which applies from 100 rows on."""
     if budget.endswith("%"):
         return done >= 100 and failures * 100 > done * float(budget[:-1])
     return failures > int(budget)

@@ -1,4 +1,4 @@
-"""Sends what a plan holds: rows from the input to the dispatcher, outcomes to the ledger, and the ways to stop."""
+"""Sends the rows of a plan: input to dispatcher, outcomes to ledger, and the ways to stop."""
 
 import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
@@ -25,12 +25,12 @@ from bulksync.sender.signals import watch_signals
 from bulksync.sender.tally import Tally
 
 Watch = Callable[[Dispatcher], Coroutine[Any, Any, None]]
-"""Shows how far the run is, until cancelled."""
+"""Displays the run's progress until cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came of sending: why it stopped early, if it did, and what was counted."""
+    """The result of sending: why it stopped early, if it did, and the counts."""
 
     stop: Stop | None
     tally: Tally
@@ -38,9 +38,9 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What sending is put together from; tests put other clocks and broken parts in.
+    """The parts that sending is assembled from; tests substitute other clocks and faulty parts.
 
-    *marked* is how many rows one commit of the watermark allows, 0 for what suits the rate.
+    *marked* is how many rows one commit of the watermark covers; 0 chooses it to suit the rate.
     """
 
     dispatcher: type[Dispatcher] = Dispatcher
@@ -54,7 +54,7 @@ PARTS = Parts()
 
 
 class Brake:
-    """What stops a run: pulled, it lets nothing new start; slammed, it cancels the requests in flight."""
+    """Stops a run: `drain` lets nothing new start, `cancel` cancels the requests in flight."""
 
     def __init__(self) -> None:
         self.stop: Stop | None = None
@@ -64,8 +64,8 @@ class Brake:
 
     @contextmanager
     def before_sending(self) -> Iterator[None]:
-        """Let a signal end what happens inside; StoppedError then."""
-        # Validation may have noticed the signal, and ended itself, before its waiter was cancelled.
+        """Let a signal interrupt the block; StoppedError is raised then."""
+        # Validation may have noticed the signal and stopped by itself before its waiter was cancelled.
         with anyio.CancelScope() as self._before, suppress(InterruptedError):
             yield
         self._before = None
@@ -73,17 +73,17 @@ class Brake:
             raise StoppedError("stopped before the first request; nothing was sent", self.stop.exit_code)
 
     def attach(self, dispatcher: Dispatcher, sending: anyio.CancelScope) -> None:
-        """Say what is to be stopped from now on."""
+        """Set what is to be stopped from now on."""
         self._dispatcher, self._sending = dispatcher, sending
         if self.stop is not None:
             dispatcher.stop(self.stop)
 
     def drain_on_signal(self, number: signal.Signals) -> None:
-        """Take nothing new, because of a signal."""
+        """Start nothing new, because of a signal."""
         self.drain(Stop(128 + number, "interrupted", f"stopped by {number.name}"))
 
     def drain(self, stop: Stop) -> None:
-        """Take nothing new."""
+        """Start nothing new."""
         self.stop = stop
         if self._before is not None:
             self._before.cancel()
@@ -98,7 +98,7 @@ class Brake:
 
 @asynccontextmanager
 async def stop_on_signals() -> AsyncGenerator[Brake, None]:
-    """Yield what signals pull: the first stops, the second insists, the third leaves."""
+    """Yield a brake that signals operate: the first drains, the second cancels, the third exits at once."""
     brake = Brake()
     async with anyio.create_task_group() as listening:
         await listening.start(watch_signals, brake.drain_on_signal, brake.cancel)
@@ -120,9 +120,9 @@ async def send(
     parts: Parts = PARTS,
     supply: Supply | None = None,
 ) -> Sent:
-    """Send the due rows of a plan, or those that *supply* gives; StorageError where results cannot be recorded.
+    """Send the due rows of a plan, or those from *supply*; raises StorageError if results cannot be recorded.
 
-    With a *station* the rate is shared with all that lease their turns there.
+    With a *station*, the rate is shared with all processes that lease their turns there.
     """
     now = parts.clock.now
     shared = None if station is None else parts.shared(options.rate, now, station, tell)
@@ -145,14 +145,14 @@ async def send(
                 await dispatcher.run()
             around.cancel_scope.cancel()
     finally:
-        with anyio.CancelScope(shield=True):  # whatever ends the run, an answer that came is kept
+        with anyio.CancelScope(shield=True):  # whatever ends the run, answers already received are recorded
             await supply.close()
             await ledger.flush(plan.run.id)
     return Sent(dispatcher.stopped or feed.limit_reached, dispatcher.tally)
 
 
 async def halt_with(dispatcher: Dispatcher, supply: Supply) -> None:
-    """Have no more rows given once the run is stopped."""
+    """Halt the supply once the run is stopped."""
     await dispatcher.halted()
     supply.halt()
 

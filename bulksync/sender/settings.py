@@ -1,4 +1,4 @@
-"""How a run's input was read, what was found in it, and how the report looks: what the ledger keeps with each run."""
+"""What the ledger keeps with each run: how its input was read, what was found in it, and how the report looks."""
 
 from collections.abc import Mapping
 
@@ -10,13 +10,13 @@ from bulksync.reader.source import Format
 
 
 class Kept(BaseModel):
-    """A part of the settings; what has a default was not kept by every bulksync before."""
+    """A part of the settings; fields with a default were not stored by every earlier bulksync."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class HowRead(Kept):
-    """What makes the same bytes mean the same rows."""
+    """The options that determine which rows the bytes of an input yield."""
 
     format: Format
     asked_delimiter: str | None
@@ -29,9 +29,9 @@ class HowRead(Kept):
 
 
 class Look(Kept):
-    """Where the report stands, seen from the ledger's folder, and how it looks; None where it went to stdout.
+    """The report's path, relative to the ledger's folder, and its format; the path is None for stdout.
 
-    *verb* is what was asked for each row, *states* and *before* are where states that were read are kept.
+    *verb* is what was asked for each row; *states* and *before* are the files that hold states read from the server.
     """
 
     report: str | None
@@ -43,7 +43,7 @@ class Look(Kept):
 
 
 class Found(Kept):
-    """What a look at the whole input found; its *notes* are not kept, as they may quote what is in it."""
+    """What validating the whole input found; its *notes* are not stored, as they may quote the input."""
 
     rows: int
     invalid: int
@@ -60,20 +60,20 @@ class Found(Kept):
 
 
 class RunSettings(HowRead, Look, Found):
-    """All that is kept; *begun* is the option that asked for a new run whatever there was before, if one did.
+    """All stored settings; *begun* is the option that requested a new run regardless of earlier ones, if any.
 
-    One that *reads* changes nothing at the server.
+    A run that *reads* changes nothing at the server.
     """
 
     begun: str = ""
     reads: bool = False
 
     def reads_as(self, how: HowRead) -> bool:
-        """Whether the input was read in this way."""
+        """Whether the input was read with these options."""
         return all(getattr(self, name) == value for name, value in how)
 
     def having(self, part: Look | Found) -> "RunSettings":
-        """Return the same settings with another part."""
+        """Return the same settings with one part replaced."""
         return self.model_copy(update=dict(part))
 
 

@@ -1,6 +1,6 @@
-"""Signals that stop a run (the first asks, the second insists, the third leaves), and one that asks how far it is."""
+"""Signals that stop a run (first: drain, second: cancel, third: exit at once), and one that asks for progress."""
 
-# anyio is imported by the functions that wait: the program's first instruction needs this module.
+# anyio is imported by the functions that wait: the program's first instructions need this module.
 
 import os
 import signal
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 ASKING = "SIGUSR1"
-"""Asks a run how far it is."""
+"""The signal that asks a run for its progress."""
 
 DEFERRED: set[signal.Signals] = set()
-"""Signals that this process ignores only while nothing of it listens to them."""
+"""Signals that this process ignores only while it has no listener for them."""
 
 
 def defer(name: str) -> None:
-    """Ignore a signal that would end the process, until something listens to it and again afterwards."""
+    """Ignore a signal that would end the process, except while something listens for it."""
     number = getattr(signal, name, None)
     if number is not None and signal.getsignal(number) is signal.SIG_DFL:
         signal.signal(number, signal.SIG_IGN)
@@ -28,7 +28,7 @@ def defer(name: str) -> None:
 
 
 def heard(names: Iterable[str] = SIGNALS) -> list[signal.Signals]:
-    """Return the signals to listen to: one that was ignored when we started (nohup, a shell's `&`) stays ignored."""
+    """Return the signals to listen for; one ignored when we started (nohup, a shell's `&`) stays ignored."""
     known = [signal.Signals[name] for name in names if hasattr(signal, name)]
     return [number for number in known if number in DEFERRED or signal.getsignal(number) is not signal.SIG_IGN]
 
@@ -36,7 +36,7 @@ def heard(names: Iterable[str] = SIGNALS) -> list[signal.Signals]:
 async def watch_signals(
     first: Callable[[signal.Signals], None], second: Callable[[], None], *, task_status: "TaskStatus[None]"
 ) -> None:
-    """Call *first* with the first signal and *second* at the second one, and end the process at the third."""
+    """Call *first* on the first signal and *second* on the second one, and end the process on the third."""
     import anyio
 
     with anyio.open_signal_receiver(*heard()) as signals:
@@ -53,7 +53,7 @@ async def watch_signals(
 
 
 async def watch_for(name: str, call: Callable[[], None], *, task_status: "TaskStatus[None]") -> None:
-    """Call at every signal of that name, until cancelled; never where the platform has none, or it was ignored."""
+    """Call *call* on every signal *name*, until cancelled; never if the platform lacks it, or it was ignored."""
     import anyio
 
     try:
@@ -63,4 +63,4 @@ async def watch_for(name: str, call: Callable[[], None], *, task_status: "TaskSt
                 call()
     finally:
         for number in DEFERRED.intersection(heard([name])):
-            signal.signal(number, signal.SIG_IGN)  # the event loop leaves behind what would end the process
+            signal.signal(number, signal.SIG_IGN)  # the event loop restores the default, which would end the process

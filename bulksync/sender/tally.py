@@ -1,4 +1,4 @@
-"""What one invocation counts while it runs: for progress, for the summary, and for the failure budget."""
+"""Counters of one invocation: for progress, for the summary, and for the failure budget."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,21 +8,21 @@ from bulksync.model import Outcome, Reply
 CAUSES = ("rate", "hold", "server", "retry")
 
 ANSWERS = ("acknowledged", "throttled", "other")
-"""What a request may come to, as a timeline tells them apart: 429 is `throttled`, no answer at all is `other`."""
+"""The kinds of answer that a timeline distinguishes: 429 is `throttled`, no answer at all is `other`."""
 
 SLICES = 120
-"""Parts of a timeline: as many as a picture has room for."""
+"""Parts of a timeline: as many as a chart has room for."""
 
 
 @dataclass(slots=True)
 class Timeline:
-    """Counts requests by their answer in `SLICES` parts of time, each *width* seconds, doubled when they do not do."""
+    """Counts requests by their answer in `SLICES` slots of *width* seconds, doubled whenever the run outgrows them."""
 
     width: float = 1.0
     counts: dict[str, list[int]] = field(default_factory=lambda: {answer: [0] * SLICES for answer in ANSWERS})
 
     def count(self, after: float, answer: str) -> None:
-        """Count a request that came to *answer* so many seconds *after* the first was sent."""
+        """Count a request with this *answer*, *after* seconds from the first one sent."""
         part = max(0, int(after / self.width))  # the clock may have been set back
         while part >= SLICES:
             self._double()
@@ -40,8 +40,8 @@ class Timeline:
 class Tally:
     """Counts of rows and requests, of which *width* could be in flight; *latencies* counts answers by milliseconds.
 
-    *time_went* splits the run's time, in seconds, by what kept the next request from starting: the `rate`, a
-    `hold`, the `server` (every request in flight), or rows backing off (`retry`).
+    *time_went* splits the run's time, in seconds, by what kept the next request from starting: the `rate`, a `hold`,
+    the `server` (all requests in flight), or rows backing off (`retry`).
     """
 
     width: int = 0
@@ -59,7 +59,7 @@ class Tally:
     timeline: Timeline = field(default_factory=Timeline)
 
     def count(self, reply: Reply, *, sent: float, duration: float, is_retry: bool) -> None:
-        """Take one request and its reply into account; *sent* is a Unix time, *duration* in seconds."""
+        """Count one request and its reply; *sent* is a Unix time, *duration* in seconds."""
         self.requests += 1
         self.retries += is_retry
         self.throttled += reply.status == 429
@@ -75,17 +75,17 @@ class Tally:
 
     @property
     def done(self) -> int:
-        """Rows that this invocation has brought to an outcome."""
+        """Return how many rows this invocation has brought to an outcome."""
         return self.outcomes.total()
 
     @property
     def failures(self) -> int:
-        """Rows that count against the failure budget."""
-        counted = self.outcomes.get  # without a generator, as this is asked for after every row
+        """Return how many rows count against the failure budget."""
+        counted = self.outcomes.get  # no generator, as this runs after every row
         return counted(Outcome.REJECTED, 0) + counted(Outcome.FAILED, 0) + counted(Outcome.UNKNOWN, 0)
 
     def percentile(self, share: float) -> int | None:
-        """Return the latency in milliseconds that a *share* of the answers did not exceed; None without answers."""
+        """Return the latency in milliseconds not exceeded by a *share* of the answers; None if there are none."""
         wanted = share * self.latencies.total()
         seen = 0
         for latency, count in sorted(self.latencies.items()):

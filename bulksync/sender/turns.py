@@ -1,6 +1,6 @@
-"""The rows that wait to start a request: for a place first, with which they get a connection, then for a turn to write.
+"""The rows waiting to start a request: first for a place, which brings a connection, then for a turn to write.
 
-A turn given before there is a connection would be used whenever that opens: after a stall, by many rows at once.
+A turn granted before there is a connection would be used whenever that opens: after a stall, by many rows at once.
 """
 
 import asyncio
@@ -16,16 +16,18 @@ from bulksync.sender.health import Health
 from bulksync.sender.tally import Tally
 
 AHEAD = 0.5
-"""Seconds of turns for which rows have a connection ready: TLS takes three round trips to open one, and a server may
-close one that stays unused."""
+"""Seconds of upcoming turns for which rows have a connection ready.
+
+Opening one with TLS takes three round trips, and a server may close one that stays unused.
+"""
 
 LATE = 0.01
-"""Seconds after which a turn that was not used is given up: who counts requests as they arrive forgives no more."""
+"""Seconds after which an unused turn is dropped: a server that counts requests as they arrive tolerates no more."""
 
 
 @dataclass(slots=True, order=True)
 class Waiting:
-    """A row that waits for a place; those that only fail go behind all others."""
+    """A row waiting for a place; rows that keep failing go behind all others."""
 
     is_failing: bool
     number: int
@@ -36,7 +38,7 @@ class Waiting:
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """What a row has from before its connection is opened until its answer has come; not *valid* once recalled."""
+    """A row's place, held from before its connection is opened until its answer arrives; not *valid* once recalled."""
 
     number: int
     is_valid: bool = True
@@ -44,9 +46,9 @@ class Place:
 
 
 class Turns:
-    """Hands out places and turns; the only caller of the pacer.
+    """Grants places and turns; the only caller of the pacer.
 
-    What is known of the server's health limits both. Retries go before the rows behind them, unless health ranks them.
+    The server's health limits both. Retries go before later rows, unless health ranks the rows.
     """
 
     def __init__(self, rate: float, pacer: Pacer, health: Health, ledger: Ledger, tally: Tally, clock: Clock) -> None:
@@ -65,10 +67,10 @@ class Turns:
         self._is_closed = False
         self.in_flight = 0
 
-    # The rows' side
+    # For the rows
 
     async def place(self, row: Row, tried: int, *, is_failing: bool) -> Place | None:
-        """Wait until this row may open its connection; None where nothing may start any more."""
+        """Wait until this row may open its connection; None if nothing may start any more."""
         if self._is_closed:
             return None
         if not self._asking and self._has_room():
@@ -79,9 +81,9 @@ class Turns:
         return await place
 
     async def wait(self, place: Place) -> bool:
-        """Wait until a request may be written, at once; False where it may not, or not from this place.
+        """Wait until a request may be written immediately; False if it may not, or not from this place.
 
-        A turn that the place has had already was not used: its connection turned out to be closed.
+        A turn that the place was already granted went unused: its connection turned out to be closed.
         """
         if place.is_in_flight:
             self._land(place)
@@ -98,7 +100,7 @@ class Turns:
         return False
 
     def release(self, place: Place) -> None:
-        """Give a place back, whatever came of it."""
+        """Give a place back, whatever the result."""
         if place.is_in_flight:
             self._land(place)
         self._places.discard(place)
@@ -108,15 +110,15 @@ class Turns:
         place.is_in_flight = False
         self.in_flight -= 1
 
-    # The run's side
+    # For the run
 
     def look_again(self) -> None:
-        """Take note that more rows may start than before."""
+        """Check again, as more rows may start than before."""
         self._asked.set()
         self._moved.set()
 
     def recall(self) -> None:
-        """Take back the places of all rows that have not started: from now on others go first."""
+        """Recall the places of all rows that have not started: from now on others go first."""
         for place in self._places:
             place.is_valid = place.is_in_flight
         self._send_away()
@@ -140,7 +142,7 @@ class Turns:
     # Places
 
     async def serve_places(self) -> None:
-        """Give places until cancelled, to rows whose turn is near."""
+        """Grant places, to rows whose turn is near, until cancelled."""
         while True:
             self._asked.clear()
             while (wait := self._pacer.wait_for(AHEAD)) > 0:  # noqa: ASYNC110  a hold may be extended meanwhile
@@ -173,7 +175,7 @@ class Turns:
     # Turns
 
     async def serve_turns(self) -> None:
-        """Give turns until cancelled."""
+        """Grant turns until cancelled."""
         while True:
             await self._somebody_can_start()
             await self._ledger.room()
@@ -192,7 +194,7 @@ class Turns:
             self._went(cause, since, held)
 
     def _went(self, cause: str, since: float, held: float) -> None:
-        """Note what the time since then went to: to a hold as far as there was one."""
+        """Attribute the time since *since* to *cause*; the part spent *held* counts as a hold."""
         on_hold = self._pacer.held_for - held
         self._tally.time_went["hold"] += on_hold
         self._tally.time_went[cause] += self._now() - since - on_hold
@@ -206,4 +208,4 @@ class Turns:
             place.is_in_flight = True
             self.in_flight += 1
             turn.set_result(now)
-        self._asked.set()  # as there is room for others' places now
+        self._asked.set()  # there is now room for other places
