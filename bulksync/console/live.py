@@ -33,7 +33,7 @@ class Lately:
 
     def __init__(self, seconds: float = 15.0) -> None:
         self._seconds = seconds
-        self._seen = deque([(0.0, 1, 0)])  # counting starts at the first request
+        self._seen = deque([(0.0, 1, 0)])  # the first request starts the clock, so it does not count
 
     def speeds(self, look: Look) -> tuple[float, float]:
         """Record a look, and return requests and rows per second."""

@@ -76,7 +76,7 @@ class Notes:
             self._look_for_utf8(row, line, raw)
 
     def _look_for_escapes(self, row: int, line: int, raw: str, cells: list[str]) -> None:
-        if '"' in raw and _QUOTED_AS_CSV.search(raw):  # checked first, so that most rows need nothing more
+        if '"' in raw and _QUOTED_AS_CSV.search(raw):  # quotes are used as in CSV: stop looking
             self._may_be_escaped, self.looks_closer = False, self._may_be_utf8
         elif _ESCAPE.search(raw):
             self._escaped.again(row, line)
