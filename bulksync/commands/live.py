@@ -69,7 +69,7 @@ class Found:
 
 
 def gather(source: Source, report: Path) -> dict[Key, Asked]:
-    """Return what each execution should contain, in the order of first rows. Raises InputError if a file is unreadable."""
+    """Return what each execution should contain, by first row. Raises InputError if a file cannot be read."""
     wanted: dict[Key, Asked] = {}
     with open_input(source) as content, opened(report) as lines:
         for row, line in zip(content.rows(), lines, strict=False):

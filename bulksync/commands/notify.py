@@ -20,7 +20,7 @@ LONGEST_AFTER_A_SIGNAL = 1.0
 
 async def notify(options: RunOptions, summary: Mapping[str, Any]) -> str:
     """Post a summary without secrets to `--notify`; return why that failed, if it did. A signal aborts it."""
-    assert options.notify is not None  # callers check that --notify is set
+    assert options.notify is not None  # noqa: S101  callers check that --notify is set
     body = orjson.dumps(without_secrets(summary), default=str)
     seconds = LONGEST_AFTER_A_SIGNAL if (summary["exitCode"] or 0) > 128 else LONGEST
     reason = "stopped by a signal"

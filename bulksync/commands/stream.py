@@ -50,7 +50,7 @@ from bulksync.sender.settings import Found, RunSettings, settings_of
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The inputs of a stream; *kept* receives the rows' echoed cells, *backlog* the rows that have an outcome at once."""
+    """The inputs of a stream; *kept* receives echoed cells, *backlog* the rows that have an outcome at once."""
 
     inlet: Inlet
     backlog: Backlog

@@ -211,7 +211,7 @@ class Sync:
         self._run = self._portal.start_task_soon(self._travel)
 
     async def _end(self) -> None:
-        """Wait until the run has ended, and release its resources; a cancellation meanwhile cancels requests in flight."""
+        """Wait until the run has ended, and release its resources; cancelling it cancels requests in flight."""
         interrupted: BaseException | None = None
         self._have(self._leave)
         while not self._run.done():
@@ -229,7 +229,7 @@ class Sync:
             raise interrupted
 
     def _end_now(self) -> None:
-        """Wait until the run has ended, and release its resources; Ctrl-C meanwhile cancels requests in flight."""
+        """Wait until the run has ended, and release its resources; Ctrl-C cancels requests in flight."""
         interrupted: KeyboardInterrupt | None = None
         self._have(self._leave)
         while not self._run.done():

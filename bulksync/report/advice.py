@@ -60,7 +60,7 @@ def refusals(measured: Measured) -> str:
 
 
 def of_server(measured: Measured) -> str:
-    """Return what limits a run that waits for answers: the requests in flight if all are used, else the rows available."""
+    """Return what limits a run that waits for answers: the requests in flight if all are used, else the rows."""
     width, latency = measured.max_in_flight, milliseconds(measured)
     most = width * 1000 / latency
     if (measured.achieved_rate or 0.0) >= most * FULL:

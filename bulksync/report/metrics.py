@@ -29,7 +29,7 @@ class Snapshot(Collector):
 
 
 def write_metrics(path: Path, summary: Summary | None, *, exit_code: int | None, now: float) -> None:
-    """Write the metrics of a run that ended at *now*, a Unix time; *summary* is None if it was killed or left no report.
+    """Write the metrics of a run that ended at *now* (Unix time); a run without a report, or killed, has no *summary*.
 
     Raises StorageError if the file cannot be written.
     """

@@ -135,7 +135,7 @@ def rendered(summary: Summary, facts: Facts) -> str:
 
 
 def shown(value: object) -> object:
-    """Return a value made safe for the page: control, ANSI and bidi characters removed; HTML markup is kept."""
+    """Return a value made safe for the page, without control, ANSI and bidi characters; markup is kept."""
     return clean(value, LONGEST) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 

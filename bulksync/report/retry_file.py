@@ -47,7 +47,7 @@ def write_rows(path: Path, what: str, content: Input, header: str, rows: Iterabl
 
 
 def each_ended(header: str, rows: Iterable[str]) -> Iterator[str]:
-    """Yield a header and its rows, each with the header's line ending, even if it is the last line of a file."""
+    """Yield a header and its rows, giving a row without a line ending, as at the end of a file, the header's."""
     yield header
     end = "\r\n" if header.endswith("\r\n") else "\n"
     for row in rows:

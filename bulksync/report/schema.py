@@ -41,7 +41,7 @@ class Part(BaseModel):
 
 
 class Latency(Part):
-    """Latency percentiles in milliseconds; null if no answer was received."""
+    """Latency percentiles in milliseconds; absent if no answer was received."""
 
     p50: int | None = None
     p95: int | None = None

@@ -140,7 +140,7 @@ def moved(store: Store, run: Run, since: Since | None = None) -> tuple[Transitio
 
 
 def close_finished(store: Store, run: Run, *, now: float, command: str, rate: float, fixing: str = "") -> Run:
-    """Close a run with nothing left to do if a kill or a signal kept it from ending properly; return the run."""
+    """Return a run with nothing left to do, first closing it if a kill or a signal kept it from ending properly."""
     if run.exit_code == 0 or (run.exit_code == 3 and not fixing):
         return run
     if run.exit_code == 3:
