@@ -126,7 +126,7 @@ async def test_cron_mails_what_went_wrong(folder: Path) -> None:
     assert f"rejected {rejected}" in lines[0]
     assert f"bulksync: errors: http_404 {rejected}" in lines
     assert "bulksync: report: export.csv.report.csv" in lines
-    assert lines[-1].startswith("bulksync: next: see the columns error and detail in ")
+    assert lines[-1].startswith("bulksync: next: get the rejected and invalid rows as a file: bulksync report ")
     assert ending(folder / "bulksync.prom") == (3, False, False)
 
 

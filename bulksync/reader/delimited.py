@@ -2,9 +2,9 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import islice, zip_longest
 from typing import Any
 
 from bulksync.model import InvalidRow, Row
@@ -23,8 +23,7 @@ from bulksync.reader.workbook import SheetText
 from bulksync.text import clean, counted
 
 _QUOTING = 'write a literal quote as "" inside a quoted field'
-_COUNTED = 1_000
-"""Rows whose cells are counted together, column by column: five times as fast as counting cell by cell."""
+_MOST_PATTERNS = 1_000  # that are counted before they are added up by column
 _LOST = "where the next row starts cannot be told"
 
 _ODD_STARTS = frozenset(" \xa0").union(word[0] for word in NO_VALUES)
@@ -49,26 +48,27 @@ class Delimited:
         self.echoed = tuple(self._columns.echoed)
         self.metadata_columns = tuple(self._columns.metadata)
         self.notes = Notes(text.source, found.delimiter, text.encoding)
-        self._carried = [0] * len(self._columns.names)
+        self._absent = [0] * len(self._columns.names)
+        self._patterns = Counter[tuple[bool, ...]]()
         self.row_count = 0
 
     @property
     def columns(self) -> list[Column]:
         """How each column is used, and how many rows so far have a value in it."""
+        self._fold()
         sent, width = self._columns.sent(), len(self._columns.names)
         named = [(place, name) for place, name in enumerate(self._columns.names) if name]
-        own = [Column(name, sent.get(place, ""), self._carried[place]) for place, name in named]
+        own = [Column(name, sent.get(place, ""), self.row_count - self._absent[place]) for place, name in named]
         return own + [Column("", field, self.row_count) for place, field in sent.items() if place >= width]
 
     def rows(self, allowed: frozenset[str] | None) -> Iterator[Row | InvalidRow]:
         """Yield every row in order, valid or not."""
         workflow_at, execution_at, status_at = map(self._columns.known.get, ("workflowId", "executionId", "status"))
         width, fixed = len(self._columns.names), self._columns.fixed
-        seen: list[list[str]] = []
         for row, line, _, cells, flaw in self._found():
-            seen.append(cells)
-            if len(seen) == _COUNTED:
-                self._count(seen)
+            self.row_count = row
+            if "" in cells or len(cells) < width:
+                self._note_absent(cells)
             if fixed:
                 cells = [*cells[:width], *[""] * (width - len(cells)), *fixed]
             workflow, execution = _cell(cells, workflow_at), _cell(cells, execution_at)
@@ -77,14 +77,19 @@ class Delimited:
                 yield refuse(row, line, flaw, workflow, execution, status)
             else:
                 yield judge(row, line, workflow, execution, status, self._metadata(cells), allowed)
-        self._count(seen)
 
-    def _count(self, seen: list[list[str]]) -> None:
-        """Count the non-empty cells of the rows *seen*, then clear the list."""
-        for place, cells in enumerate(islice(zip_longest(*seen, fillvalue=""), len(self._carried))):
-            self._carried[place] += sum(map(bool, cells))
-        self.row_count += len(seen)
-        seen.clear()
+    def _note_absent(self, cells: list[str]) -> None:
+        """Count a row with empty cells by the pattern of empty cells: most rows share a few patterns."""
+        self._patterns[tuple(map(bool, cells))] += 1
+        if len(self._patterns) > _MOST_PATTERNS:
+            self._fold()
+
+    def _fold(self) -> None:
+        for held, rows in self._patterns.items():
+            for place in range(len(self._absent)):
+                if place >= len(held) or not held[place]:
+                    self._absent[place] += rows
+        self._patterns.clear()
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:
         """Yield every row as it is in the input, numbered as in `rows`, with the cells of the columns *names*."""

@@ -31,16 +31,17 @@ _NOTHING = (None, "")
 _EXACT = frozenset({str, int, bool, type(None)})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shape:
     """What an object's member names mean: which are sent as which field, and their flaw, if any.
 
-    Most rows of an input have one of a few shapes.
+    Most rows of an input have one of a few shapes; *rows* counts this shape's rows not yet counted by name.
     """
 
     known: dict[str, str]
     members: dict[str, str]
     flaw: Flaw | None
+    rows: int = 0
 
 
 _NO_SHAPE = Shape({}, {}, None)
@@ -57,7 +58,6 @@ class JsonLines:
         self._lines = Lines(text.lines())
         self._names: dict[str, str | None] = {}
         self._shapes: dict[tuple[str, ...], Shape] = {}
-        self._rows = Counter[tuple[str, ...]]()
         self._carried = Counter[str]()
         self.row_count = 0
         self.layout = Layout((), ",", text.bom)
@@ -152,7 +152,7 @@ class JsonLines:
         shape = self._shapes.get(names)
         if shape is None:
             shape = self._new_shape(names, line)
-        self._rows[names] += 1
+        shape.rows += 1
         values = members.values()
         if None in values or "" in values:
             self._carried.subtract(name for name, value in members.items() if value in _NOTHING)
@@ -172,16 +172,16 @@ class JsonLines:
         members = {field.partition(".")[2]: name for field, name in sent.items() if "." in field}
         shape = Shape(known, members, flaw)
         if len(self._shapes) == _MOST_SHAPES:
-            self._shapes.clear()
             self._fold()
+            self._shapes.clear()
         self._shapes[names] = shape
         return shape
 
     def _fold(self) -> None:
         """Add the rows counted per shape to the counts of their members."""
-        for names, rows in self._rows.items():
-            self._carried.update(dict.fromkeys(names, rows))
-        self._rows.clear()
+        for names, shape in self._shapes.items():
+            self._carried.update(dict.fromkeys(names, shape.rows))
+            shape.rows = 0
 
     def _note(self, name: str, line: int) -> None:
         if len(self._names) == _MOST_NAMES:

@@ -332,10 +332,10 @@ async def test_rejected_rows_are_fixed_and_run(tmp_path: Path) -> None:
         assert steps[0] == "bulksync report rows.csv.report.csv.ledger --rejected-file rows.rejected.csv"
         assert bulksync(*steps[0].split()[1:], folder=tmp_path).code == 0
         written = (tmp_path / "rows.rejected.csv").read_text()
-        told = "status 'done' is not made of at most 64 capitals, digits and underscores"
+        told = "\"status 'done' is not valid (at most 64 of A-Z, 0-9 and _)\""
         assert written.splitlines() == [
             HEADER.strip() + ",error,detail",
-            f'{rows[1].strip()},status_invalid,"{told}"',
+            f"{rows[1].strip()},status_invalid,{told}",
             f"{rows[2].strip()},{REFUSED}",
         ]
         command = steps[1].split(": ", 1)[1]

@@ -1,7 +1,12 @@
-"""Names that look as if they were meant for a field: what is asked about, and what is left alone."""
+"""Columns that may have been meant for a field: what is asked about, and how many rows carry each."""
+
+import json
+from pathlib import Path
 
 import pytest
 
+from bulksync.reader.input import open_input
+from bulksync.reader.locating import locate
 from bulksync.reader.record import Column
 from bulksync.reader.resembling import meant, nested, unsent
 
@@ -48,3 +53,31 @@ def test_entries_that_look_like_paths() -> None:
             " metadata column with JSON"
         )
     ]
+
+
+@pytest.mark.parametrize("more", [0, 1_100])
+def test_rows_that_carry_a_column_are_counted(more: int, tmp_path: Path) -> None:
+    """Empty cells, `null` and missing ones do not count, in whatever pattern they come; each column is counted once."""
+    width = 12
+    cells = [[("x", "")[(row >> at) & 1] for at in range(width)] for row in range(5 + more)]
+    names = [f"c{at}" for at in range(width)]
+    (tmp_path / "r.csv").write_text(
+        ",".join(["workflowId", "executionId", "status", *names, ""])
+        + "\n"
+        + "".join(",".join(["w", "e", "S", *row, ""]) + "\n" for row in cells)
+        + "w,e\n"
+    )
+    lines = [
+        {"workflowId": "w", **{name: cell or None for name, cell in zip(names, row, strict=True)}} for row in cells
+    ]
+    for line in lines[::2]:
+        line.pop("c0")  # another shape
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for name in ("r.csv", "r.jsonl"):
+        with open_input(locate(tmp_path / name)) as content:
+            assert len(list(content.rows())) == len(cells) + (name == "r.csv")
+            carried = {column.name: column.rows for column in content.columns}
+        wanted = {name: sum(bool(row[at]) for row in cells) for at, name in enumerate(names)}
+        wanted["c0"] = wanted["c0"] if name == "r.csv" else sum(bool(line.get("c0")) for line in lines)
+        assert {name: carried[name] for name in names} == wanted
+        assert carried["workflowId"] == len(cells) + (name == "r.csv")
