@@ -153,7 +153,7 @@ def write_keys(path: Path, wanted: Iterable[Key]) -> None:
 
 
 def settle(ledger: Path, source: Source, target: str, applied: list[tuple[Row, int, Execution]]) -> int:
-    """Mark `unknown` rows of the latest run of an input as updated in the ledger; return how many were not yet.
+    """Mark `unknown` rows of the latest run of an input as updated in the ledger; return how many changed.
 
     Raises UsageError if there is no such run; StorageError or LockedError if the ledger cannot be written.
     """

@@ -124,7 +124,7 @@ def opened(report: Path) -> Iterator[Iterator[dict[str, Any]]]:
 
 
 def csv_lines(report: Path, file: Any) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a CSV report, its delimiter detected from the header."""
+    """Return the lines of a CSV report, its delimiter detected from the header."""
     first = file.readline()
     delimiter = first[3:4]  # the character after `row`
     cells = csv.reader(chain([first], file), delimiter=delimiter or ",", strict=True)

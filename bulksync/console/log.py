@@ -81,7 +81,7 @@ SECRETS: set[str] = set()
 """API keys of this process, redacted from everything it logs."""
 
 SHORTEST_SECRET = 8
-"""Shorter keys are only used in tests: redacting them would make messages unreadable."""
+"""Minimum length of a redacted key: shorter ones are tests', and redacting them would make messages unreadable."""
 
 LEVELS = (logging.INFO, logging.DEBUG, logging.DEBUG - 5)
 """Minimum level logged without `-v`, with one, and with two."""

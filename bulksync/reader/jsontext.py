@@ -163,7 +163,7 @@ _FOUND = (
     (re.compile(r"[}\]]"), "a comma before it that separates nothing, or something left out"),
     (re.compile(r"[A-Za-z_$][\w$]*\s*:"), "a name without quotes"),
 )
-"""Common non-JSON text where the JSON stops being valid, by how it begins, in the terms of whoever wrote it."""
+"""Text found where JSON parsing fails: a pattern for its start, and what it is in the terms of its author."""
 
 _REASONS = {
     "Extra data": "something follows the end; write one object per line",

@@ -209,7 +209,7 @@ def listed(counts: Mapping[str, int]) -> list[Share]:
 
 
 def with_rest(dispositions: Mapping[str, int], updated: int) -> dict[str, int]:
-    """Add the number of acknowledged rows without a disposition."""
+    """Add the acknowledged rows without a disposition as `(none)`; return the counts, largest first."""
     rest = updated - sum(dispositions.values())
     counts = dict(dispositions) | ({"(none)": rest} if rest > 0 else {})
     return dict(sorted(counts.items(), key=lambda item: -item[1]))

@@ -120,7 +120,7 @@ def write_json_report(
 
 
 def with_echoes(lines: Iterable[T], records: Iterable[Record] | None) -> Iterator[tuple[T, list[str]]]:
-    """Yield each line with its echoed cells."""
+    """Return each line with its echoed cells."""
     echoes: Iterable[list[str]] = repeat([]) if records is None else (record.cells for record in records)
     return zip(lines, echoes, strict=records is not None)
 
