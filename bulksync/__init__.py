@@ -1,4 +1,4 @@
-"""Send thousands to millions of workflow execution updates to a rate-limited API, losing and reordering nothing."""
+"""Send thousands to millions of workflow execution updates to a rate-limited API, without losing or reordering any."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """Import what a program asks for only then: the command line must not wait for aiohttp."""
+        """Import an attribute on first use: the command line must not wait for aiohttp."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from bulksync import errors, model

@@ -1,4 +1,4 @@
-"""The program's start: `python -m bulksync` is `bulksync`."""
+"""Entry point: `python -m bulksync` is `bulksync`."""
 
 import os
 import sys
@@ -7,11 +7,11 @@ from bulksync import __version__
 from bulksync.sender.signals import ASKING, defer
 
 UNSUPPORTED = "bulksync: Windows is not supported: run it in WSL, where it is the same as on Linux"
-"""There is nothing there that locks a ledger as fcntl does."""
+"""Windows has no equivalent of the fcntl lock on the ledger."""
 
 
 def main() -> None:
-    """Answer `--version` at once, as scripts ask it often; all else is the command line's."""
+    """Print `--version` at once, as scripts call it often; leave everything else to the command line."""
     if os.name == "nt":
         print(UNSUPPORTED, file=sys.stderr)
         sys.exit(2)

@@ -1,6 +1,6 @@
-"""The command line: arguments in, exit code out; the only place that prints or exits."""
+"""The command line: arguments in, exit code out; the only module that prints or exits."""
 
-# The stations are imported by the command that needs them: --version and --help must not wait for aiohttp.
+# Commands import what they need themselves: --version and --help must not wait for aiohttp.
 
 import errno
 import gc
@@ -55,7 +55,7 @@ T = TypeVar("T")
 Shell = Literal["bash", "zsh", "fish"]
 
 FEWEST_FILES = 20
-"""Open files with which a run of one request at a time still works."""
+"""Minimum number of open files for a run of one request at a time."""
 
 
 def check_input(_: object, path: Path) -> None:
@@ -110,9 +110,9 @@ def run(
 
 
 def run_to_the_end(path: Path, options: RunOptions, verbose: int, verb: "Verb", output: str) -> int:
-    """Do what a *verb* asks for, and say what came of it; BulksyncError where it comes to no report.
+    """Run a *verb* and show its result. Raises BulksyncError if no report was written.
 
-    *output* is how the name of what it writes ends, where nothing else is asked for.
+    *output* is the default suffix of the file that it writes.
     """
     if options.notify:
         check_notify(options.notify, allow_http=options.allow_http)
@@ -120,7 +120,7 @@ def run_to_the_end(path: Path, options: RunOptions, verbose: int, verb: "Verb", 
     say = terminal.say if terminal else say_to_stderr
     with failures_notified(path, options):
         check_files(path, options)
-        files = files_for(path, options, output)  # first, as metrics must not be written where another file stands
+        files = files_for(path, options, output)  # first, as metrics must not be written over another file
         with failures_measured(None if options.dry_run else options.metrics_file):
             job = job_for(path, options, files, terminal, verb)
             if options.dry_run:
@@ -133,7 +133,7 @@ def run_to_the_end(path: Path, options: RunOptions, verbose: int, verb: "Verb", 
     notified(options, ending.summary.as_json(), say)
     code = ending.run.exit_code or 0
     if options.log_format == "json" and (code or not options.quiet):
-        tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet is for when all is well
+        tell = teller("json", quiet=False, verbosity=verbose, say=say_to_stderr)  # --quiet only applies if all is well
         notes = [ending.note] if ending.note else []
         tell("ended", note=ending.note, notes=notes, **ending.summary.as_json())
     elif code or not options.quiet:
@@ -142,7 +142,7 @@ def run_to_the_end(path: Path, options: RunOptions, verbose: int, verb: "Verb", 
 
 
 def job_for(path: Path, options: RunOptions, files: Files, terminal: "Terminal | None", verb: "Verb") -> "Job":
-    """Return what a call of `bulksync run`, or of another *verb*, asks for; UsageError where it cannot be begun."""
+    """Return the job for a call of `bulksync run`, or of another *verb*. Raises UsageError if it cannot be started."""
     from bulksync.commands.run import Job
     from bulksync.options.quota import password_of
 
@@ -162,7 +162,7 @@ def job_for(path: Path, options: RunOptions, files: Files, terminal: "Terminal |
 
 
 def warn_of_password(options: RunOptions, tell: "Tell") -> None:
-    """Warn where the password of a shared quota stands on the command line, which others can see."""
+    """Warn if the password of a shared quota is on the command line, where other users can see it."""
     from bulksync.options.quota import password_of
 
     password = password_of(options.quota)
@@ -181,7 +181,7 @@ def rehearse(job: "Job") -> int:
 
 
 def show_ending(ending: "Ending", files: Files, terminal: "Terminal | None") -> None:
-    """Show what a run came to: a table on a terminal that has room for it, else lines."""
+    """Print the closing summary: as a table on a terminal wide enough for one, else as lines."""
     from bulksync.console.closing import ending_lines, ending_parts, first_lines
 
     if terminal is None or not terminal.is_wide:
@@ -222,7 +222,7 @@ def check(
 
 
 def look_over(path: Path, options: RunOptions | CheckOptions, on_invalid: str = "abort", *, json: bool = False) -> int:
-    """Print what is found in an input; return what its rows would make a run exit with before it sends any."""
+    """Validate an input and print the result; return the code with which a run would exit before sending."""
     from bulksync.commands.check import check_code, checked
     from bulksync.console.lines import check_json, check_lines, invalid_line, request_lines
     from bulksync.text import spell
@@ -251,7 +251,7 @@ def requests_of(source: "Source", options: RunOptions | CheckOptions) -> "list[P
     """Return the requests that `--show` asks for."""
     if not isinstance(options, CheckOptions) or not options.show:
         return []
-    from bulksync.commands.requests import first_requests  # here, as a check without it must not wait for aiohttp
+    from bulksync.commands.requests import first_requests  # here, as other checks must not wait for aiohttp
 
     return on_loop(lambda: first_requests(source, options))
 
@@ -311,7 +311,7 @@ def verify(
 
 
 def ask_server(source: "Source", report: Path, options: VerifyOptions, verbose: int, *, json: bool) -> int:
-    """Do what `verify --live` is asked for; BulksyncError where the server cannot be asked."""
+    """Run `verify --live`. Raises BulksyncError if the server cannot be queried."""
     from bulksync.commands import live
     from bulksync.commands import run as pipeline
 
@@ -428,7 +428,7 @@ def launch(
 
 
 def own_configuration(environment: Mapping[str, str]) -> Path | None:
-    """Return where the user's configuration stands; None for a user without a home."""
+    """Return the path of the user's configuration; None for a user without a home."""
     if folder := environment.get("XDG_CONFIG_HOME"):
         return Path(folder) / "bulksync" / "config.toml"
     try:
@@ -440,14 +440,14 @@ def own_configuration(environment: Mapping[str, str]) -> Path | None:
 def main() -> None:
     """Run the program and exit with the code that tells the caller what to do next."""
     occupy_standard_streams()
-    keep_secret(os.environ.get("FEATHER_API_KEY", ""))  # as somebody may give it where it does not belong
+    keep_secret(os.environ.get("FEATHER_API_KEY", ""))  # in case it is given in the wrong place
     print_whatever_the_locale()
     code = answered(printed, style_asked(sys.argv[1:], os.environ))
     leave(code if isinstance(code, int) else 0)
 
 
 def printed() -> object:
-    """Do what the call asks for, and have stdout written while there is still somebody to say that it cannot be."""
+    """Run the command and flush stdout while a failure to write it can still be reported."""
     code: object = app.meta(exit_on_error=False, print_error=False, result_action="return_value")
     if sys.stdout is not None:
         sys.stdout.flush()
@@ -455,7 +455,7 @@ def printed() -> object:
 
 
 def answered(call: Callable[[], T], style: Literal["text", "json"]) -> T | int:
-    """Return what *call* returns, or, where it fails, say why and return the exit code."""
+    """Return the result of *call*, or, if it fails, report the error and return the exit code."""
     try:
         return call()
     except CycloptsError as error:
@@ -475,7 +475,7 @@ def answered(call: Callable[[], T], style: Literal["text", "json"]) -> T | int:
 
 
 def refused_by_system(error: OSError) -> StorageError | None:
-    """Return our error for a file, or stdout, that the system refuses at a moment that no station expects."""
+    """Return our error for a file, or stdout, that the system rejects where no command expects it."""
     if isinstance(error.filename, str | bytes):
         again = "check the path and its permissions, then run the same command again"
         return StorageError(f"{name_of(os.fsdecode(error.filename))}: {error.strerror}", again, again=True)
@@ -487,21 +487,21 @@ def refused_by_system(error: OSError) -> StorageError | None:
 
 @contextmanager
 def failures_measured(path: Path | None) -> Iterator[None]:
-    """Let the metrics at *path* tell of a run that comes to no report: they must not go on showing yesterday's."""
+    """If a run fails before its report, write failure metrics to *path*, so that stale ones do not hide it."""
     try:
         yield
     except BaseException as error:
         if path is not None:
             from bulksync.report.metrics import write_metrics
 
-            with suppress(BulksyncError):  # of two errors the first is the one to tell
+            with suppress(BulksyncError):  # of two errors, the first one is reported
                 write_metrics(path, None, exit_code=code_for(error), now=time.time())
         raise
 
 
 @contextmanager
 def failures_notified(path: Path, options: RunOptions) -> Iterator[None]:
-    """Post what ended a run that comes to no report, in the words of a summary."""
+    """If a run fails before its report, post the reason in the form of a summary."""
     try:
         yield
     except BaseException as error:
@@ -509,7 +509,7 @@ def failures_notified(path: Path, options: RunOptions) -> Iterator[None]:
         facts = {
             "input": name_of(path),
             "exitCode": code_for(error),
-            "stopped": type(error).__name__ if ours is None else ours.what,  # what a fault says could hold anything
+            "stopped": type(error).__name__ if ours is None else ours.what,  # a bug's text could hold anything
             "nextStep": "" if ours is None else steps_after(ours),
         }
         notified(options, facts, say_to_stderr)
@@ -517,7 +517,7 @@ def failures_notified(path: Path, options: RunOptions) -> Iterator[None]:
 
 
 def notified(options: RunOptions, summary: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Post a summary to where `--notify` asks for it; that it cannot be is said, and changes nothing else."""
+    """Post a summary to the `--notify` URL; a failure to do so is logged, and changes nothing else."""
     if options.notify is None or options.dry_run:
         return
     from bulksync.commands.notify import notify
@@ -534,14 +534,14 @@ def notified(options: RunOptions, summary: Mapping[str, Any], say: Callable[[str
 
 
 def code_for(error: BaseException) -> int:
-    """Return the exit code of what ended the program."""
+    """Return the exit code for the error that ended the program."""
     if isinstance(error, BulksyncError):
         return error.exit_code
     return 130 if isinstance(error, KeyboardInterrupt) else 1
 
 
 def occupy_standard_streams() -> None:
-    """Open what the caller closed: a ledger or a socket with number 2 would get what is said to stderr."""
+    """Reopen closed standard streams, so that no ledger or socket gets descriptor 2 and receives messages."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -552,20 +552,20 @@ def occupy_standard_streams() -> None:
 
 
 def need_open_files() -> None:
-    """Raise UsageError where the process may open too few files to import what it needs and to say so later."""
+    """Raise UsageError if the process may open too few files to import what it needs and to report errors later."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit < FEWEST_FILES:
         raise UsageError(f"only {limit} files may be open at once", "raise it: ulimit -n 256")
 
 
 def print_whatever_the_locale() -> None:
-    """Let stdout write a character that its encoding lacks by its number, as stderr does, and not break off there."""
+    """Escape characters that stdout's encoding lacks, as stderr does, instead of failing."""
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def leave(code: int) -> None:
-    """Exit; at once after a signal, when a thread may still wait for stdin."""
+    """Exit; immediately after a signal, as a thread may still be waiting for stdin."""
     if code > 128:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
@@ -581,7 +581,7 @@ def collect_garbage_seldom() -> None:
 
 
 def on_loop(function: Callable[[], Awaitable[T]]) -> T:
-    """Run *function* on an event loop, uvloop's where there is one; a lone error comes out of its groups."""
+    """Run *function* on an event loop, uvloop's if available; an error alone in its groups is raised by itself."""
     import anyio
 
     collect_garbage_seldom()
@@ -590,7 +590,7 @@ def on_loop(function: Callable[[], Awaitable[T]]) -> T:
 
 
 def failed(error: BulksyncError, style: Literal["text", "json"]) -> int:
-    """Say what went wrong and what to do next; return the exit code."""
+    """Print what failed and what to do next; return the exit code."""
     steps = steps_after(error)
     tell = teller(style, quiet=True, verbosity=0, say=say_to_stderr)
     tell("failed", error=error.what, nextStep=steps, exitCode=error.exit_code)
@@ -600,7 +600,7 @@ def failed(error: BulksyncError, style: Literal["text", "json"]) -> int:
 
 
 def steps_after(error: BulksyncError) -> str:
-    """Say what to do after an error, with the exact command where it is to be run again."""
+    """Return what to do after an error, with the exact command if it is to be run again."""
     again = repeated_command(sys.argv[1:]) if error.again else ""
     if error.adding:
         again = changed_command(sys.argv[1:], *error.adding)
@@ -608,14 +608,14 @@ def steps_after(error: BulksyncError) -> str:
 
 
 def style_asked(arguments: list[str], environment: Mapping[str, str]) -> Literal["text", "json"]:
-    """Return the form of messages that a call, right or wrong, asks for."""
+    """Return the message format that a command line asks for, even if it is invalid."""
     asked = [after for flag, after in pairwise([*arguments, ""]) if flag == "--log-format"]
     asked += [token.partition("=")[2] for token in arguments if token.startswith("--log-format=")]
     return "json" if (asked or [environment.get("BULKSYNC_LOG_FORMAT", "text")])[-1] == "json" else "text"
 
 
 def internal(error: BaseException, style: Literal["text", "json"]) -> int:
-    """Say that it is our fault, with the trace where `-v` asks for it."""
+    """Report an internal error as a bug, with the traceback if `-v` asks for it."""
     verbosity = any(token.startswith(("-v", "--verbose")) for token in sys.argv[1:])
     steps = f"please report this as a bug; for the traceback: {command_line(sys.argv[1:])} -v"
     tell = teller(style, quiet=True, verbosity=int(verbosity), say=say_to_stderr)
@@ -627,22 +627,22 @@ def internal(error: BaseException, style: Literal["text", "json"]) -> int:
 
 
 def called(arguments: list[str]) -> str:
-    """Return the command that was called; empty where none was."""
+    """Return the command that was called; empty if there was none."""
     return next((word for word in arguments if word in COMMANDS), "")
 
 
 def command_line(arguments: list[str]) -> str:
-    """Write a call of the program as one would type it, but for what must not be read in it."""
+    """Return a call of the program as a shell command, with secrets redacted."""
     return " ".join(["bulksync", *(quoted(blanked(argument)) for argument in arguments)])
 
 
 def repeated_command(arguments: list[str]) -> str:
-    """Write the call that goes on with this run: the same, but not from the start again."""
+    """Return the command that resumes this run: the same one, without restarting."""
     return command_line([token for token in arguments if token not in ("--resend", "--restart")])
 
 
 def changed_command(arguments: list[str], option: str, value: str) -> str:
-    """Write the same call with another value of an option."""
+    """Return the same command with another value for an option."""
     kept = [
         token
         for before, token in zip(["", *arguments], arguments, strict=False)
@@ -652,7 +652,7 @@ def changed_command(arguments: list[str], option: str, value: str) -> str:
 
 
 def api_key(options: RunOptions) -> SecretStr:
-    """Return the API key from where the options say; from now on a crash leaves no image of the memory behind."""
+    """Return the API key from where the options say; disables core dumps from now on."""
     from bulksync.client.key import read_key
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -662,7 +662,7 @@ def api_key(options: RunOptions) -> SecretStr:
 
 
 def terminal_of_stderr() -> "Terminal | None":
-    """Return the terminal that stderr is; None where it is none, or one that cannot move its cursor."""
+    """Return the terminal on stderr; None if it is not one, or cannot move its cursor."""
     if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") in (None, "", "dumb", "unknown"):
         return None
     from bulksync.console.terminal import Terminal
@@ -671,7 +671,7 @@ def terminal_of_stderr() -> "Terminal | None":
 
 
 def shows_live(options: RunOptions) -> bool:
-    """Whether a terminal is to show live progress: with `--quiet` or JSON only when asked, and not inside a report."""
+    """Return whether to show live progress: with `--quiet` or JSON only if asked for, and not inside a report."""
     if options.output == STDOUT and sys.stdout is not None and sys.stdout.isatty():
         return False
     by_default = options.log_format == "text" and not options.quiet
@@ -679,14 +679,14 @@ def shows_live(options: RunOptions) -> bool:
 
 
 def need_format(path: Path, options: InputOptions) -> None:
-    """Raise UsageError where nothing tells the format of stdin."""
+    """Raise UsageError if the format of stdin is not given."""
     if path == STDIN and options.format is None:
         raise UsageError("stdin has no extension to tell its format by", "add --format csv (or tsv, jsonl)")
 
 
 @contextmanager
 def source_of(path: Path, options: InputOptions) -> Iterator["Source"]:
-    """Yield the input, from a private copy where it comes by stdin."""
+    """Yield the input, from a private copy if it comes from stdin."""
     from bulksync.reader.source import spool
     from bulksync.sender.plan import locate_input
 

@@ -1,1 +1,1 @@
-"""One module for each command, named as the command is; each reads as its table of contents. For `cli` alone."""
+"""One module per command, of the same name; each reads as the command's table of contents. For `cli` alone."""

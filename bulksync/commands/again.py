@@ -1,4 +1,4 @@
-"""What to do with the rows that must be fixed, with the commands that do it."""
+"""Tell the user how to fix and rerun rows, with the exact commands."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -21,18 +21,19 @@ OF_THIS_RUN = frozenset(
         "--limit",
     }
 )
-"""Options whose values are for the run of the whole input."""
+"""Options whose values only apply to the run of the whole input."""
 
 FLAGS_OF_THIS_RUN = frozenset({"--resend", "--restart", "--retry-rejected", "--only-changed", "--overwrite"})
 
 OF_A_WORKBOOK = frozenset({"--format", "--sheet"})
-"""Options that are wrong for rows of a workbook, which are written as CSV."""
+"""Options that are wrong for rows from a workbook, which are written as CSV."""
 
 
 def fixing(arguments: Sequence[str], source: Path, kind: Format, *, ledger: Path | None, rejected: Path | None) -> str:
-    """Say how to get a run's rejected and invalid rows as a file, unless they are in *rejected*, and how to run it.
+    """Return how to export a run's rejected and invalid rows, unless *rejected* already has them, and how to run them.
 
-    *arguments* are those of the run, whose input is *source*; empty where a program called, and can do nothing here.
+    *arguments* are those of the run, whose input is *source*; empty if a Python program called, for which commands
+    are of no use.
     """
     if not arguments or (rejected is None and ledger is None):
         return f"fix the rows in {quoted(str(rejected))}, and run them as a new file" if rejected else ""
@@ -45,7 +46,7 @@ def fixing(arguments: Sequence[str], source: Path, kind: Format, *, ledger: Path
 
 
 def beside(source: Path, kind: Format) -> Path:
-    """Return a name for the rejected rows of an input."""
+    """Return a name for the file of an input's rejected rows."""
     plain = source.with_suffix("") if source.suffix.lower() == ".gz" else source
     if source == Path("-"):
         plain = Path("stdin")
@@ -54,7 +55,7 @@ def beside(source: Path, kind: Format) -> Path:
 
 
 def command_for(arguments: Sequence[str], source: Path, path: Path, kind: Format) -> str:
-    """Return the call that runs the rejected rows at *path* as the whole input at *source* was run."""
+    """Return the command that runs the rejected rows at *path* with the options of the run of *source*."""
     words = ["bulksync", *(str(path) if Path(word) == source else word for word in kept(arguments, kind))]
     if format_of(path) != written_as(kind) and "--format" not in words:
         words += ["--format", written_as(kind)]
@@ -62,7 +63,7 @@ def command_for(arguments: Sequence[str], source: Path, path: Path, kind: Format
 
 
 def kept(arguments: Sequence[str], kind: Format) -> Iterator[str]:
-    """Yield the words of a call that hold for other rows too."""
+    """Yield the arguments of a command that also apply to other rows."""
     dropped = OF_THIS_RUN | (OF_A_WORKBOOK if kind == "xlsx" else frozenset())
     is_value = False
     for word in arguments:
@@ -75,12 +76,12 @@ def kept(arguments: Sequence[str], kind: Format) -> Iterator[str]:
 
 
 def written_as(kind: Format) -> Format:
-    """Return the format in which rows of an input are written again."""
+    """Return the format in which rows of an input are written back."""
     return "csv" if kind == "xlsx" else kind
 
 
 def next_name(path: Path) -> Path:
-    """Return a name for what is rejected of rejected rows: rejected-2.csv, then rejected-3.csv."""
+    """Return the name of the file for rows rejected again: rejected-2.csv, then rejected-3.csv."""
     plain = Path(path.stem) if path.suffix.lower() == ".gz" else Path(path.name)
     number = re.fullmatch(r"(.*)-(\d+)", plain.stem)
     numbered = f"{number[1]}-{int(number[2]) + 1}" if number else f"{plain.stem}-2"

@@ -1,4 +1,4 @@
-"""Validates an input without sending anything: the same look at it that a run takes first."""
+"""`bulksync check`: validate the input exactly as a run would, without sending."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -14,9 +14,9 @@ from bulksync.sender.plan import check_enough, estimate, refuses, unknown_status
 
 @contextmanager
 def checked(source: Source, options: InputOptions) -> Iterator[tuple[dict[str, Any], Iterable[Problem]]]:
-    """Yield what a look at the whole input found, and its invalid rows.
+    """Validate the whole input; yield what was found, and its invalid rows.
 
-    InputError where the input cannot be read. Memory does not grow with the input: its rows are on the disk.
+    Raises InputError if the input cannot be read. Memory does not grow with the input: the rows are kept on disk.
     """
     with closing(Store(None)) as store:
         with store.transaction():
@@ -45,7 +45,7 @@ def checked(source: Source, options: InputOptions) -> Iterator[tuple[dict[str, A
 
 
 def check_code(found: Mapping[str, Any], on_invalid: str) -> int:
-    """Say whether a run would send what a check *found*: 0 it would, 7 it would refuse, 3 no row is left to send."""
+    """Return the exit code of a run with what a check *found*: 0 sends, 7 refuses, 3 has no row to send."""
     if refuses(found["invalid"], found["fatal"], on_invalid):
         return 7
     return 3 if found["invalid"] and not found["valid"] else 0

@@ -1,4 +1,4 @@
-"""`bulksync fetch`: one GET for each execution of the input, into a state file that is itself an input."""
+"""`bulksync fetch`: one GET for each execution of the input, into a state file that can be run as an input."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -24,7 +24,7 @@ from bulksync.sender.settings import settings_of
 
 @asynccontextmanager
 async def open_fetching(client: Client, files: Files, plan: Plan) -> AsyncGenerator[Way, None]:
-    """Yield the way of rows whose executions are read, and their states kept; a new run begins without any."""
+    """Yield the way of rows whose executions are read and their states saved; a new run begins with no states."""
     with closing(States(files.states)) as states:
         if not plan.continued:
             states.clear()
@@ -33,12 +33,12 @@ async def open_fetching(client: Client, files: Files, plan: Plan) -> AsyncGenera
 
 
 def reading(client: Client, states: States) -> Request:
-    """Return the request that reads an execution; its state is on the disk before the answer counts."""
+    """Return the request that reads an execution; its state is on disk before the answer counts."""
     return Request(partial(read_and_save, client, states), Outcome.FETCHED, is_safe=True)
 
 
 async def read_and_save(client: Client, states: States, row: Row, turn: Turn) -> Reply | None:
-    """Read a row's execution and save its state; StorageError where that cannot be written."""
+    """Read a row's execution and save its state. Raises StorageError if that cannot be written."""
     reply = await client.get(row, turn)
     if reply is not None and reply.execution is not None:
         line = state_line(row, reply.execution, status=reply.status, at=timestamp(time.time()))
@@ -47,7 +47,7 @@ async def read_and_save(client: Client, states: States, row: Row, turn: Turn) ->
 
 
 def write(store: Store, run: Run, source: Source | InputError, output: Path | None, options: ReportOptions) -> str:
-    """Write the state file, the summary and the page, each where asked for; StorageError where that fails."""
+    """Write the state file, the summary and the page, each if asked for. Raises StorageError if that fails."""
     if options.summary:
         write_summary(options.summary, summary_of(store, run))
     if output:

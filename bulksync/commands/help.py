@@ -1,4 +1,4 @@
-"""What the help says around the options: examples that work as they stand, and what the exit codes ask for."""
+"""Help text around the options: examples that can be copied, and what to do for each exit code."""
 
 HELP = (
     "Update thousands to millions of workflow executions: one rate-limited PUT per row, and a report of every answer."

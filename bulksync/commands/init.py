@@ -1,4 +1,4 @@
-"""Writes what a newcomer begins with: an input to try, a configuration to change, a line for cron."""
+"""Write starter files: a sample input, a configuration to edit, and a crontab line."""
 
 import os
 import shlex
@@ -13,9 +13,9 @@ NAMES = ("rows.csv", "config.toml", "crontab")
 
 
 def begin(folder: Path, program: Path) -> list[Path]:
-    """Write the files into a folder, which is made where it is not there; return their paths.
+    """Write the files into a folder, creating it if necessary; return their paths.
 
-    *program* is what cron calls. UsageError, and nothing is written, where one of the files is there already.
+    *program* is what cron runs. Raises UsageError, without writing anything, if one of the files already exists.
     """
     paths = [folder / name for name in NAMES]
     if there := [str(path) for path in paths if os.path.lexists(path)]:
@@ -29,7 +29,7 @@ def begin(folder: Path, program: Path) -> list[Path]:
 
 
 def content(name: str, folder: Path, program: Path) -> str:
-    """Return what is written to the file of that name; cron calls the *program* in that *folder*."""
+    """Return the content of the file *name*; cron runs *program* in *folder*."""
     text = (STARTER / name).read_text(encoding="utf-8")
     return (
         text.replace("FOLDER", for_cron(folder)).replace("BULKSYNC", for_cron(program)) if name == "crontab" else text
@@ -37,12 +37,12 @@ def content(name: str, folder: Path, program: Path) -> str:
 
 
 def for_cron(path: Path) -> str:
-    """Quote a path for the shell that cron starts; of a bare % cron would make a line end (crontab(5))."""
+    """Quote a path for the shell that cron starts; cron turns an unescaped % into a newline (crontab(5))."""
     return shlex.quote(str(path)).replace("%", r"\%")
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a file for this user alone; FileExistsError where there is one."""
+    """Write a file readable only by this user. Raises FileExistsError if it exists."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

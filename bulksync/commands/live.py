@@ -1,4 +1,4 @@
-"""`bulksync verify --live`: asks whether the server holds what the last acknowledged row of each execution wants."""
+"""`bulksync verify --live`: check that the server has what the last acknowledged row of each execution asked for."""
 
 import csv
 import json
@@ -25,12 +25,12 @@ from bulksync.sender.plan import Plan
 from bulksync.text import counted
 
 HELD = frozenset({Outcome.UPDATED, Outcome.UNCHANGED})
-"""Outcomes that say that the server held what a row asked for."""
+"""Outcomes that show that the server had what a row asked for."""
 
 
 @dataclass(slots=True)
 class Asked:
-    """What an execution should hold: what its last acknowledged row asked for, and a row after it that is `unknown`."""
+    """What an execution should contain: the last acknowledged row's request, and a later row that is `unknown`."""
 
     acknowledged: Row | None = None
     unknown: Row | None = None
@@ -38,7 +38,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that the server holds otherwise than *row* asked for; *asked* and *held* are JSON, or empty."""
+    """A value on the server that differs from what *row* asked for; *asked* and *held* are JSON, or empty."""
 
     kind: str
     row: Row
@@ -49,7 +49,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Found:
-    """What the server said: executions *read*, differences, and `unknown` rows whose state it holds."""
+    """The server's answers: executions *read*, differences, and `unknown` rows whose state it has."""
 
     read: int = 0
     differences: list[Difference] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Found:
 
 
 def gather(source: Source, report: Path) -> dict[Key, Asked]:
-    """Return what each execution should hold, in the order of first rows; InputError where a file cannot be read."""
+    """Return what each execution should contain, by first row. Raises InputError if a file cannot be read."""
     wanted: dict[Key, Asked] = {}
     with open_input(source) as content, opened(report) as lines:
         for row, line in zip(content.rows(), lines, strict=False):
@@ -83,7 +83,7 @@ def gather(source: Source, report: Path) -> dict[Key, Asked]:
 
 
 def sample(wanted: dict[Key, Asked], count: int | None) -> dict[Key, Asked]:
-    """Return so many executions from all over the input, or all of them."""
+    """Return *count* executions from all over the input, or all of them."""
     if count is None or count >= len(wanted):
         return wanted
     places = {number * len(wanted) // count for number in range(count)}
@@ -91,7 +91,7 @@ def sample(wanted: dict[Key, Asked], count: int | None) -> dict[Key, Asked]:
 
 
 def compare(row: Row, execution: Execution) -> Iterator[Difference]:
-    """Return what an execution holds otherwise than a row asked for; entries that it did not ask for do not matter."""
+    """Yield where an execution differs from a row's request; entries that the row does not set are ignored."""
     asked = json.loads(row.body)
     if "status" in asked and asked["status"] != execution.status:
         yield Difference("status", row, "status", as_json(asked["status"]), as_json(execution.status))
@@ -105,7 +105,7 @@ def compare(row: Row, execution: Execution) -> Iterator[Difference]:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same; 1 and 1.0 are, 1 and true are not."""
+    """Return whether two JSON values are the same; 1 and 1.0 are, 1 and true are not."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(is_same(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):
@@ -114,12 +114,12 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 def as_json(value: Any) -> str:
-    """Write a value as JSON."""
+    """Return a value as JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def comparing(wanted: dict[Key, Asked], found: Found) -> Verb:
-    """Return what a job asks for each of these executions: one GET, whose answer is compared."""
+    """Return the job for each of these executions: one GET, whose answer is compared."""
 
     @asynccontextmanager
     async def open_comparing(client: Client, _: Files, __: Plan) -> AsyncGenerator[Way, None]:
@@ -133,7 +133,7 @@ def comparing(wanted: dict[Key, Asked], found: Found) -> Verb:
         yield lambda _: requests
 
     def write(store: Store, run: Any, *_: Any) -> str:
-        """Take those that the server does not know for differences, as nothing else is to be written."""
+        """Count executions unknown to the server as differences; nothing else has to be written."""
         with closing(store.lines(run.id)) as lines:
             for line in lines:
                 asked = wanted[line[2], line[3]]
@@ -145,7 +145,7 @@ def comparing(wanted: dict[Key, Asked], found: Found) -> Verb:
 
 
 def write_keys(path: Path, wanted: Iterable[Key]) -> None:
-    """Write an input that names these executions; what it says of their status is never sent."""
+    """Write an input that names these executions; its statuses are placeholders that are never sent."""
     with path.open("wb") as file:
         for workflow, execution in wanted:
             line = {"workflowId": workflow, "executionId": execution, "status": "ASKED"}
@@ -153,9 +153,9 @@ def write_keys(path: Path, wanted: Iterable[Key]) -> None:
 
 
 def settle(ledger: Path, source: Source, target: str, applied: list[tuple[Row, int, Execution]]) -> int:
-    """Let a ledger know `unknown` rows of the latest run of an input as updated; return how many it did not know so.
+    """Mark `unknown` rows of the latest run of an input as updated in the ledger; return how many changed.
 
-    UsageError where there is no such run; StorageError or LockedError where the ledger cannot be written.
+    Raises UsageError if there is no such run; StorageError or LockedError if the ledger cannot be written.
     """
     with closing(Store(ledger)) as store:
         run = store.latest(target, fingerprint(source.path))
@@ -165,7 +165,7 @@ def settle(ledger: Path, source: Source, target: str, applied: list[tuple[Row, i
 
 
 def first_of_each(differences: Iterable[Difference]) -> dict[str, tuple[int, Difference]]:
-    """Return how many differences there are of each kind, and the first in input order."""
+    """Return, for each kind of difference, how many there are and the first in input order."""
     kinds: dict[str, tuple[int, Difference]] = {}
     for one in sorted(differences, key=lambda difference: difference.row.row):
         count, first = kinds.get(one.kind, (0, one))
@@ -174,7 +174,7 @@ def first_of_each(differences: Iterable[Difference]) -> dict[str, tuple[int, Dif
 
 
 def live_lines(found: Found, wanted: int) -> list[str]:
-    """Say in lines what the server holds: by kind of difference, where the first is, and what it asked for."""
+    """Return lines on the result: each kind of difference, where the first one is, and what was asked for."""
     lines = [
         f"{kind}: {count:,}, first row {first.row.row} (line {first.row.line})"
         + (f": {first.field} asked {first.asked}, held {first.held or 'nothing'}" if first.field else f": {first.held}")
@@ -196,14 +196,14 @@ def live_lines(found: Found, wanted: int) -> list[str]:
 
 
 def live_code(code: int, found: Found) -> int:
-    """Return the exit code: a stop says more than differences, and these more than executions that were not read."""
+    """Return the exit code; a stop takes precedence over differences, and these over executions that were not read."""
     if code not in (0, 3, 4):
         return code
     return 11 if found.differences else code if code == 4 else 0
 
 
 def write_differences(path: Path, differences: Iterable[Difference]) -> None:
-    """Write every difference as CSV; StorageError where that fails."""
+    """Write every difference as CSV. Raises StorageError if that fails."""
     with written(path, "differences") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["row", "line", "workflowId", "executionId", "kind", "field", "asked", "held"])
@@ -213,7 +213,7 @@ def write_differences(path: Path, differences: Iterable[Difference]) -> None:
 
 
 def live_json(found: Found, wanted: int) -> str:
-    """Say it as JSON."""
+    """Return the result as JSON."""
     kinds = [
         {
             "kind": kind,

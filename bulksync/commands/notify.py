@@ -1,4 +1,4 @@
-"""Tells a URL of the caller's how a run ended, whatever it came to, and never changes that."""
+"""Notify the user's URL of how a run ended, without ever affecting the result."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,12 +15,12 @@ LONGEST = 12.0
 """Seconds for all attempts together."""
 
 LONGEST_AFTER_A_SIGNAL = 1.0
-"""Seconds where a signal stopped the run: whoever sent it does not want to wait."""
+"""Seconds if a signal stopped the run, as its sender does not want to wait."""
 
 
 async def notify(options: RunOptions, summary: Mapping[str, Any]) -> str:
-    """Post a summary, without a secret in it, to `--notify`; return why that failed. A signal ends the attempt."""
-    assert options.notify is not None  # noqa: S101  or there is nobody to notify
+    """Post a summary without secrets to `--notify`; return why that failed, if it did. A signal aborts it."""
+    assert options.notify is not None  # noqa: S101  callers check that --notify is set
     body = orjson.dumps(without_secrets(summary), default=str)
     seconds = LONGEST_AFTER_A_SIGNAL if (summary["exitCode"] or 0) > 128 else LONGEST
     reason = "stopped by a signal"
@@ -42,7 +42,7 @@ async def cancel_on_signal(scope: anyio.CancelScope) -> None:
 
 
 def without_secrets(said: Any) -> Any:
-    """Return the same, every text in it without this process's keys and the passwords of URLs."""
+    """Return a value with this process's keys and passwords in URLs redacted from every text."""
     match said:
         case str():
             return blanked(said)

@@ -1,4 +1,4 @@
-"""Renders a run's report again from its ledger, and from its input where that is still what it was."""
+"""Regenerate a run's report from the ledger, with the input's own columns if the input is unchanged."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -24,14 +24,15 @@ from bulksync.sender.plan import check_output
 from bulksync.sender.settings import settings_of
 
 VERBS = {verb.name: verb for verb in (UPDATE, FETCH)}
-"""What runs in a ledger may be."""
+"""The kinds of runs in a ledger."""
 
 
 def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
-    """Write the report of a run again; return the run, where the report stands, and what is missing in it.
+    """Regenerate a run's report; return the run, the report's path, and a note on what it lacks.
 
-    UsageError for a file that is no ledger, or where one file would take another's place, StorageError where the ledger
-    cannot be read, LockedError while a run holds it, InputError where a retry file is asked for of a changed input.
+    Raises UsageError if the file is not a ledger or if output files would collide, StorageError if the ledger
+    cannot be read, LockedError while a run is using it, InputError if a retry file is requested but the input has
+    changed.
     """
     with opened(ledger) as store:
         run = chosen(store.runs(), options.run)
@@ -47,9 +48,9 @@ def render_again(ledger: Path, options: RenderOptions) -> tuple[Run, Path, str]:
 
 
 def print_moves(ledger: Path, options: RenderOptions) -> tuple[str, int, tuple[Transition, ...]]:
-    """Print the rows whose disposition moved since an earlier run of the same target, as CSV.
+    """Print the rows whose disposition changed since an earlier run of the same target, as CSV.
 
-    Returns the run's name, how many executions could be compared, and what moved where; raises as `render_again` does.
+    Returns the run's name, how many executions could be compared, and the changes; raises as `render_again` does.
     """
     with opened(ledger) as store:
         run = chosen(store.runs(), options.run)
@@ -63,7 +64,7 @@ def print_moves(ledger: Path, options: RenderOptions) -> tuple[str, int, tuple[T
 
 @contextmanager
 def answers_in(ledger: Path | None) -> Iterator[Since | None]:
-    """Yield what gives the answers of the latest run in another ledger; None where there is no other."""
+    """Yield a lookup of the answers of the latest run in another ledger; None if there is no other."""
     if ledger is None:
         yield None
         return
@@ -73,7 +74,7 @@ def answers_in(ledger: Path | None) -> Iterator[Since | None]:
 
 
 def chosen(runs: list[Run], name: str | None) -> Run:
-    """Return the run of that name, or the latest; UsageError where there is none."""
+    """Return the run of that name, or the latest. Raises UsageError if there is none."""
     found = [run for run in runs if name in (None, run.name)]
     if not found:
         names = ", ".join(run.name for run in runs[-5:]) or "none"
@@ -83,7 +84,7 @@ def chosen(runs: list[Run], name: str | None) -> Run:
 
 
 def check_kept(store: Store, run: Run) -> None:
-    """Raise UsageError where the ledger has forgotten the lines of a run."""
+    """Raise UsageError if a run's lines have been pruned from the ledger."""
     if run.rows and next(store.lines(run.id), None) is None:
         raise UsageError(
             f"the rows of run {run.name} have been pruned",
@@ -92,7 +93,7 @@ def check_kept(store: Store, run: Run) -> None:
 
 
 def source_again(run: Run, path: Path) -> Source | InputError:
-    """Return the input of a run where its bytes, at *path*, are what they were; else why not."""
+    """Return the run's input if the file at *path* is unchanged, else the reason why it cannot be used."""
     settings = settings_of(run)
     try:
         source = locate(
@@ -112,14 +113,14 @@ def source_again(run: Run, path: Path) -> Source | InputError:
 def history_of(ledger: Path) -> tuple[list[dict[str, Any]], int]:
     """Return the runs in a ledger, oldest first, and its size in bytes.
 
-    UsageError for a file that is no ledger, StorageError or LockedError where it cannot be read.
+    Raises UsageError if the file is not a ledger, StorageError or LockedError if it cannot be read.
     """
     with opened(ledger) as store:
         return [history_entry(store, run) for run in store.runs()], store.size()
 
 
 def history_entry(store: Store, run: Run) -> dict[str, Any]:
-    """Return what the history tells of a run."""
+    """Return a run's entry in the history."""
     summary = recorded_summary(run)
     return {
         "run": run.name,
@@ -135,9 +136,10 @@ def history_entry(store: Store, run: Run) -> dict[str, Any]:
 
 @contextmanager
 def opened(ledger: Path) -> Iterator[Store]:
-    """Yield the store in a ledger that is there.
+    """Yield the store of an existing ledger.
 
-    UsageError for another file, StorageError or LockedError where it cannot be read, with a reader's way out.
+    Raises UsageError for any other file; StorageError or LockedError, with advice for a reader, if it cannot be
+    read.
     """
     if not ledger.is_file():
         raise UsageError(f"there is no ledger {ledger}", where_to_look(ledger))
@@ -154,7 +156,7 @@ def opened(ledger: Path) -> Iterator[Store]:
 
 
 def where_to_look(path: Path) -> str:
-    """Say which file is meant by somebody who names an input, or its report, instead of the ledger."""
+    """Return a hint at the right file for a user who names an input, or its report, instead of the ledger."""
     beside = [beside_it(path, ending) for ending in ("ledger", "report.csv.ledger")]
     found = next((ledger for ledger in beside if ledger.is_file()), None)
     return f"name its ledger: {found}" if found else "name the .ledger file next to the report"

@@ -1,4 +1,4 @@
-"""Shows the first requests that a run of an input would send, and sends none of them."""
+"""Show the first requests that a run of an input would send, without sending them."""
 
 from itertools import islice
 
@@ -14,7 +14,7 @@ from bulksync.reader.source import Source
 async def first_requests(source: Source, options: CheckOptions) -> list[Preview]:
     """Return the first requests of a run, at most as many as asked for; an invalid row has none.
 
-    UsageError where the URL could leak the key or mislead, InputError where the input cannot be read.
+    Raises UsageError if the URL could leak the key or mislead, InputError if the input cannot be read.
     """
     target = target_of(options.base_url, allow_http=options.allow_http)
     with open_input(source) as content:

@@ -1,4 +1,4 @@
-"""What the Python API returns: the result of each row, and the progress of the run."""
+"""Results of the Python API: the result of each row, and the progress of the run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,11 +14,11 @@ from bulksync.report.table import COLUMNS, headings
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """The result of one row: the columns of the report, in Python's words; empty where the server said nothing.
+    """The result of one row: the columns of the report as Python values; empty if the server gave none.
 
-    *row* counts from 1, *line* is where it starts in the file; *attempts* counts over repeats; times are ISO 8601 as
-    in the report. *disposition_certain* is None for a row that was never sent. *columns* are the row's own columns that
-    are only echoed, by their names, as text.
+    *row* counts from 1, *line* is where the row starts in the file; *attempts* includes retries; times are ISO 8601
+    as in the report. *disposition_certain* is None for a row that was never sent. *columns* are the row's echoed
+    columns, by name, as text.
     """
 
     row: int
@@ -43,10 +43,10 @@ class RowResult:
     columns: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the result as a flat dict under the names of the report's columns, with *columns* behind them.
+        """Return the result as a flat dict under the report's column names, followed by *columns*.
 
-        Such dicts make a data frame: `DataFrame([result.as_dict() for result in results])`. A column that has the name
-        of one of the report's is called `input.NAME`, as in the report.
+        Such dicts make a data frame: `DataFrame([result.as_dict() for result in results])`. A column with the
+        same name as one of the report's is called `input.NAME`, as in the report.
         """
         values = {name: getattr(self, attribute) for name, attribute in ATTRIBUTES.items()}
         values["outcome"] = str(self.outcome)
@@ -54,16 +54,16 @@ class RowResult:
 
     @property
     def step_dispositions(self) -> list[str]:
-        """The dispositions of the steps, in their order."""
+        """The dispositions of the steps, in order."""
         return [step.disposition for step in self.steps]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: *done* rows of *total*, which is None for a stream and until the input is validated.
+    """A run's progress: *done* rows of *total*, which is None for a stream and until the input is validated.
 
-    *rate* is rows per second since the first was sent, *elapsed* is in seconds; *waiting* says what the run waits for
-    or does besides sending, empty where nothing holds it up.
+    *rate* is rows per second since the first was sent, *elapsed* is in seconds; *waiting* says what the run is
+    waiting for or doing besides sending, empty if nothing delays it.
     """
 
     done: int = 0
@@ -78,7 +78,7 @@ class Progress:
 
 
 def progress_of(look: Look | str, last: Look | None) -> Progress:
-    """Return a look at a run in numbers; a text is what it does where it does not send, *last* how far it got then."""
+    """Return a look at a run as numbers; a text is its activity when not sending, *last* the progress up to then."""
     if isinstance(look, str):
         return replace(progress_of(last, None), waiting=look) if last else Progress(waiting=look)
     tally = look.tally
@@ -96,7 +96,7 @@ def progress_of(look: Look | str, last: Look | None) -> Progress:
 
 
 def result_of(line: Line, columns: Mapping[str, str]) -> RowResult:
-    """Return a line of the ledger as a value, together with its echoed columns."""
+    """Return a line of the ledger as a result, together with its echoed columns."""
     return RowResult(
         row=line.row,
         line=line.line,
@@ -122,9 +122,9 @@ def result_of(line: Line, columns: Mapping[str, str]) -> RowResult:
 
 
 def attribute_of(column: str) -> str:
-    """Return the attribute of a result that has a column of the report: `workflow_id` for `workflowId`."""
+    """Return the attribute of a result for a column of the report: `workflow_id` for `workflowId`."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in column)
 
 
 ATTRIBUTES = {name: attribute for name in COLUMNS if hasattr(RowResult, attribute := attribute_of(name))}
-"""The report's columns, in its order, and the attributes that have them; what `orderRisk` is, only the end tells."""
+"""The report's columns, in order, and their attributes; `orderRisk` has none, as it is known only at the end."""

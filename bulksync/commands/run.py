@@ -1,4 +1,4 @@
-"""The road that rows take, from the input to the report: the program's table of contents."""
+"""`bulksync run`, from the input to the report: the program's table of contents."""
 
 import glob
 import shlex
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from bulksync.console.terminal import Terminal
 
 SHOWN = 20
-"""Invalid rows that are said aloud; the report has them all."""
+"""Maximum number of invalid rows printed; the report has them all."""
 
 REFUSED = Stop(7, "interrupted", "not sent: the input has invalid rows")
 
@@ -52,8 +52,8 @@ REFUSED = Stop(7, "interrupted", "not sent: the input has invalid rows")
 class Job:
     """One call of `bulksync run`, or of `sync`: its input, its files, the API at *target* and its *key*.
 
-    *command* is the call itself, *arguments* are its words if it came from the command line, *name* is what messages
-    call the input, if not by its path, and *terminal* is where live progress is shown, if anywhere.
+    *command* is the call itself, *arguments* are its words if it came from the command line, *name* is what
+    messages call the input if not by its path, and *terminal* is where live progress is shown, if anywhere.
     """
 
     input: Path
@@ -69,9 +69,9 @@ class Job:
 
 
 async def run(job: Job, tell: Tell) -> Ending:
-    """Run a job until its end or a signal; BulksyncError where it comes to no report."""
+    """Run a job until it ends or a signal stops it. Raises BulksyncError if no report was written."""
     if job.input != STDIN:
-        locate_input(job.options, job.input, job.name)  # before a ledger is made for a file that is not there
+        locate_input(job.options, job.input, job.name)  # before a ledger is created for a missing file
     async with (
         watched(f"opening the ledger {job.files.ledger}", job.terminal, tell) as doing,
         open_ledger(job.files.ledger, job.options.lock_wait) as ledger,
@@ -81,7 +81,7 @@ async def run(job: Job, tell: Tell) -> Ending:
 
 
 async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tell) -> Ending:
-    """Validate all, then send, then report; BulksyncError where it comes to none of these."""
+    """Validate, send and report. Raises BulksyncError if no report was written."""
     await ledger.call(check_output, ledger.store, job.files.output, overwrite=job.options.overwrite)
     doing.look = since(f"reading {job.name or job.input}, nothing is sent yet", anyio.current_time)
     began = anyio.current_time()
@@ -104,7 +104,7 @@ async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tel
 
 
 def tell_plan(tell: Tell, plan: Plan, files: Files, seconds: float) -> None:
-    """Say what is to be done, and where it is written, to whoever wants to know more."""
+    """Log what will be done, and where the results are written, for verbose output."""
     run = plan.run
     tell(
         "planned", run=run.name, input=run.input, rows=run.rows, invalid=plan.invalid, due=plan.due,
@@ -113,14 +113,14 @@ def tell_plan(tell: Tell, plan: Plan, files: Files, seconds: float) -> None:
 
 
 async def located(job: Job) -> Source:
-    """Find the input; what comes by stdin is kept in a private file until its run is done."""
+    """Find the input; stdin is kept in a private file until its run is done."""
     if job.input != STDIN:
         return locate_input(job.options, job.input, job.name)
     path = job.files.spool
     try:
         await to_thread.run_sync(spool, sys.stdin.buffer, path, abandon_on_cancel=True)
     except anyio.get_cancelled_exc_class():
-        # Its thread still waits for stdin and never comes to clear up.
+        # Its thread is still waiting for stdin and never gets to clean up.
         for draft in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
             draft.unlink()
         raise
@@ -147,14 +147,14 @@ async def planned(job: Job, ledger: Ledger, source: Source, brake: Brake) -> Pla
 async def sent_to_api(
     job: Job, ledger: Ledger, plan: Plan, source: Source, brake: Brake, doing: Doing, tell: Tell
 ) -> Sent:
-    """Send the due rows, and say how far that is now and then."""
+    """Send the due rows, reporting progress meanwhile."""
     tell = partial(tell, run=plan.run.name)
     options = fitted(job.options, tell)
     turns = plan.due * (1 if job.files.before is None else 2)
     seconds = estimate(turns, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate)
     if job.files.before is not None:
         tell("saving before", path=str(job.files.before))
-    if columns := plan.settings.columns:  # runs of long ago have none
+    if columns := plan.settings.columns:  # not recorded by old versions
         tell("columns", **columns_said(columns))
     if plan.acknowledged:
         leave_out = f"{job.command} --only-changed"
@@ -183,7 +183,7 @@ async def sent_through(
     total: int | None,
     supply: Supply | None = None,
 ) -> Sent:
-    """Open connections and send *total* rows, None where nobody knows how many; a fault of ours is a Stop."""
+    """Open connections and send *total* rows, None if their number is unknown; an internal error becomes a Stop."""
     try:
         seat = seat_for(job.target, plan.run.digest, ledger.store.path)
         async with (
@@ -216,7 +216,7 @@ async def sent_through(
 
 
 async def reported(job: Job, ledger: Ledger, plan: Plan, source: Source, sent: Sent | None) -> Ending:
-    """Close the run in the ledger, then show it to people; with nothing *sent*, as an earlier run left it."""
+    """Close the run in the ledger and show its result; without *sent*, as an earlier invocation left it."""
     store, rate = ledger.store, job.options.rate
     rejected = job.options.rejected_file
     advised = {

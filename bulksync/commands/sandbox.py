@@ -1,4 +1,4 @@
-"""Serves the sandbox until a signal ends it."""
+"""`bulksync sandbox`: serve the sandbox until a signal stops it."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from bulksync.sender.signals import heard
 
 
 async def serve_sandbox(options: SandboxOptions, ready: Callable[[str], None]) -> None:
-    """Serve at a port of this host, and call *ready* with the URL; UsageError where that cannot be."""
+    """Serve on a port of this host, and call *ready* with the URL. Raises UsageError if that is not possible."""
     with anyio.open_signal_receiver(*heard()) as signals:
         try:
             settings = sandbox_settings(options)
@@ -30,7 +30,7 @@ async def serve_sandbox(options: SandboxOptions, ready: Callable[[str], None]) -
 
 
 def sandbox_settings(options: SandboxOptions) -> Settings:
-    """Return the options in the sandbox's own words; ValueError where they make no sense."""
+    """Return the options as sandbox settings. Raises ValueError if they are inconsistent."""
     return Settings(
         key=options.key,
         **strict(options.rate),
@@ -46,14 +46,14 @@ def sandbox_settings(options: SandboxOptions) -> Settings:
 
 
 class Quota(TypedDict):
-    """The sandbox's words for a rate."""
+    """A rate in the sandbox's terms."""
 
     rate: int | None
     window: float
 
 
 def strict(rate: float) -> Quota:
-    """Return a rate in whole requests in a window of seconds; none where it is unlimited."""
+    """Return a rate as a whole number of requests per window of seconds; no limit if it is unlimited."""
     if math.isinf(rate):
         return {"rate": None, "window": 1.0}
     return {"rate": math.ceil(rate), "window": 1.0} if rate >= 1 else {"rate": 1, "window": 1 / rate}

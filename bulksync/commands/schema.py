@@ -1,4 +1,4 @@
-"""`bulksync schema`: the JSON Schema of what bulksync writes for programs."""
+"""`bulksync schema`: the JSON Schema of bulksync's machine-readable output."""
 
 from typing import Any
 
@@ -20,5 +20,5 @@ def schema_json() -> str:
 
 
 def schema_of_report() -> dict[str, Any]:
-    """Return the schema of a line, which may have more keys: the input's other columns."""
+    """Return the schema of a report line, which may have more keys: the input's other columns."""
     return TypeAdapter(ReportLine).json_schema(mode="serialization")

@@ -1,8 +1,9 @@
-"""A run over a stream: rows are validated, entered into the ledger and sent as they come.
+"""A run over a stream: rows are validated, entered into the ledger and sent as they arrive.
 
-What needs all rows at once cannot be had for a stream: it is not validated as a whole before the first request, no
-later call continues it (`only_changed` leaves out what is acknowledged), and its report has no echoed columns. All else
-is as for a file: the order of an execution's rows, the pace, and what the ledger knows before a row is sent.
+Whatever needs all rows at once is not available for a stream: it is not validated as a whole before the first request,
+it cannot be resumed by a later call (`only_changed` skips what is already acknowledged), and its report has no echoed
+columns. Everything else is as for a file: the order of an execution's rows, the rate, and what the ledger records
+before a row is sent.
 """
 
 import secrets
@@ -49,7 +50,7 @@ from bulksync.sender.settings import Found, RunSettings, settings_of
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where a stream's rows come in; *kept* takes their echoed cells, *backlog* those that have an outcome at once."""
+    """The inputs of a stream; *kept* receives echoed cells, *backlog* the rows that have an outcome at once."""
 
     inlet: Inlet
     backlog: Backlog
@@ -57,7 +58,7 @@ class Ends:
 
 
 async def travel_stream(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tell, ends: Ends) -> Ending:
-    """Send rows as they come, until there are no more, then report; BulksyncError where no report was written."""
+    """Send rows as they arrive until there are no more, then report. Raises BulksyncError if no report was written."""
     store, options = ledger.store, fitted(job.options, tell)
     await ledger.call(check_output, store, job.files.output, overwrite=options.overwrite)
     fields = parse_fields(options.map, options.set)
@@ -88,7 +89,7 @@ def begin(ledger: Ledger, job: Job, source: Source) -> Run:
             target=job.target,
             input=source.name,
             path=place_of(source.path, job.files.ledger),
-            digest=f"stream {secrets.token_hex(16)}",  # no input has it, so that no later call continues this run
+            digest=f"stream {secrets.token_hex(16)}",  # matches no input, so that no later call resumes this run
             started=now,
         )
         how, look = how_read(source, job.options), looks_for(job.options, job.files)
@@ -98,7 +99,7 @@ def begin(ledger: Ledger, job: Job, source: Source) -> Run:
 
 
 def found(rows: int, invalid: int, statuses: Counter[str]) -> Found:
-    """Return what is known of a stream so far, as the ledger keeps it of a file that was validated."""
+    """Return what is known about a stream so far, in the ledger's form for a validated file."""
     return Found(
         rows=rows,
         invalid=invalid,
@@ -113,10 +114,10 @@ def found(rows: int, invalid: int, statuses: Counter[str]) -> Found:
 
 
 class Stream:
-    """The rows of a stream: those that have come become a part of the run, and those of them that are due are given.
+    """The rows of a stream: rows that have arrived are added to the run, and those that are due are returned.
 
-    With `only_changed` it remembers a hash of every execution of which it has given a row, some 60 bytes each; where
-    two have the same hash, a row is sent that could have been left out.
+    With `only_changed` it remembers a hash of every execution that it has returned a row of, about 60 bytes each;
+    if two hashes collide, a row is sent that could have been skipped.
     """
 
     def __init__(self, ledger: Ledger, run: Run, source: Source, options: RunOptions, ends: Ends) -> None:
@@ -136,7 +137,7 @@ class Stream:
 
     async def next(self) -> list[Row] | Stop | None:
         """Wait for rows, enter them into the ledger and return those that are due; None at the end of the stream."""
-        await self._ledger.room()  # who takes the results decides how fast rows are taken
+        await self._ledger.room()  # the consumer of the results sets the pace
         given = await self._take()
         if not given:
             return None
@@ -152,7 +153,7 @@ class Stream:
         return due
 
     async def elsewhere(self, most: int, limited: Limit) -> list[Row] | Stop:
-        """Return nothing: nobody knows the rows that are still to come."""
+        """Return no rows: those still to come are unknown."""
         return []
 
     def halt(self) -> None:
@@ -162,11 +163,11 @@ class Stream:
             self._waiting.cancel()
 
     async def close(self) -> None:
-        """Let whoever gives the rows know that no more are taken."""
+        """Tell the producer that no more rows are taken."""
         self._inlet.close()
 
     async def _take(self) -> list[object]:
-        """Wait for a row, and return it with those that have come meanwhile; none at the end."""
+        """Wait for a row, and return it with any others that have arrived; none at the end."""
         taken: list[object] = []
         with anyio.CancelScope() as self._waiting:
             if not self._is_halted:
@@ -196,11 +197,11 @@ class Stream:
         return rows
 
     def _numbered(self, row: Row | InvalidRow) -> Row | InvalidRow:
-        """Return a row with its place in the stream."""
+        """Return a row with its position in the stream."""
         return replace(row, row=self._rows + row.row, line=self._rows + row.line)
 
     def _due(self, rows: Sequence[Row | InvalidRow]) -> tuple[list[Row], list[int]]:
-        """Return the rows that are to be sent, once the ledger knows that they may be, and those that are left out."""
+        """Return the rows to send, once the ledger has recorded that they may be, and the ones to skip."""
         store, run = self._ledger.store, self._run.id
         due: list[Row] = []
         left_out: list[Row] = []
@@ -214,7 +215,7 @@ class Stream:
         return due, [row.row for row in left_out]
 
     def _is_unchanged(self, row: Row) -> bool:
-        """Whether the payload of a row is the acknowledged one, and no other row of its execution goes before it."""
+        """Return whether a row's payload is already acknowledged and no other row of its execution precedes it."""
         execution = hash(row.key)
         if execution not in self._given and self._ledger.store.count_acknowledged(self._run.id, [row]):
             return True
@@ -223,7 +224,7 @@ class Stream:
 
 
 def refusal(row: InvalidRow) -> Stop:
-    """Return why a stream ends at an invalid row; those before it may have been sent."""
+    """Return why a stream ends at an invalid row; earlier rows may have been sent."""
     return Stop(
         7,
         "interrupted",

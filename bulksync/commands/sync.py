@@ -1,8 +1,8 @@
 """The Python API: `sync` does what `bulksync run` does, and yields the result of each row.
 
-The run has an event loop and a thread of its own. So `for` works as well as `async for`, also where the caller's thread
-has a loop that is running; its pace does not depend on how long the caller is busy; it ends the same way whether the
-caller leaves or is cancelled; and nothing of it is left behind.
+The run has its own event loop and thread. Therefore `for` works as well as `async for`, even if an event loop is
+running in the caller's thread; the rate does not depend on how long the caller is busy; the run ends the same way
+whether the caller leaves or is cancelled; and nothing is left running.
 """
 
 import asyncio
@@ -56,20 +56,22 @@ TELL = partial(to_logging, written=for_python)
 
 
 def sync(rows: Rows, *, api_key: str | SecretStr | None = None, **options: Unpack[Keywords]) -> "Sync":
-    """Return one run over *rows*, to iterate over by `for` or `async for`; *options* are those of `bulksync run`.
+    """Return one run over *rows*, to iterate over with `for` or `async for`; *options* are those of `bulksync run`.
 
     Rows are the path of a file, a data frame of pandas or polars, a collection of dicts, or a stream of dicts: an
-    iterator or an async iterable. Whatever has a length is validated as a whole before the first request, and the same
-    call with the same `ledger` continues it.
+    iterator or an async iterable. Anything with a length is validated as a whole before the first request, and the
+    same call with the same `ledger` resumes it.
 
-    A stream is sent as it comes, even one that never ends, and is read no faster than its results are taken. So an
-    invalid row is found only when it comes (it ends the run, or is skipped with `on_invalid="skip"`), no later call
-    continues a stream, `retry_file` is refused, and a report has no echoed columns. The order of each execution's rows,
-    the rate, `only_changed` and the ledger are as for a file; the ledger grows with every row, on the disk. An iterator
-    is read on a thread of its own; an async iterable on the caller's event loop, or in a `for` on the run's.
+    A stream is sent as it arrives, even one that never ends, and is read no faster than its results are taken.
+    Therefore an invalid row is found only when it arrives (it ends the run, or is skipped with
+    `on_invalid="skip"`), a later call cannot resume a stream, `retry_file` is refused, and a report has no echoed
+    columns. The order of each execution's rows, the rate, `only_changed` and the ledger are as for a file; the
+    ledger grows with every row, on disk. An iterator is read on its own thread; an async iterable on the caller's
+    event loop, or with `for` on the run's.
 
-    The key is *api_key*, or what `api_key_file` or `api_key_command` name, or else FEATHER_API_KEY. No configuration
-    file and no other variable is read. UsageError where an option is wrong, TypeError where *rows* cannot be rows.
+    The key is *api_key*, or what `api_key_file` or `api_key_command` name, or else FEATHER_API_KEY. No
+    configuration file and no other variable is read. Raises UsageError if an option is invalid, TypeError if *rows*
+    cannot be rows.
     """
     with in_python():
         check_rows(rows)
@@ -85,7 +87,7 @@ def sync(rows: Rows, *, api_key: str | SecretStr | None = None, **options: Unpac
 
 
 def chosen_options(options: Mapping[str, Any]) -> RunOptions:
-    """Return the options of a call; UsageError where one is wrong."""
+    """Return the options of a call. Raises UsageError if one is invalid."""
     if wrong := OF_THE_TERMINAL & set(options):
         raise UsageError(f"{', '.join(sorted(wrong))}: of the command line only", "leave it out, or run bulksync")
     try:
@@ -95,18 +97,19 @@ def chosen_options(options: Mapping[str, Any]) -> RunOptions:
 
 
 class Sync:
-    """One run, iterated over once, by `for` or `async for`; each row comes once, after the ledger has its outcome.
+    """One run, iterated over once with `for` or `async for`; each row is yielded once its outcome is in the ledger.
 
-    First come the rows that are sent, as they finish; then, in input order, all others: invalid ones, those that an
-    earlier run of the same input settled, and those that this run did not get to. No more than some thousand rows go
-    ahead of the caller. The invalid rows of a stream come when it is their turn.
+    The rows that are sent come first, as they finish; then, in input order, all others: invalid rows, rows settled
+    by an earlier run of the same input, and rows that this run did not reach. At most a few thousand rows are
+    processed ahead of the caller. The invalid rows of a stream come in their place.
 
-    Leaving the loop, or being cancelled or interrupted in it, takes nothing new, lets requests in flight finish (for at
-    most `drain`) and records them; a second cancellation or Ctrl-C cancels those. `with` and `async with` wait for
-    that, as `break` does in a `for`; else it happens behind the caller's back.
+    Leaving the loop, or being cancelled or interrupted in it, sends nothing new, lets requests in flight finish
+    (for at most `drain`) and records them; a second cancellation or Ctrl-C cancels those. `with` and `async with`
+    wait for that, as does `break` in a `for`; otherwise it happens in the background.
 
-    Iterating raises UsageError, InputError, StorageError or LockedError, and what the caller's own iterator raises; all
-    else ends the iteration, and *summary* says how: `exitCode` (as of the command line), `stopped` and `nextStep`.
+    Iterating raises UsageError, InputError, StorageError or LockedError, and what the caller's own iterator raises;
+    anything else ends the iteration, and *summary* says how: `exitCode` (as of the command line), `stopped` and
+    `nextStep`.
     """
 
     def __init__(self, rows: Rows, key: SecretStr | None, options: RunOptions) -> None:
@@ -132,12 +135,12 @@ class Sync:
 
     @property
     def exit_code(self) -> int | None:
-        """What the program would exit with; None before the end, and where an error was raised."""
+        """The program's exit code for this run; None before the end, and if an error was raised."""
         return self.summary.get("exitCode")
 
     @property
     def progress(self) -> Progress:
-        """How far the run is now, in numbers; at the end, how far it got."""
+        """The run's current progress, in numbers; at the end, its final progress."""
         look = "" if self._run.done() else self._portal.call(self._doing.look)
         return progress_of(look, self._doing.last)
 
@@ -170,12 +173,12 @@ class Sync:
         self._raise_failure()
 
     def close(self) -> None:
-        """End the run if it goes on, and wait for its end; raises what kept it from ending well."""
+        """Stop the run if it is still going, and wait for it; raises any error that ended it."""
         self._end_now()
         self._raise_failure()
 
     async def aclose(self) -> None:
-        """End the run if it goes on, and wait for its end; raises what kept it from ending well."""
+        """Stop the run if it is still going, and wait for it; raises any error that ended it."""
         await self._end()
         self._raise_failure()
 
@@ -202,13 +205,13 @@ class Sync:
             raise RuntimeError("a run is iterated over once; call sync again")
         self._is_used, self._is_blocking = True, is_blocking
         self._folder = Path(self._held.enter_context(TemporaryDirectory(prefix="bulksync-")))
-        self._held.callback(self._close_echoes)  # once the run's loop is gone, and before the folder is
+        self._held.callback(self._close_echoes)  # after the run's loop has ended, but before the folder is removed
         backend = {"use_uvloop": find_spec("uvloop") is not None}
         self._portal = self._held.enter_context(start_blocking_portal(backend_options=backend, name="bulksync"))
         self._run = self._portal.start_task_soon(self._travel)
 
     async def _end(self) -> None:
-        """Wait until the run has ended, and let go what it held; a cancellation meanwhile cancels what is in flight."""
+        """Wait until the run has ended, and release its resources; cancelling it cancels requests in flight."""
         interrupted: BaseException | None = None
         self._have(self._leave)
         while not self._run.done():
@@ -218,7 +221,7 @@ class Sync:
                 interrupted = error
                 self._have(self._brake.cancel)
             except GeneratorExit as error:
-                # Python before 3.13, where the loop ends right behind a `break`: nothing can be awaited any more.
+                # Python before 3.13, where the loop ends right after a `break`: nothing can be awaited any more.
                 interrupted = error
                 futures.wait({self._run})
         self._held.close()
@@ -226,7 +229,7 @@ class Sync:
             raise interrupted
 
     def _end_now(self) -> None:
-        """Wait until the run has ended, and let go what it held; Ctrl-C meanwhile cancels what is in flight."""
+        """Wait until the run has ended, and release its resources; Ctrl-C cancels requests in flight."""
         interrupted: KeyboardInterrupt | None = None
         self._have(self._leave)
         while not self._run.done():
@@ -243,7 +246,7 @@ class Sync:
         self._have(partial(self._brake.drain, stop))
 
     def _have(self, function: Callable[[], None]) -> None:
-        """Have a function called on the run's loop, if the run still goes on."""
+        """Call a function on the run's loop, if the run is still going."""
         if not self._run.done():
             self._portal.start_task_soon(function)
 
@@ -259,17 +262,17 @@ class Sync:
             with ungrouped(), in_python(), closing(self._backlog), closing(self._inlet):
                 await self._go()
         except StoppedError:
-            pass  # the caller has left before the first request
+            pass  # the caller left before the first request
         except Exception as error:  # noqa: BLE001  the caller gets it, whatever it is
             self._failure = self._failure or error
 
     async def _go(self) -> None:
-        """Validate, send and report; the ledger stays open until every result is taken, or the caller has left."""
+        """Validate, send and report; the ledger stays open until every result is taken or the caller has left."""
         job = self._job()
         if not is_stream(self._rows):
-            self._source = await self._located(job)  # before a ledger is made for a file that is not there
+            self._source = await self._located(job)  # before a ledger is created for a missing file
         async with open_ledger(job.files.ledger, job.options.lock_wait, self._backlog) as self._ledger:
-            with closing(self._backlog):  # while there is a ledger to look rows up in
+            with closing(self._backlog):  # while the ledger is open to look rows up in
                 ending = await self._sent(job)
                 self.summary = ending.summary.as_json() | {"nextStep": for_python(ending.summary.next_step)}
                 self._backlog.complete(ending.run.id, ending.run.rows)
@@ -286,7 +289,7 @@ class Sync:
         return Job(path, options, files_of_rows(path, options), target, key, "sync(rows, …)", name="rows")
 
     async def _located(self, job: Job) -> Source:
-        """Find the input, which is written first if it was given as values."""
+        """Find the input; rows given as values are first written to a file."""
         if not is_path(self._rows):
             with self._brake.before_sending():
                 await to_thread.run_sync(write_rows, self._rows, job.input, lambda: self._brake.stop is not None)
@@ -313,13 +316,13 @@ class Sync:
                 return
 
     def _read(self) -> None:
-        """Give the rows of an iterator to the run as it takes them; on a thread, as each may take any time."""
-        for row in checked(iter(self._rows)):  # type: ignore[arg-type]  # what is no path and not asynchronous
+        """Feed the rows of an iterator to the run as it takes them; on a thread, as each may block for any time."""
+        for row in checked(iter(self._rows)):  # type: ignore[arg-type]  # neither a path nor asynchronous
             if not self._inlet.put(row):
                 return
 
     async def _pumped(self, give_all: Callable[[], Awaitable[None]], pull: Callable[[Stop], None]) -> None:
-        """Have all rows given, and then say that there are no more; an error of theirs stops the run."""
+        """Feed all rows to the run, then signal the end of the stream; an error of theirs stops the run."""
         try:
             await give_all()
         except Exception as error:  # noqa: BLE001  the caller gets it, whatever it is
@@ -357,19 +360,19 @@ class Sync:
 
 
 def broken(error: Exception) -> Stop:
-    """Return why a run ends whose rows cannot be had any more."""
+    """Return why a run ends whose rows can no longer be read."""
     return Stop(7, "interrupted", f"the iterator of the rows raised {type(error).__name__}", "fix what gives the rows")
 
 
 def key_for(key: SecretStr | None, options: RunOptions) -> SecretStr:
-    """Return the API key: the one given, or else from where the options say; UsageError where there is none."""
+    """Return the API key: the given one, or from where the options say. Raises UsageError if there is none."""
     if key is not None:
         return checked_key(key.get_secret_value(), "api_key")
     return read_key(os.environ, options.api_key_file, options.api_key_command)
 
 
 def files_of_rows(path: Path, options: RunOptions) -> Files:
-    """Decide where the files of rows without a file stand: with no output there is no report, and no ledger is kept."""
+    """Decide the file paths for rows without a file: without an output there is no report, and no ledger is kept."""
     if options.output is None:
         return Files(None, options.ledger, path, path.with_suffix(".states"), options.save_before)
     return files_for(path, options)

@@ -1,4 +1,4 @@
-"""The API that a run sends to, or a sandbox of its own, how many requests at once it can take, and who shares it."""
+"""Open the API or the built-in sandbox, limit the requests in flight to the open files, and share the rate."""
 
 import math
 import os
@@ -19,11 +19,11 @@ from bulksync.quota.seat import Seat, name_for
 from bulksync.quota.station import Station
 
 SPARE_FILES = 64
-"""Files that are open besides connections: the input, the ledger, the report, the event loop's own."""
+"""Files open besides connections: the input, the ledger, the report, the event loop's own."""
 
 
 def fitted(options: RunOptions, tell: Tell) -> RunOptions:
-    """Return the options with no more requests at once than this process may open connections."""
+    """Return the options with requests in flight limited to the connections that this process may open."""
     asked, (files, _) = options.max_in_flight, resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = asked if files == resource.RLIM_INFINITY else at_once(asked, files)
     if allowed == asked:
@@ -33,13 +33,13 @@ def fitted(options: RunOptions, tell: Tell) -> RunOptions:
 
 
 def at_once(asked: int, open_files: int) -> int:
-    """Return how many requests may be in flight, of those *asked* for, where the process may open so many files."""
+    """Return how many of the *asked* requests may be in flight, given the limit on open files."""
     return max(1, min(asked, open_files - SPARE_FILES))
 
 
 @asynccontextmanager
 async def connected(target: str, key: SecretStr, options: RunOptions) -> AsyncGenerator[Client, None]:
-    """Yield a client: of the API at *target*, or of a sandbox of this run's own."""
+    """Yield a client for the API at *target*, or for a sandbox private to this run."""
     async with (
         sandbox_or(target, options) as url,
         connect(
@@ -77,11 +77,11 @@ async def sandbox_or(target: str, options: RunOptions) -> AsyncGenerator[str, No
 async def sharing(
     options: RunOptions, target: str, key: SecretStr, seat: Seat, tell: Tell
 ) -> AsyncGenerator[Station | None, None]:
-    """Yield the station that a run leases its turns from; None where it has its rate to itself.
+    """Yield the station that a run leases its turns from; None if it does not share its rate.
 
-    UsageError where what was asked for cannot be used, LockedError where another process has the seat.
+    Raises UsageError if the requested quota cannot be used, LockedError if another process has the seat.
     """
-    is_alone = options.quota is None and options.sandbox  # nobody else knows the sandbox of this run
+    is_alone = options.quota is None and options.sandbox  # nothing else can send to this run's sandbox
     if math.isinf(options.rate) or options.quota == "own" or is_alone:
         yield None
         return
@@ -105,7 +105,7 @@ async def sharing(
 
 
 def host_station(options: RunOptions, target: str, key: SecretStr, tell: Tell) -> HostStation | None:
-    """Open the station of this host; UsageError where it was asked for and cannot be opened."""
+    """Open the station of this host. Raises UsageError if it was requested and cannot be opened."""
     name = name_for(target, key.get_secret_value(), options.quota_name, socket.gethostname())
     try:
         station = HostStation(state_folder(os.environ) / name)

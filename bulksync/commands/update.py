@@ -1,4 +1,4 @@
-"""What `bulksync run` asks for each row: one PUT; with `--save-before` one GET before an execution's first one."""
+"""The requests of `bulksync run`: one PUT per row; with `--save-before`, one GET before an execution's first PUT."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
@@ -29,7 +29,7 @@ async def open_updating(client: Client, files: Files, _: Plan) -> AsyncGenerator
 def saving(client: Client, states: States) -> Request:
     """Return the request that reads an execution and saves its state before anything changes it.
 
-    That it can be read does not show that it may be written.
+    Being able to read it does not show that it may be written.
     """
 
     async def read(row: Row, turn: Turn) -> Reply | None:

@@ -1,4 +1,4 @@
-"""What a job asks for each row, and what it leaves; another request for each row is one more `Verb`, in a module."""
+"""What a job requests for each row, and what it writes; a new kind of request is another `Verb` in its own module."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -15,17 +15,17 @@ from bulksync.reader.source import Source
 from bulksync.sender.plan import Plan
 
 Open = Callable[[Client, Files, Plan], AbstractAsyncContextManager[Way]]
-"""Yields the way that each row of a plan takes, and closes what it needs."""
+"""Yields the way for each row of a plan, and closes its resources."""
 
 Write = Callable[[Store, Run, Source | InputError, Path | None, ReportOptions], str]
-"""Writes what people see of a run, and returns what they ought to know about it."""
+"""Writes a run's files for people, and returns a note for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One kind of job, by the *name* that the ledger keeps.
+    """One kind of job; the ledger stores its *name*.
 
-    One that *reads* changes nothing at the server, and asks once for each execution, at its first row.
+    One that *reads* changes nothing on the server, and sends one request per execution, at its first row.
     """
 
     name: str

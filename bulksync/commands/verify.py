@@ -1,4 +1,4 @@
-"""Audits a report against its input: every row has exactly one line, in order, which says what is true of it."""
+"""Verify a report against its input: every row has exactly one line, in order, consistent with the row."""
 
 import csv
 from collections import Counter
@@ -24,7 +24,7 @@ SENT = frozenset({Outcome.UPDATED, Outcome.REJECTED, Outcome.FAILED, Outcome.UNK
 
 @dataclass(frozen=True, slots=True)
 class Discrepancy:
-    """What is wrong, and with which row of the input; None where it has no such row."""
+    """What is wrong, and with which row of the input; None if it has no such row."""
 
     row: int | None
     line: int | None
@@ -36,7 +36,7 @@ class Discrepancy:
 
 @dataclass(slots=True)
 class Audit:
-    """What an audit found: counts by outcome, and what is wrong, each with the row that it is about."""
+    """The result of an audit: counts by outcome, and discrepancies, each with its row."""
 
     rows: int = 0
     lines: int = 0
@@ -47,7 +47,7 @@ class Audit:
 def audit(source: Source, report: Path, *, most: int = 100) -> Audit:
     """Compare a report with its input, row by row, and stop after *most* discrepancies.
 
-    InputError where either cannot be read.
+    Raises InputError if either cannot be read.
     """
     found = Audit()
     with open_input(source) as content, opened(report) as lines:
@@ -63,7 +63,7 @@ def audit(source: Source, report: Path, *, most: int = 100) -> Audit:
 
 
 def facts(found: Audit, source: Source, report: Path) -> dict[str, Any]:
-    """Return what an audit found, for programs."""
+    """Return the result of an audit, for programs."""
     return {
         "input": source.name,
         "report": name_of(report),
@@ -75,7 +75,7 @@ def facts(found: Audit, source: Source, report: Path) -> dict[str, Any]:
 
 
 def discrepancies(row: Row | InvalidRow | None, line: dict[str, Any] | None, number: int) -> list[Discrepancy]:
-    """Return what is wrong with one line of the report for one row of the input; None stands for a missing one."""
+    """Return what is wrong with one line of the report for one row of the input; None means that one is missing."""
     if row is None:
         return [Discrepancy(None, None, f"report line {number}: the input has no such row")] if line is not None else []
     if line is None:
@@ -86,7 +86,7 @@ def discrepancies(row: Row | InvalidRow | None, line: dict[str, Any] | None, num
 
 
 def differences(row: Row | InvalidRow, line: dict[str, Any]) -> Iterator[str]:
-    """Return where a line of the report names another row than the input's."""
+    """Yield where a line of the report does not match its row of the input."""
     wanted = {"row": row.row, "line": row.line, "workflowId": row.workflow_id, "executionId": row.execution_id}
     for name, value in wanted.items():
         said = str(line.get(name))
@@ -95,7 +95,7 @@ def differences(row: Row | InvalidRow, line: dict[str, Any]) -> Iterator[str]:
 
 
 def contradictions(row: Row | InvalidRow, line: dict[str, Any]) -> Iterator[str]:
-    """Return where a line of the report contradicts itself or the input."""
+    """Yield where a line of the report contradicts itself or the input."""
     outcome, status, attempts = (str(line.get(name) or "") for name in ("outcome", "httpStatus", "attempts"))
     if outcome not in {*Outcome}:
         yield f"{outcome or 'nothing'} is no outcome"
@@ -113,7 +113,7 @@ def contradictions(row: Row | InvalidRow, line: dict[str, Any]) -> Iterator[str]
 
 @contextmanager
 def opened(report: Path) -> Iterator[Iterator[dict[str, Any]]]:
-    """Yield the lines of a report, CSV or JSON lines; InputError where it is none."""
+    """Yield the lines of a report, CSV or JSON lines. Raises InputError if it is not a report."""
     try:
         with report.open(encoding="utf-8-sig", newline="") as file:
             yield (orjson.loads(text) for text in file) if is_json(report) else csv_lines(report, file)
@@ -126,7 +126,7 @@ def opened(report: Path) -> Iterator[Iterator[dict[str, Any]]]:
 def csv_lines(report: Path, file: Any) -> Iterator[dict[str, Any]]:
     """Return the lines of a CSV report, its delimiter detected from the header."""
     first = file.readline()
-    delimiter = first[3:4]  # what stands behind `row`
+    delimiter = first[3:4]  # the character after `row`
     cells = csv.reader(chain([first], file), delimiter=delimiter or ",", strict=True)
     names = next(cells, [])
     if tuple(names[: len(COLUMNS)]) != COLUMNS:
@@ -135,7 +135,7 @@ def csv_lines(report: Path, file: Any) -> Iterator[dict[str, Any]]:
 
 
 def no_report(path: Path) -> InputError:
-    """Return the error for a file that is no report, or one that others have changed."""
+    """Return the error for a file that is not a report, or is one that has been modified."""
     beside = beside_it(path, "report.csv")
     return InputError(
         f"{path} is not a report of bulksync",

@@ -1,1 +1,1 @@
-"""Everything said on stderr or drawn on a terminal. For `cli` and the commands."""
+"""Everything written to stderr or drawn on a terminal. For `cli` and the commands."""

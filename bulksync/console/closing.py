@@ -1,4 +1,4 @@
-"""What a run came to, as it is said to people at its end."""
+"""The closing summary printed when a run ends."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from bulksync.sender.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What a run came to; *note* says what is missing in what was written, *invalid* is a first look at bad rows.
+    """A run's result; *note* says what its files lack, *invalid* holds the first invalid rows.
 
-    *groups* are the rows with an error, those together that say the same.
+    *groups* are the rows with an error, grouped by message.
     """
 
     run: Run
@@ -27,13 +27,13 @@ class Ending:
 
 
 def ending_lines(ending: Ending, files: Files) -> list[str]:
-    """Say to people what a run came to, in lines."""
+    """Return the closing summary as lines."""
     lines = first_lines(ending) + closing_lines(ending.summary, ending_parts(ending, files))
     return [f"bulksync: {line}" for line in lines]
 
 
 def first_lines(ending: Ending) -> list[str]:
-    """Say what comes before all else: rows that must be fixed, and that nothing was to be done."""
+    """Return the lines that come first: the rows to fix, or that there was nothing to do."""
     run, plan = ending.run, ending.plan
     lines = [invalid_line(row) for row in ending.invalid]
     if plan.invalid > len(lines):
@@ -45,10 +45,10 @@ def first_lines(ending: Ending) -> list[str]:
 
 
 def ending_parts(ending: Ending, files: Files) -> list[Part]:
-    """Return what a run came to, part by part."""
+    """Return the closing summary as labelled parts."""
     said = {problem.row for problem in ending.invalid}
     groups = [group for group in ending.groups if group.count > 1 or group.row not in said]
     summary = ending.summary
     if ending.plan.is_finished:
-        summary = summary.model_copy(update={"requests": 0, "advice": ""})  # nothing was sent this time
+        summary = summary.model_copy(update={"requests": 0, "advice": ""})  # nothing was sent by this invocation
     return closing_parts(summary, groups, report=str(files.output), ledger=str(files.ledger), note=ending.note)

@@ -1,4 +1,4 @@
-"""What people are shown of a run or a check, from the same values as the summary."""
+"""Text about a run or a check for people, from the same values as the JSON summary."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,20 +18,20 @@ from bulksync.report.schema import Summary, Transition
 from bulksync.text import clean, counted, listed, name_of
 
 Part = tuple[str, str | Mapping[str, int]]
-"""A part of what is said at the end: what it is about, and a text, or counts by word."""
+"""A part of the closing summary: its label, and a text or counts by word."""
 
 MOST_WORDS = 20
-"""Words that are counted one by one; the server has as many as it likes."""
+"""Maximum number of words counted one by one; the server may use any number of them."""
 
 LONGEST_NAME = 60
-"""Characters of a column's name that are shown."""
+"""Maximum length of a column's name as shown."""
 
 MOST_GROUPS = 5
-"""Groups of errors that are said; the report has every row."""
+"""Maximum number of error groups shown; the report has every row."""
 
 
 def closing_parts(summary: Summary, groups: Sequence[Group], *, report: str, ledger: str, note: str) -> list[Part]:
-    """Return what is said at the end of a run: what came of it, where to look, and what to do next."""
+    """Return the parts of the closing summary: the results, where to look, and what to do next."""
     parts: list[Part] = [
         ("input", f"{summary.input}, {counted(summary.rows, 'row')}"),
         ("outcomes", summary.outcomes),
@@ -51,7 +51,7 @@ def closing_parts(summary: Summary, groups: Sequence[Group], *, report: str, led
 
 
 def closing_lines(summary: Summary, parts: Iterable[Part]) -> list[str]:
-    """Write what is said at the end of a run as lines, for a file or a mail."""
+    """Return the closing summary as lines, for a file or a mail."""
     counts = ", ".join(filter(None, (counted(summary.rows, "row"), listed(summary.outcomes))))
     lines = [f"{summary.input}: {counts}"]
     for label, what in parts:
@@ -61,12 +61,12 @@ def closing_lines(summary: Summary, parts: Iterable[Part]) -> list[str]:
 
 
 def says(group: Group, stopped: str) -> bool:
-    """Whether the rows of a group say no more than why the run stopped."""
+    """Return whether a group's message only repeats why the run stopped."""
     return bool(stopped) and group.message == stopped
 
 
 def group_lines(groups: Sequence[Group]) -> list[str]:
-    """Say what the largest groups of rows have against them."""
+    """Return lines for the largest groups of rows with errors."""
     lines = [group_line(group) for group in groups[:MOST_GROUPS]]
     if others := groups[MOST_GROUPS:]:
         lines.append(f"… and {counted(sum(group.count for group in others), 'row')} with other errors")
@@ -74,7 +74,7 @@ def group_lines(groups: Sequence[Group]) -> list[str]:
 
 
 def group_line(group: Group) -> str:
-    """Say what several rows have against them, and where the first stands."""
+    """Return a line for a group: the error, and where its first row is."""
     first = f"{group.count:,} rows, first " if group.count > 1 else ""
     message = f": {group.message}" if group.message else ""
     return f"{first}row {group.row} (line {group.line}): {group.error}{message}"
@@ -88,7 +88,7 @@ def topmost(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def sent(summary: Summary) -> str:
-    """Say how many requests went out, how fast, and what held them up."""
+    """Return how many requests were sent, how fast, and what delayed them."""
     parts = [counted(summary.requests, "request")]
     if summary.achieved_rate:
         parts.append(f"{summary.achieved_rate:,}/s of {show_rate(summary.rate)}")
@@ -104,7 +104,7 @@ def sent(summary: Summary) -> str:
 
 
 def diff_lines(run: str, compared: int, moved: Sequence[Transition]) -> list[str]:
-    """Say how many executions of a *run* were *compared* with earlier runs, and what came of it."""
+    """Return how many executions of *run* were *compared* with earlier runs, and how their dispositions changed."""
     if not compared:
         return [f"run {run}: no earlier run that this ledger keeps has an answer for its executions (--keep-runs)"]
     found = f"dispositions moved: {moves(moved)}" if moved else "no disposition moved"
@@ -112,12 +112,12 @@ def diff_lines(run: str, compared: int, moved: Sequence[Transition]) -> list[str
 
 
 def moves(moved: Iterable[Transition]) -> str:
-    """Say from which disposition to which how many executions went."""
+    """Return how many executions changed from which disposition to which."""
     return ", ".join(f"{one.old or 'none'} → {one.new or 'none'} {one.count:,}" for one in moved)
 
 
 def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]:
-    """Say what a check *found*; sending *takes* so long at *rate*."""
+    """Return lines on what a check *found*; *takes* is the estimated duration at *rate*."""
     lines = [
         f"{found['input']}: {counted(found['rows'], 'row')}, {found['valid']:,} valid, {found['invalid']:,} invalid"
     ]
@@ -140,7 +140,7 @@ def check_lines(found: Mapping[str, Any], *, takes: str, rate: str) -> list[str]
 
 
 def columns_said(columns: Iterable[Column]) -> dict[str, str]:
-    """Say which columns are *sent*, and as what, and which are only *echoed*, each with the rows that carry it."""
+    """Return which columns are *sent* and as what, and which are only *echoed*, each with its number of rows."""
     sent, echoed = {}, {}
     for column in columns:
         name, field = clean(column.name, LONGEST_NAME), clean(column.field, LONGEST_NAME)
@@ -154,24 +154,24 @@ def columns_said(columns: Iterable[Column]) -> dict[str, str]:
 
 
 def shortened(counts: Mapping[str, int]) -> str:
-    """Write the first counts by word, and how many words there are more."""
+    """Return the first counts by word, and how many more words there are."""
     more = len(counts) - MOST_WORDS
     return listed(dict(islice(counts.items(), MOST_WORDS))) + (f", and {more:,} more" if more > 0 else "")
 
 
 def check_json(found: Mapping[str, Any], invalid: Iterable[Problem], requests: Sequence[Preview] = ()) -> str:
-    """Write what a check found as JSON, its invalid rows under `errors`, and the *requests* that were asked for."""
+    """Return what a check found as JSON, with invalid rows under `errors`, and the *requests* asked for."""
     errors = [problem._asdict() for problem in invalid]
     return as_json({**found, "errors": errors, **({"requests": requests} if requests else {})})
 
 
 def as_json(found: Any) -> str:
-    """Write values as JSON, for a program or a person."""
+    """Return values as JSON, for programs and people."""
     return orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()
 
 
 def request_lines(request: Preview) -> Iterator[str]:
-    """Write a request as it would be sent; what no terminal must be sent is escaped in its body, as JSON may."""
+    """Yield a request as it would be sent; characters unsafe for a terminal are JSON-escaped in its body."""
     yield f"row {request.row} (line {request.line}):"
     yield f"{request.method} {request.url}"
     yield from (f"{name}: {value}" for name, value in request.headers.items())
@@ -181,17 +181,17 @@ def request_lines(request: Preview) -> Iterator[str]:
 
 
 def history_json(ledger: Path, runs: Sequence[Mapping[str, Any]], size: int) -> str:
-    """Write the runs of a ledger, which takes *size* bytes, as JSON."""
+    """Return the runs of a ledger of *size* bytes as JSON."""
     return as_json({"ledger": name_of(ledger), "bytes": size, "runs": runs})
 
 
 def history_line(run: Mapping[str, Any]) -> str:
-    """Say in a line what a run was and came to."""
+    """Return one line on a run and its result."""
     code = "killed" if run["exitCode"] is None else f"exit {run['exitCode']}"
     head = f"{run['run']}  {run['started']} to {run['ended'] or 'now'}  {code}"
     return f"{head}  {counted(run['rows'], 'row')}: {listed(run['outcomes'])}  {run['input']} to {run['target']}"
 
 
 def invalid_line(invalid: Problem) -> str:
-    """Say what is wrong with an invalid row, and where it stands."""
+    """Return one line on what is wrong with an invalid row and where it is."""
     return f"row {invalid.row} (line {invalid.line}): {invalid.error}: {invalid.detail}"

@@ -1,4 +1,4 @@
-"""What the live lines on a terminal say: whatever its width, no word is lost that fits a line of its own."""
+"""Lay out the live progress lines for any terminal width without cutting a word that fits on a line."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,26 +17,26 @@ COLOURS = {
     "failed": "yellow",
     "unknown": "magenta",
 }
-"""An outcome's colour; the word says the same."""
+"""Each outcome's color; it only repeats what the word says."""
 
 TOP = 6
-"""Dispositions that are shown, the most frequent ones."""
+"""Maximum number of dispositions shown, most frequent first."""
 
 WORD = 40
-"""Characters of a server's word that are shown."""
+"""Maximum length of a server's word as shown."""
 
 SHORTEST_BAR = 10
 
 
 class Lately:
-    """Owns the last few looks, to tell how fast the run is now: an average since its start would hide a hold."""
+    """Keeps the last few looks to compute the current speed: an average since the start would hide a pause."""
 
     def __init__(self, seconds: float = 15.0) -> None:
         self._seconds = seconds
-        self._seen = deque([(0.0, 1, 0)])  # the first request is no distance yet
+        self._seen = deque([(0.0, 1, 0)])  # the first request starts the clock, so it does not count
 
     def speeds(self, look: Look) -> tuple[float, float]:
-        """Take one more look, and return requests and rows per second."""
+        """Record a look, and return requests and rows per second."""
         now = (look.elapsed, look.tally.requests, look.tally.done)
         self._seen.append(now)
         while self._seen[0][0] < look.elapsed - self._seconds:
@@ -47,7 +47,7 @@ class Lately:
 
 
 def frame(look: Look, requests: float, rows: float, width: int) -> list[Text]:
-    """Return the lines for a terminal of that *width*, at so many *requests* and *rows* per second lately."""
+    """Return the lines for a terminal of this *width*, given the recent *requests* and *rows* per second."""
     return [
         *headed(look, rows, width),
         *flowed(work(look, requests), width),
@@ -57,7 +57,7 @@ def frame(look: Look, requests: float, rows: float, width: int) -> list[Text]:
 
 
 def headed(look: Look, rows: float, width: int) -> list[Text]:
-    """Return how much is done and how long the rest takes, with a bar where there is room for one."""
+    """Return the rows done and the time left, with a bar if there is room for one."""
     done = look.tally.done
     total = done if look.total is None else look.total
     parts = [Text(percent(done, total), "bold"), Text(f"{done:,} of {total:,} rows")]
@@ -72,13 +72,13 @@ def headed(look: Look, rows: float, width: int) -> list[Text]:
 
 
 def bar(done: int, total: int, width: int) -> Text:
-    """Return a bar that can be read without colours too."""
+    """Return a progress bar that can be read without colors."""
     full = done * width // total if total else width
     return Text.assemble(("━" * full, "green"), ("─" * (width - full), "dim"))
 
 
 def work(look: Look, requests: float) -> Iterator[Text]:
-    """Say how fast requests go out, how many are on their way, and what became of rows."""
+    """Yield the request rate, the requests in flight, and the outcomes so far."""
     yield Text(f"{requests:,.1f}/s of {look.rate}")
     yield Text(f"{look.in_flight:,} in flight")
     for outcome, count in look.tally.outcomes.most_common():
@@ -86,7 +86,7 @@ def work(look: Look, requests: float) -> Iterator[Text]:
 
 
 def dispositions(counts: Mapping[str, int]) -> Iterator[Text]:
-    """Say what the server said most often."""
+    """Yield the server's most frequent dispositions."""
     ranked = sorted(counts.items(), key=lambda item: -item[1])
     for word, count in ranked[:TOP]:
         yield Text(f"{clean(word, WORD)} {count:,}")
@@ -95,7 +95,7 @@ def dispositions(counts: Mapping[str, int]) -> Iterator[Text]:
 
 
 def flowed(parts: Iterable[Text], width: int, gap: str = "  ") -> list[Text]:
-    """Put parts side by side, on as many lines as they take; none is broken, and one that is too long is cut."""
+    """Arrange parts side by side on as many lines as needed; none is broken, and one that is too long is cut."""
     lines: list[Text] = []
     for part in parts:
         part.truncate(width, overflow="ellipsis")

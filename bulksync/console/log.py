@@ -1,4 +1,4 @@
-"""What the program says while it runs: one line for people, or one JSON object for programs, on stderr."""
+"""Log messages of a running program: one line for people, or one JSON object for programs, on stderr."""
 
 import logging
 import sys
@@ -55,14 +55,14 @@ EVENTS: dict[str, tuple[int, str]] = {
     "fault": (logging.ERROR, "internal error: {error}"),
     "internal error": (logging.ERROR, "row {row} (line {line}): internal error: {error}"),
 }
-"""Each event's level and what it says to people."""
+"""Each event's level and its text for people."""
 
 
 class Sentence(Formatter):
-    """Formats events; `{rows:row}` is the number with its noun, in the singular for one; counts by word are listed."""
+    """Formats events; `{rows:row}` is the number with its noun, singular for one; counts by word are listed."""
 
     def format_field(self, value: Any, format_spec: str) -> Any:
-        """Write one field, see string.Formatter."""
+        """Format one field, see string.Formatter."""
         if isinstance(value, Mapping):
             return listed(value)
         return counted(value, format_spec) if format_spec in NOUNS else super().format_field(value, format_spec)
@@ -72,30 +72,30 @@ NOUNS = frozenset({"row", "execution"})
 SENTENCE = Sentence()
 
 ANSWERS = frozenset({"asked"})
-"""Said with --quiet too, as somebody asked."""
+"""Logged even with --quiet, as the user asked for it."""
 
 LOGGER = logging.getLogger("bulksync")
-LOGGER.addHandler(logging.NullHandler())  # or else warnings would go to the stderr of whoever imports us
+LOGGER.addHandler(logging.NullHandler())  # or else warnings would go to the stderr of the importing program
 
 SECRETS: set[str] = set()
-"""API keys of this process, blanked in all that it says."""
+"""API keys of this process, redacted from everything it logs."""
 
 SHORTEST_SECRET = 8
-"""Characters below which a key is a test's: blanking it would only make messages unreadable."""
+"""Minimum length of a redacted key: shorter ones are tests', and redacting them would make messages unreadable."""
 
 LEVELS = (logging.INFO, logging.DEBUG, logging.DEBUG - 5)
-"""From how much on, without `-v`, with one, and with two."""
+"""Minimum level logged without `-v`, with one, and with two."""
 
 
 def teller(style: Literal["text", "json"], *, quiet: bool, verbosity: int, say: Callable[[str], None]) -> Tell:
-    """Return what takes an event's name and fields and says it, if it is worth saying."""
+    """Return a function that takes an event's name and fields and logs it if its level is high enough."""
     least = logging.ERROR if quiet else LEVELS[min(verbosity, len(LEVELS) - 1)]
     log = cache(partial(logger, style, say))
 
     def tell(event: str, **fields: Any) -> None:
         level, _ = EVENTS[event]
         if not verbosity:
-            fields.pop("exc_info", None)  # traces are for who asks for them
+            fields.pop("exc_info", None)  # only users who ask for traces get them
         if level >= least or event in ANSWERS:
             getattr(log(), logging.getLevelName(max(level, logging.DEBUG)).lower())(event, **fields)
 
@@ -103,13 +103,13 @@ def teller(style: Literal["text", "json"], *, quiet: bool, verbosity: int, say: 
 
 
 def logger(style: Literal["text", "json"], say: Callable[[str], None]) -> Any:
-    """Return structlog's logger, which writes an event in a *style* and says it."""
-    # Only here, as they take 50 ms that nobody waits for who says nothing.
+    """Return the structlog logger that writes events in a *style* and passes them to *say*."""
+    # Only here, as these imports take 50 ms, wasted if nothing is logged.
     import structlog
     from structlog.tracebacks import ExceptionDictTransformer
 
     render = for_programs if style == "json" else for_people
-    # For programs without the values of variables: one of them is the API key.
+    # For programs, without the values of variables: one of them is the API key.
     traces = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
     trace = traces if style == "json" else structlog.processors.format_exc_info
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
@@ -121,9 +121,9 @@ def logger(style: Literal["text", "json"], say: Callable[[str], None]) -> Any:
 
 
 def to_logging(event: str, /, written: Callable[[str], str] = str, **fields: Any) -> None:
-    """Say an event to `logging`, under the name `bulksync`, where a program is the caller.
+    """Log an event to `logging`, under the name `bulksync`, for a Python caller.
 
-    *written* turns what is written for the command line into what such a caller would write.
+    *written* rewrites text meant for the command line for such a caller.
     """
     level, template = EVENTS[event]
     if LOGGER.isEnabledFor(level):
@@ -131,40 +131,40 @@ def to_logging(event: str, /, written: Callable[[str], str] = str, **fields: Any
 
 
 def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
-    """Write an event as a line for people."""
+    """Render an event as a line for people."""
     _, template = EVENTS[fields["event"]]
     trace = f"\n{fields['exception']}" if "exception" in fields else ""
     return f"bulksync: {SENTENCE.vformat(template, (), fields)}{trace}"
 
 
 def for_programs(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
-    """Write an event as one line of JSON, its times in UTC."""
+    """Render an event as one line of JSON, its times in UTC."""
     said = {name: json_value(value) for name, value in fields.items()}
     return orjson.dumps(said, default=str, option=orjson.OPT_UTC_Z).decode()
 
 
 def json_value(value: object) -> object:
-    """Return what stands for a value in JSON: UTC for a time, an escape for each byte of a name that is not UTF-8."""
+    """Return a value's JSON form: UTC for a time, escapes for the bytes of a name that is not UTF-8."""
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def keep_secret(key: str) -> None:
-    """Blank a key in all that is said from now on."""
+    """Redact a key from everything logged from now on."""
     if len(key) >= SHORTEST_SECRET:
         SECRETS.add(key)
 
 
 def blanked(text: str) -> str:
-    """Return a text with *** in the place of this process's keys and of passwords in URLs."""
+    """Return a text with this process's keys and passwords in URLs replaced by ***."""
     for secret in SECRETS:
         text = text.replace(secret, "***")
     return without_passwords(text)
 
 
 class Line:
-    """The logger that structlog writes to: all levels are one line for *say*."""
+    """The logger that structlog writes to: every level is one line passed to *say*."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.debug = self.info = self.warning = self.error = say
@@ -176,7 +176,7 @@ def say_to_stderr(text: str) -> None:
 
 
 def write_to_stderr(text: str) -> None:
-    """Write to stderr at once; who has closed it does not want to know, and that is no reason to stop."""
+    """Write to stderr at once; a closed stderr is ignored and is no reason to stop."""
     if sys.stderr is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""How far a run is, in one line: every so often, and when somebody asks."""
+"""One-line progress messages: periodic and on request."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How far a run is at this moment: what it has counted, of *total* rows, after so many seconds of sending.
+    """A run's progress at this moment: its counts out of *total* rows, after some seconds of sending.
 
-    *total* is None where the rows are a stream.
-    *rate* is the quota as people write it, *waiting* what everyone waits for, empty where nobody does.
+    *total* is None for a stream. *rate* is the quota as users write it; *waiting* says what all requests are
+    waiting for, empty if nothing.
     """
 
     tally: Tally
@@ -30,7 +30,7 @@ class Look:
 
 @dataclass(slots=True)
 class Doing:
-    """Owns the answer to what a *run* (its name, once it has one) is doing: a look, or words where it does not send.
+    """Tracks what a *run* (its name, once it has one) is doing: a look, or text while it is not sending.
 
     *last* is the look at the end of sending.
     """
@@ -40,24 +40,24 @@ class Doing:
     last: Look | None = None
 
     def keep(self) -> None:
-        """Keep the last look before the run does something else than to send."""
+        """Keep the last look before the run moves on from sending."""
         look = self.look()
         self.last = None if isinstance(look, str) else look
 
     def said(self) -> dict[str, Any]:
-        """Say it in one line, the `text`, and in numbers where there are any."""
+        """Return the activity as one line, `text`, and as numbers if there are any."""
         look = self.look()
         return {"text": look} if isinstance(look, str) else {"text": progress_line(look), **numbers(look)}
 
 
 def since(what: str, now: Callable[[], float]) -> Callable[[], str]:
-    """Return what says for how long something has been done."""
+    """Return a function that says how long *what* has been going on."""
     began = now()
     return lambda: f"{what}, for {spell(now() - began)}"
 
 
 def progress_line(look: Look) -> str:
-    """Say how many rows are done, how fast, how long the rest takes, and what the run waits for."""
+    """Return how many rows are done, how fast, the time left, and what the run is waiting for."""
     tally, total = look.tally, look.total
     speed = tally.done / look.elapsed if look.elapsed > 0 else 0.0
     whole = "rows" if total is None else f"of {total:,} rows ({percent(tally.done, total)})"
@@ -71,7 +71,7 @@ def progress_line(look: Look) -> str:
 
 
 def numbers(look: Look) -> dict[str, Any]:
-    """Return how far a run is, for programs; *rate* is in rows per second, null is what cannot be told yet."""
+    """Return the progress for programs; *rate* is in rows per second, null is what is not known yet."""
     done, total = look.tally.done, look.total
     return {
         "done": done,
@@ -87,12 +87,12 @@ def numbers(look: Look) -> dict[str, Any]:
 
 
 def percent(part: int, whole: int) -> str:
-    """Write a share so that 100 % means all."""
+    """Format a share so that only the whole is 100 %."""
     return f"{int(part * 100 / whole)} %" if whole else "100 %"
 
 
 async def say_every(seconds: float, line: Callable[[], T], say: Callable[[T], None]) -> None:
-    """Say how far the run is every *seconds*, until cancelled; never where that is 0."""
+    """Report progress every *seconds* until cancelled; never if that is 0."""
     while seconds > 0:
         await anyio.sleep(seconds)
         say(line())

@@ -1,4 +1,4 @@
-"""What a run came to, as a terminal shows it: aligned, in colours, and every path and command whole."""
+"""The closing summary on a terminal: aligned, in color, with every path and command on one unbroken line."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -11,13 +11,13 @@ from bulksync.console.progress import percent
 from bulksync.text import clean
 
 LABEL = 12
-"""Columns of the labels."""
+"""Width of the label column."""
 
 STYLES = {"stopped": "yellow", "error": "red", "note": "yellow", "next": "bold"}
 
 
 def closing_table(parts: Iterable[tuple[str, str | Mapping[str, int]]]) -> Iterator[RenderableType]:
-    """Return the parts of a run's end, each with its label: counts as columns, texts as lines to be copied whole."""
+    """Yield the closing summary, each part with its label: counts as columns, texts as lines to copy whole."""
     for label, what in parts:
         if isinstance(what, str):
             yield Text.assemble((f"{label:<{LABEL}}  ", "dim"), (what, STYLES.get(label, "")))
@@ -26,7 +26,7 @@ def closing_table(parts: Iterable[tuple[str, str | Mapping[str, int]]]) -> Itera
 
 
 def columns(label: str, counts: Mapping[str, int]) -> Table:
-    """Return words with their counts and shares, one below the other."""
+    """Return words with their counts and shares, one per line."""
     table = Table.grid(padding=(0, 2))
     table.add_column(width=LABEL, style="dim")
     table.add_column(min_width=20)

@@ -1,4 +1,4 @@
-"""The terminal behind stderr: live lines at its end, and what is said above them."""
+"""The terminal behind stderr: live lines at the bottom, and messages above them."""
 
 import os
 import select
@@ -13,19 +13,19 @@ from bulksync.console.live import Lately, frame
 from bulksync.console.progress import Doing, Look
 
 NARROW = 60
-"""Columns from which on there is room for a table."""
+"""Minimum width in columns for a table."""
 
 INTERVAL = 0.25
-"""Seconds between two drawings."""
+"""Seconds between redraws."""
 
 STOPPED = 0.5
-"""Seconds between two drawings from which on we take it that Ctrl-Z stopped us, and the shell wrote below."""
+"""A gap between redraws this long, in seconds, means that Ctrl-Z stopped us and the shell wrote below."""
 
 
 class Terminal:
     """Owns the last lines of a terminal.
 
-    The cursor rests below them and is never hidden: whatever ends the process, nothing is left to clean up.
+    The cursor rests below them and is never hidden, so that nothing needs cleaning up however the process ends.
     """
 
     def __init__(self, write: Callable[[str], None]) -> None:
@@ -41,14 +41,14 @@ class Terminal:
         self._write(f"{self._erasing()}{text}\n{self._live}")
 
     def show(self, look: Look | str) -> None:
-        """Draw the live lines anew, unless nobody can see them: Ctrl-S stopped the terminal, or we are not in front."""
+        """Redraw the live lines unless nobody can see them: after Ctrl-S, or when we are in the background."""
         if is_in_background():
             self.forget()
         elif takes_more():
             self._draw(self._lines(look))
 
     def print(self, what: Iterable[RenderableType]) -> None:
-        """Write text and tables where the live lines were."""
+        """Print text and tables in place of the live lines."""
         self.clear()
         with self._console.capture() as written:
             for one in what:
@@ -56,12 +56,12 @@ class Terminal:
         self._write(written.get())
 
     def clear(self) -> None:
-        """Take the live lines away."""
+        """Erase the live lines."""
         self._write(self._erasing())
         self.forget()
 
     def forget(self) -> None:
-        """Leave what is drawn to whoever wrote below it."""
+        """Give up the live lines, as something else was written below them."""
         self._live, self._widths = "", []
 
     @property
@@ -71,7 +71,7 @@ class Terminal:
 
     @property
     def width(self) -> int:
-        """Return how many columns there are now."""
+        """The current number of columns."""
         return self._console.width
 
     def _lines(self, look: Look | str) -> list[Text]:
@@ -91,13 +91,13 @@ class Terminal:
         self._write(erasing + self._live)
 
     def _erasing(self) -> str:
-        """Return what takes the cursor to the first live line and clears from there (ECMA-48 §8.3.22, 8.3.39)."""
+        """Return the escape codes that move to the first live line and clear from there (ECMA-48 §8.3.22, 8.3.39)."""
         height = rows_taken(self._widths, self.width)
         return f"\r\x1b[{height}A\x1b[J" if height else ""
 
 
 async def show_live(doing: Doing, terminal: Terminal) -> None:
-    """Show a few times a second what a run is doing, until cancelled; nothing of it is left then."""
+    """Show live progress, redrawn a few times per second, until cancelled; then erase it."""
     try:
         while True:
             before = anyio.current_time()
@@ -110,9 +110,9 @@ async def show_live(doing: Doing, terminal: Terminal) -> None:
 
 
 def height() -> int:
-    """Return how many lines the terminal has, 24 where it does not know.
+    """Return the terminal's number of lines, 24 if it does not know.
 
-    Its own word: LINES may be of another one, as readline leaves it to whatever a program starts.
+    The terminal itself is asked: LINES may describe another one, as readline exports it to every program it starts.
     """
     try:
         return os.get_terminal_size(2).lines or 24
@@ -121,18 +121,18 @@ def height() -> int:
 
 
 def rows_taken(widths: Iterable[int], width: int) -> int:
-    """Return how many rows lines of these *widths* take; in a terminal made narrower they are broken anew."""
+    """Return how many rows lines of these *widths* take; a terminal made narrower wraps them again."""
     return sum(max(1, -(-line // width)) for line in widths)
 
 
 def is_in_background() -> bool:
-    """Whether another job has the terminal: what we draw would end up in between its lines."""
+    """Return whether another job is in the foreground: our drawing would be mixed with its output."""
     try:
         return os.tcgetpgrp(2) != os.getpgrp()
-    except OSError:  # not the terminal that controls us
+    except OSError:  # not our controlling terminal
         return False
 
 
 def takes_more() -> bool:
-    """Whether stderr can be written to without waiting."""
+    """Return whether stderr can be written to without blocking."""
     return bool(select.select([], [2], [], 0)[1])

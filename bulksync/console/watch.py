@@ -1,4 +1,4 @@
-"""Who looks at a run while it goes on: a terminal all the time, a log now and then, and whoever asks by a signal."""
+"""Live progress: terminal display, periodic log lines, and a line on SIGUSR1."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def watched(first: str, terminal: "Terminal | None", tell: Tell) -> AsyncGenerator[Doing, None]:
-    """Yield what knows what the run does, at *first* this: a terminal shows it all the time, SIGUSR1 asks for it."""
+    """Yield a tracker of the run's activity, initially *first*: shown live on a terminal, logged on SIGUSR1."""
     doing = Doing(since(first, anyio.current_time))
     async with anyio.create_task_group() as watching:
         await watching.start(watch_for, ASKING, lambda: tell("asked", run=doing.run, **doing.said()))
@@ -33,9 +33,9 @@ async def watched(first: str, terminal: "Terminal | None", tell: Tell) -> AsyncG
 
 
 def watcher(total: int | None, options: RunOptions, doing: Doing, terminal: "Terminal | None", tell: Tell) -> Watch:
-    """Return what looks how far a run of *total* rows is, and says so every `--stats` where no terminal shows it.
+    """Return a task that reports the progress of *total* rows every `--stats` unless a terminal shows it live.
 
-    *total* is None where nobody knows how many there are.
+    *total* is None if the number of rows is unknown.
     """
 
     async def watch(dispatcher: Dispatcher) -> None:

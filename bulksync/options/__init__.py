@@ -1,1 +1,1 @@
-"""What a caller may choose, and the files, the target and the configuration that follow from it. For all above it."""
+"""What a caller may choose, and the files, target and configuration that follow from it. For everything above it."""

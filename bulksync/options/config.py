@@ -1,4 +1,4 @@
-"""The configuration file: options by name, and profiles of them."""
+"""Read the configuration file: options by name, and profiles of them."""
 
 import os
 import tomllib
@@ -10,13 +10,13 @@ from bulksync.errors import UsageError
 from bulksync.options.models import RunOptions
 
 PROFILES = "profile"
-"""The table of tables, each a profile: `[profile.prod]`."""
+"""The table that contains the profiles, such as `[profile.prod]`."""
 
 
 def configured(path: Path | None, *, required: bool, profile: str | None) -> dict[str, dict[str, Any]]:
-    """Return option names and values by where they stand: those of a *profile* first, then those of the whole file.
+    """Return option names and values by their place in the file: those of a *profile* first, then the top-level ones.
 
-    UsageError as `read_configuration`, and where there is no such profile.
+    Raises UsageError as `read_configuration` does, and if there is no such profile.
     """
     values = {} if path is None else read_configuration(path, required=required)
     profiles = values.pop(PROFILES, {})
@@ -28,16 +28,16 @@ def configured(path: Path | None, *, required: bool, profile: str | None) -> dic
 
 
 def known_profiles(profiles: Iterable[str], wanted: str) -> str:
-    """Say which profiles there are instead of the one that is wanted."""
+    """Return a hint at the existing profiles for one that was not found."""
     names = ", ".join(profiles)
     return f"name one of these with --profile: {names}" if names else f"add a table to the file: [{PROFILES}.{wanted}]"
 
 
 def read_configuration(path: Path, *, required: bool) -> dict[str, Any]:
-    """Read option names and values from a TOML file, and profiles; {} where a file that is not *required* is missing.
+    """Return the options and profiles of a TOML file; {} if the file is missing and not *required*.
 
-    UsageError where others may write the file (it could name the target or a command), on bad TOML, on a key that is no
-    option and on a value that is a table.
+    Raises UsageError if others may write the file (it could name the target or a command), on invalid TOML, on a
+    key that is not an option and on a value that is a table.
     """
     values = read_toml(path, required=required)
     profiles = values.get(PROFILES, {})
@@ -50,7 +50,7 @@ def read_configuration(path: Path, *, required: bool) -> dict[str, Any]:
 
 
 def read_toml(path: Path, *, required: bool) -> dict[str, Any]:
-    """Read a TOML file that others may not write; {} where a file that is not *required* is missing."""
+    """Parse a TOML file that others must not be able to write; {} if it is missing and not *required*."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -66,7 +66,7 @@ def read_toml(path: Path, *, required: bool) -> dict[str, Any]:
 
 
 def check_options(values: Mapping[str, Any], place: str) -> None:
-    """Raise UsageError, which names their *place*, where some values are no options."""
+    """Raise UsageError, naming their *place*, if some values are not options."""
     known = {name.replace("_", "-") for name in RunOptions.model_fields}
     if unknown := sorted(name for name in values if name.replace("_", "-") not in known):
         raise UsageError(f"{place}: no such option: {', '.join(unknown)}", "see: bulksync run --help")

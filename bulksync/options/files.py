@@ -1,4 +1,4 @@
-"""Where a run's files stand: the defaults, and no file that takes another's place."""
+"""Decide the paths of a run's files: the defaults, and no two files with the same path."""
 
 import os
 from dataclasses import dataclass
@@ -9,20 +9,21 @@ from bulksync.options.models import ReportOptions, RunOptions
 from bulksync.text import name_of
 
 STDIN = STDOUT = Path("-")
-"""What stands for them in a call."""
+"""Stands for stdin or stdout on the command line."""
 
 REPLACED = ("output", "retry_file", "rejected_file", "summary", "html", "metrics_file")
-"""Options that name a file which is written anew, by a rename."""
+"""Options that name a file which is replaced by a rename."""
 
 
 def check_files(input_path: Path | None, options: ReportOptions) -> None:
-    """Raise UsageError where a call names a file that it must not replace, or one with a name that no ledger keeps.
+    """Raise UsageError if an option names a file that must not be replaced, or a ledger with an unusable name.
 
-    StorageError where the ledger is no file. Root's rename would take even /dev/null away from everyone.
+    Raises StorageError if the ledger is not a regular file. As root, the rename would even replace /dev/null for
+    everyone.
     """
     named = {"--" + name.replace("_", "-"): getattr(options, name) for name in REPLACED}
     ledger, before = getattr(options, "ledger", None), getattr(options, "save_before", None)
-    source = Path() if input_path == STDIN else input_path  # what comes by stdin has its files in this folder
+    source = Path() if input_path == STDIN else input_path  # the files of stdin are in the current folder
     for what, path in {"the input": source, "--ledger": ledger, "--save-before": before, **named}.items():
         if path is not None and path != STDOUT:
             check_name(path, what)
@@ -35,19 +36,19 @@ def check_files(input_path: Path | None, options: ReportOptions) -> None:
 
 
 def check_rows_files(options: ReportOptions) -> None:
-    """Raise UsageError where a file of rows has the name of a workbook, which they are not written as."""
+    """Raise UsageError if a file of rows is named like a workbook, a format that is never written."""
     for what, path in {"--retry-file": options.retry_file, "--rejected-file": options.rejected_file}.items():
         if path is not None and path.suffix.lower() in (".xlsx", ".xlsm"):
             raise UsageError(f"{what} {path}: rows of a workbook are written as CSV", "give it a name in .csv")
 
 
 def is_free_or_plain(path: Path) -> bool:
-    """Whether a path leads to nothing yet, or to a plain file."""
+    """Return whether a path is unused or a regular file."""
     return os.path.isfile(path) or not os.path.exists(path)
 
 
 def check_name(path: Path, what: str) -> None:
-    """Raise UsageError for a path that cannot be made absolute, or not written as text."""
+    """Raise UsageError for a path that cannot be made absolute or represented as text."""
     try:
         str(path.resolve()).encode()
     except UnicodeEncodeError:
@@ -63,10 +64,10 @@ def check_name(path: Path, what: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where a run's files stand; *spool* holds what came by stdin, *states* what was read of executions.
+    """The paths of a run's files; *spool* holds the copy of stdin, *states* the states read from executions.
 
-    *before* is where their states before a run are saved, if they are.
-    Without *output* there is no report, without *ledger* a temporary one.
+    *before* is where their states before a run are saved, if at all. Without *output* there is no report, without
+    *ledger* a temporary one.
     """
 
     output: Path | None
@@ -77,7 +78,7 @@ class Files:
 
 
 def files_for(input_path: Path, options: RunOptions, what: str = "report.csv") -> Files:
-    """Decide where *what* a run writes and its ledger stand; UsageError where one file would take another's place."""
+    """Decide the paths of a run's output *what* and ledger. Raises UsageError if two files would have the same path."""
     beside = Path(f"stdin.{what}") if input_path == STDIN else beside_it(input_path, what)
     output = options.output or beside
     anchor = beside if output == STDOUT else output
@@ -87,7 +88,7 @@ def files_for(input_path: Path, options: RunOptions, what: str = "report.csv") -
 
 
 def tell_apart(input_path: Path | None, output: Path, ledger: Path, options: ReportOptions) -> None:
-    """Raise UsageError where one file would take another's place."""
+    """Raise UsageError if two files would have the same path."""
     taken: dict[Path, str] = {} if input_path is None else {input_path.resolve(): "the input"}
     for path, what in (
         (output, "--output"),
@@ -106,5 +107,5 @@ def tell_apart(input_path: Path | None, output: Path, ledger: Path, options: Rep
 
 
 def beside_it(path: Path, what: str) -> Path:
-    """Return where *what* of a file stands; also of one that is none, such as `.`, which is for others to find."""
+    """Return *path* with `.what` appended; the caller checks that it is a file."""
     return path.parent / f"{path.name}.{what}"

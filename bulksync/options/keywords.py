@@ -15,7 +15,7 @@ Time = float | str
 """Seconds, or text such as "30s", "15m" or "2h"."""
 
 OF_THE_TERMINAL = frozenset({"dry_run", "quiet", "log_format", "notify"})
-"""Options about what a terminal shows, or a caller hears anyway: of the command line only."""
+"""Options about the terminal, or about what a Python caller learns anyway: only for the command line."""
 
 
 class Keywords(TypedDict, total=False):
@@ -79,7 +79,7 @@ class Keywords(TypedDict, total=False):
 
 @contextmanager
 def in_python() -> Iterator[None]:
-    """Let errors speak of keyword arguments instead of flags."""
+    """Make errors refer to keyword arguments instead of flags."""
     try:
         yield
     except BulksyncError as error:
@@ -89,17 +89,17 @@ def in_python() -> Iterator[None]:
 
 
 def as_keyword(name: str) -> str:
-    """Write an option as it is given in Python."""
+    """Return an option as it is written in Python."""
     return f"{name}="
 
 
 def for_python(text: str) -> str:
-    """Return a message about options with each flag of the command line written as a keyword argument."""
+    """Return a message with each command-line flag rewritten as a keyword argument."""
     return FLAG.sub(lambda found: keyword(NAMES[found[1]], found[2] or ""), text)
 
 
 def keyword(name: str, value: str) -> str:
-    """Write an option with the value that followed it, if any: `on_invalid='skip'`, `restart=True`, `ledger=`."""
+    """Return an option with the value that followed it, if any: `on_invalid='skip'`, `restart=True`, `ledger=`."""
     annotation = RunOptions.model_fields[name].annotation
     words = [word for kind in (annotation, *get_args(annotation)) for word in get_args(kind)]
     if annotation is bool:

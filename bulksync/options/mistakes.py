@@ -1,4 +1,4 @@
-"""Says what is wrong with a command line, a variable or a configuration, in our own words."""
+"""Explain what is wrong with a command line, a variable or a configuration, in our own words."""
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
@@ -29,7 +29,7 @@ REASONS = {
     "literal_error": "must be {expected}, not {input!r}",
     "extra_forbidden": "there is no such option",
 }
-"""What pydantic finds wrong with a value, by its type of error; other types have a text of our own, or TYPES."""
+"""Text for pydantic's errors by type; all others have a text of their own, or one in TYPES."""
 
 TYPES = {
     "int_type": "a whole number",
@@ -39,17 +39,17 @@ TYPES = {
     "path_type": "a path",
     "tuple_type": "a list",
 }
-"""What a value must be that has the wrong type altogether."""
+"""What a value of an entirely wrong type should have been."""
 
 
 def wrong_call(error: CycloptsError, commands: Iterable[str], called: str) -> UsageError:
-    """Return our error for a wrong command line, with the help of the command that was *called*, if any."""
+    """Return our error for an invalid command line, with the help of the command that was *called*, if any."""
     helping = f"bulksync {called} --help" if called else "bulksync --help"
     return UsageError(what_is_wrong(error, commands, called), f"see: {helping}")
 
 
 def what_is_wrong(error: CycloptsError, commands: Iterable[str], called: str) -> str:
-    """Say what is wrong with a command line."""
+    """Return what is wrong with a command line."""
     match error:
         case UnknownCommandError(unused_tokens=[word, *_]) if word.startswith("-"):
             return f"there is no option {word}"
@@ -74,24 +74,24 @@ def what_is_wrong(error: CycloptsError, commands: Iterable[str], called: str) ->
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Ask whether the known word that is most like a wrong one was meant."""
+    """Return a question whether the most similar known word was meant."""
     found = get_close_matches(word, list(known), n=1)
     return f"; did you mean {found[0]}?" if found else ""
 
 
 def names_of(arguments: Iterable[Argument]) -> list[str]:
-    """Return the names of options, but not the negative ones."""
+    """Return the names of options, without the negative ones."""
     return [name for argument in arguments for name in argument.names if not name.startswith("--no-")]
 
 
 def missing(error: MissingArgumentError, argument: Argument) -> str:
-    """Say which value is missing."""
+    """Return which value is missing."""
     name = error.keyword or next((token.keyword for token in argument.tokens if token.keyword), argument.name)
     return f"{name} needs a value" if name.startswith("-") else f"{name} is missing"
 
 
 def conversion(token: Token, wanted: object) -> str:
-    """Say what a word ought to be that could not be converted."""
+    """Return what a value that could not be converted should have been."""
     if wanted is bool:
         return f"{token.value!r} is neither true nor false"
     if choices := [str(choice) for choice in get_args(wanted)]:
@@ -100,13 +100,13 @@ def conversion(token: Token, wanted: object) -> str:
 
 
 def place_of(token: Token, argument: Argument | None) -> str:
-    """Say where a value stands: the option as it was written, a variable, or a file and the name in it."""
+    """Return where a value was given: the option as written, a variable, or a file and the name in it."""
     name = (token.keyword or (argument.name if argument else "")).strip("[]")
     return name if token.source in ("", "cli", "env") else f"{token.source}: {name}"
 
 
 def written_as(argument: Argument | None) -> Callable[[str], str]:
-    """Return what tells, for the name of a field, where its value stands."""
+    """Return a function that says where the value of a field was given."""
     given = [child for child in (argument.children if argument else ()) if child.tokens]
     places = {str(child.keys[0]): place_of(child.tokens[0], child) for child in given}
     return lambda field: places.get(field) or as_flag(field)
@@ -118,7 +118,7 @@ def as_flag(field: str) -> str:
 
 
 def wrong_options(error: ValidationError, written: Callable[[str], str] = as_flag) -> str:
-    """Say in one line which options are wrong, and why; *written* turns an option's name into what the caller wrote."""
+    """Return one line on which options are invalid, and why; *written* maps an option to what the caller wrote."""
     said = []
     for problem in error.errors(include_url=False):
         option = f"{written(str(problem['loc'][0]))}: " if problem["loc"] else ""
@@ -127,7 +127,7 @@ def wrong_options(error: ValidationError, written: Callable[[str], str] = as_fla
 
 
 def reason(problem: Mapping[str, Any]) -> str:
-    """Say what is wrong with a value."""
+    """Return what is wrong with a value."""
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])

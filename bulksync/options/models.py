@@ -1,4 +1,4 @@
-"""What a caller may choose: one frozen model gives flags, `BULKSYNC_*` variables and `config.toml` keys at once."""
+"""All options: one frozen model defines flags, `BULKSYNC_*` variables and `config.toml` keys."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,7 +18,7 @@ from bulksync.options.values import (
     parse_statuses,
 )
 
-# The help's sections, in the order in which one asks for them
+# The help's sections, in the order in which users need them
 
 INPUT = Group.create_ordered("Input")
 OUTPUT = Group.create_ordered("Output")
@@ -33,7 +33,7 @@ MESSAGES = Group.create_ordered("Messages and configuration")
 
 
 class InputOptions(BaseModel):
-    """How to read the input: what `run`, `check` and every later look at the same file must agree on."""
+    """How to read the input: must be the same for `run`, `check` and every later pass over the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -123,7 +123,7 @@ class ReportOptions(BaseModel):
 
 
 class TargetOptions(BaseModel):
-    """Which API is meant: what `run` and whoever shows its requests must agree on."""
+    """The API to send to: must be the same for `run` and for showing its requests."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -132,7 +132,7 @@ class TargetOptions(BaseModel):
 
 
 class CheckOptions(InputOptions, TargetOptions):
-    """What `bulksync check` may be told."""
+    """The options of `bulksync check`."""
 
     show: Annotated[
         int,
@@ -144,7 +144,7 @@ class CheckOptions(InputOptions, TargetOptions):
 
 
 class RunOptions(InputOptions, ReportOptions, TargetOptions):
-    """Everything that `bulksync run` may be told."""
+    """The options of `bulksync run`."""
 
     notify: Annotated[
         str | None,
@@ -303,7 +303,7 @@ LEFT_OUT = Parameter(parse=False)
 
 
 class FetchOptions(RunOptions):
-    """Everything that `bulksync fetch` may be told: what a run may, but for what only updates need."""
+    """The options of `bulksync fetch`: those of a run, except the ones that only apply to updates."""
 
     output: Annotated[
         Path | None,
@@ -322,7 +322,7 @@ class FetchOptions(RunOptions):
 
 
 class VerifyOptions(RunOptions):
-    """Everything that `bulksync verify` may be told: how to read the input and, with --live, how to ask the server."""
+    """The options of `bulksync verify`: how to read the input and, with --live, how to query the server."""
 
     live: Annotated[
         Flag,
@@ -366,7 +366,7 @@ class VerifyOptions(RunOptions):
 
 
 class RenderOptions(ReportOptions):
-    """What `bulksync report` may be told."""
+    """The options of `bulksync report`."""
 
     run: Annotated[
         str | None, Parameter(group=INPUT, metavar="NAME", help="Name of an older run [default: the latest]")
@@ -394,7 +394,7 @@ class RenderOptions(ReportOptions):
 
 
 class SandboxOptions(BaseModel):
-    """What `bulksync sandbox` may be told."""
+    """The options of `bulksync sandbox`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 

@@ -1,10 +1,10 @@
-"""Who shares the rate, as people write it: `own`, `host`, or the URL of a Redis, whose password nobody is to see."""
+"""The quota option, which says who shares the rate: `own`, `host`, or the URL of a Redis with a secret password."""
 
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
 def parse_quota(value: object) -> object:
-    """Check that a quota reads `own`, `host` or the URL of a Redis; ValueError, which never repeats a password."""
+    """Check that a quota is `own`, `host` or the URL of a Redis. Raises ValueError, without repeating a password."""
     if not isinstance(value, str) or value.strip() in ("own", "host"):
         return value.strip() if isinstance(value, str) else value
     try:
@@ -20,5 +20,5 @@ def parse_quota(value: object) -> object:
 
 
 def password_of(quota: str | None) -> str:
-    """Return the password in the URL of a quota; empty where there is none."""
+    """Return the password in the URL of a quota; empty if there is none."""
     return unquote(urlsplit(quota or "").password or "")

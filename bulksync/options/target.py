@@ -1,4 +1,4 @@
-"""The URL that a run sends to, and the proxy on the way: refused where they could leak the key or mislead."""
+"""Check the URL that a run sends to and the proxy, so that they cannot leak the key or mislead."""
 
 import ipaddress
 import re
@@ -8,14 +8,14 @@ from bulksync.errors import UsageError
 from bulksync.options.models import RunOptions
 
 BASE_URLS = {"prod": "https://prod.featherhq.com", "sandbox": "https://sandbox.featherhq.com"}
-"""The API's two addresses by name; source: shared notes on the API page and on Feather's own n8n node."""
+"""The API's two base URLs by name; source: shared notes on the API page and on Feather's own n8n node."""
 
 HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(?:%\w+)?")
-"""A name or an address; anything else would mean one host to us and another to the client."""
+"""A host name or address; anything else could mean one host to us and another to the client."""
 
 
 def target_of(base_url: str, *, allow_http: bool) -> str:
-    """Return the API's base URL without a trailing slash; UsageError where it could leak the key or mislead.
+    """Return the API's base URL without a trailing slash. Raises UsageError if it could leak the key or mislead.
 
     https only, http for this host or with *allow_http*; no user, query or fragment.
     """
@@ -38,14 +38,14 @@ def target_of(base_url: str, *, allow_http: bool) -> str:
 
 
 def authority_of(parts: SplitResult) -> str:
-    """Return host and port of a URL as everybody would write them: in lower case, without what is the default."""
+    """Return the normalized host and port of a URL: in lower case, without the default port."""
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     is_default = parts.port in (None, {"http": 80, "https": 443}[parts.scheme])
     return f"{host}" if is_default else f"{host}:{parts.port}"
 
 
 def target_for(options: RunOptions) -> str:
-    """Return where a run sends its rows; UsageError where that could leak the key or mislead."""
+    """Return the URL that a run sends to. Raises UsageError if it could leak the key or mislead."""
     if options.sandbox:
         return "sandbox"
     target = target_of(options.base_url, allow_http=options.allow_http)
@@ -55,9 +55,9 @@ def target_for(options: RunOptions) -> str:
 
 
 def check_notify(url: str, *, allow_http: bool) -> None:
-    """Raise UsageError where a summary cannot be posted to a URL, or would go out in clear text.
+    """Raise UsageError if a summary cannot be posted to *url*, or would be sent in clear text.
 
-    The message does not repeat it: the path of a webhook is its password.
+    The message does not repeat the URL: the path of a webhook is its password.
     """
     try:
         parts = urlsplit(url)
@@ -71,13 +71,13 @@ def check_notify(url: str, *, allow_http: bool) -> None:
 
 
 def place_of(url: str) -> str:
-    """Return what may be said of a URL whose path and user are secret: scheme, host and port."""
+    """Return the parts of a URL that are safe to show when its path and user are secret: scheme, host and port."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{authority_of(parts)}"
 
 
 def check_proxy(target: str, proxy: str, *, allow_http: bool) -> None:
-    """Raise UsageError where a proxy is no URL, or would get the API key in clear text for a plain http *target*."""
+    """Raise UsageError if *proxy* is not a URL, or would see the API key in clear text for a plain http *target*."""
     host = proxy_host(proxy)
     if allow_http or not target.startswith("http://"):
         return
@@ -89,7 +89,7 @@ def check_proxy(target: str, proxy: str, *, allow_http: bool) -> None:
 
 
 def proxy_host(proxy: str) -> str:
-    """Return the host of a proxy; UsageError, which does not repeat the URL, as it may hold a password."""
+    """Return the host of a proxy. Raises UsageError, without repeating the URL, as it may contain a password."""
     try:
         parts = urlsplit(proxy)
         host, _ = parts.hostname, parts.port

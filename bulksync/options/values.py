@@ -1,4 +1,4 @@
-"""Durations, sizes, rates and lists, as people write them: each parsed to a number and shown again the same way."""
+"""Parse durations, sizes, rates and lists as people write them, and format them the same way."""
 
 import math
 import re
@@ -12,7 +12,7 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_duration(value: object) -> object:
-    """Read `30s`, `15m`, `2h` or `500ms` as seconds; ValueError otherwise, numbers pass."""
+    """Parse `30s`, `15m`, `2h` or `500ms` as seconds. Raises ValueError otherwise; numbers pass through."""
     if not isinstance(value, str):
         return value
     if match := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value.strip(), re.ASCII):
@@ -22,7 +22,7 @@ def parse_duration(value: object) -> object:
 
 
 def show_duration(seconds: object) -> str:
-    """Write seconds the way `parse_duration` reads them, in the largest unit that stays whole."""
+    """Format seconds the way `parse_duration` reads them, in the largest unit that gives a whole number."""
     if not isinstance(seconds, int | float):
         return "none"
     unit = next((unit for unit in ("h", "m") if seconds >= UNITS[unit] and seconds % UNITS[unit] == 0), "s")
@@ -30,7 +30,7 @@ def show_duration(seconds: object) -> str:
 
 
 def parse_size(value: object) -> object:
-    """Read `4MiB`, `512KiB`, `10MB` or `1000000` as bytes; ValueError otherwise, numbers pass."""
+    """Parse `4MiB`, `512KiB`, `10MB` or `1000000` as bytes. Raises ValueError otherwise; numbers pass through."""
     if not isinstance(value, str):
         return value
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([KMG])(I?)B|B)?", value.strip().upper(), re.ASCII)
@@ -40,7 +40,7 @@ def parse_size(value: object) -> object:
 
 
 def show_size(size: object) -> str:
-    """Write bytes the way `parse_size` reads them, in the largest unit that stays whole."""
+    """Format bytes the way `parse_size` reads them, in the largest unit that gives a whole number."""
     if not isinstance(size, int):
         return "none"
     units = [("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("GB", 10**9), ("MB", 10**6), ("KB", 1000)]
@@ -49,22 +49,22 @@ def show_size(size: object) -> str:
 
 
 def parse_rate(value: object) -> object:
-    """Read `10/s`, `600/m`, `unlimited` or a bare number as requests per second (infinity for `unlimited`).
+    """Parse `10/s`, `600/m`, `unlimited` or a bare number as requests per second (infinity for `unlimited`).
 
-    ValueError for anything else, and for a rate at which no request would ever start.
+    Raises ValueError for anything else, and for a rate at which no request would ever start.
     """
     if isinstance(value, str) and value.strip() == "unlimited":
         return math.inf
     number = not isinstance(value, bool) and re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", str(value).strip(), re.ASCII)
     if number and float(number[1]) > 0:
         return float(number[1]) / UNITS[number[2] or "s"]
-    if isinstance(value, float) and value > 0:  # infinity, and numbers that Python writes with an exponent
+    if isinstance(value, float) and value > 0:  # infinity, and numbers that Python formats with an exponent
         return value
     raise ValueError(f"{value!r} is not a rate: write 10/s, 600/m or unlimited")
 
 
 def show_rate(rate: object) -> str:
-    """Write requests per second the way `parse_rate` reads them."""
+    """Format requests per second the way `parse_rate` reads them."""
     if not isinstance(rate, int | float) or math.isinf(rate):
         return "unlimited"
     unit = next((unit for unit in ("s", "m") if rate * UNITS[unit] >= 1), "h")
@@ -72,7 +72,7 @@ def show_rate(rate: object) -> str:
 
 
 def parse_failures(value: object) -> object:
-    """Check that a failure budget reads `N` or `P%`; ValueError otherwise."""
+    """Check that a failure budget has the form `N` or `P%`. Raises ValueError otherwise."""
     text = str(value).strip() if isinstance(value, int | str) else ""
     if re.fullmatch(r"\d+|\d+(?:\.\d+)?%", text, re.ASCII):
         return text
@@ -80,7 +80,7 @@ def parse_failures(value: object) -> object:
 
 
 def parse_statuses(value: object) -> object:
-    """Read `A,B`, once or several times, as a tuple of words; ValueError where one is in no row's alphabet."""
+    """Parse `A,B`, given once or several times, as a tuple. Raises ValueError if a status has invalid characters."""
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple):
         return value
@@ -91,7 +91,7 @@ def parse_statuses(value: object) -> object:
 
 
 def parse_pairs(value: object) -> object:
-    """Check that each text reads `NAME=VALUE`; a dict is as good. ValueError otherwise."""
+    """Check that each text has the form `NAME=VALUE`; a dict is accepted too. Raises ValueError otherwise."""
     if isinstance(value, Mapping):
         value = [f"{name}={text}" for name, text in value.items()]
     texts = [value] if isinstance(value, str) else value
@@ -103,7 +103,7 @@ def parse_pairs(value: object) -> object:
 
 
 def split_pairs(_: object, text: str, *, delimiter: str | None = None) -> list[str]:
-    """Split the `A=B,C=D` of a variable at the commas that a name and a = follow."""
+    """Split a variable's `A=B,C=D` at the commas that are followed by a name and `=`."""
     return re.split(r",(?=[^,=]*=)", text)
 
 

@@ -1,6 +1,7 @@
-"""Rows as they stand in the input, with an error and its detail behind them, so that they can be fixed and run again.
+"""Append an error and its detail to rows of the input, so that they can be fixed and run again.
 
-Nothing of a row changes but what an earlier run put there. A row that nothing can be put behind stays as it is.
+Apart from columns added by an earlier run, the row itself is left unchanged. A row that nothing can be appended to is
+kept as is.
 """
 
 import json
@@ -16,12 +17,12 @@ _OURS = re.compile(rf',?"(?:bulksync\.)?error":{_TEXT},"(?:bulksync\.)?detail":{
 
 
 def free_names(taken: Sequence[str]) -> list[str]:
-    """The names of the two columns, marked as ours where the input has columns of these names."""
+    """Return the names of the two columns, prefixed with `bulksync.` where the input already has such a name."""
     return [f"bulksync.{name}" if name in taken else name for name in _NAMES]
 
 
 def annotated_header(raw: str, delimiter: str, names: Sequence[str]) -> str:
-    """The header of a CSV file with the two columns behind; as it is where it has them from an earlier run."""
+    """Return a CSV header with the two columns appended; unchanged if an earlier run already added them."""
     if has_ours(names):
         return raw
     body, end = _ended(raw)
@@ -29,36 +30,36 @@ def annotated_header(raw: str, delimiter: str, names: Sequence[str]) -> str:
 
 
 def has_ours(names: Sequence[str]) -> bool:
-    """Whether the last two columns are those of an earlier run."""
+    """Return whether the last two columns were added by an earlier run."""
     return list(names[-2:]) == free_names(names[:-2])
 
 
 def annotated_cells(
     raw: str, delimiter: str, names: Sequence[str], error: str, detail: str, *, is_quoted: bool = True
 ) -> str:
-    """A row of a CSV file with the two cells behind; *names* are those in the header of the input.
+    """Return a CSV row with the two cells appended; *names* are the columns in the input's header.
 
-    Without *is_quoted* cells are escaped with backslashes.
+    Unless *is_quoted*, cells are escaped with backslashes.
     """
     if is_quoted and raw.count('"') % 2:
-        return raw  # they would stand inside a quote
+        return raw  # they would end up inside a quoted field
     body, end = _ended(raw)
     found = re.finditer(rf'"[^"]*"|{re.escape(delimiter)}' if is_quoted else re.escape(delimiter), body)
     ends = [match.start() for match in found if match[0] == delimiter]
     cells, width = len(ends) + 1, len(names)
     if has_ours(names):
         if cells < width:
-            return raw  # its last two cells may be others
+            return raw  # its last two cells may not be ours
         cells, width, body = cells - 2, width - 2, body[: ends[cells - 3]]
     if cells > width and not body[ends[width - 1] :].strip(f"{delimiter} "):
-        body = body[: ends[width - 1]]  # empty cells behind the last column
+        body = body[: ends[width - 1]]  # empty cells after the last column
     written = _quoted if is_quoted else _escaped
     added = [written(error, delimiter), written(detail, delimiter)]
     return delimiter.join([body or delimiter * (width - 1), *added]) + end
 
 
 def annotated_object(raw: str, error: str, detail: str, *, is_utf: bool) -> str:
-    """A line of JSON with the two as members behind the others."""
+    """Return a JSON line with the error and detail appended as members."""
     text, end = _ended(raw or "{}")
     text = _OURS.sub("}", text.rstrip(" \t"))
     value = parse(text, NESTING_LIMIT + 1)
@@ -72,7 +73,7 @@ def annotated_object(raw: str, error: str, detail: str, *, is_utf: bool) -> str:
 
 
 def _ended(raw: str) -> tuple[str, str]:
-    """A row's text and its line end, empty where it has none."""
+    """Split a row into its text and its line ending, which may be empty."""
     body = raw.rstrip("\r\n")
     return body, raw[len(body) :]
 

@@ -1,4 +1,4 @@
-"""The input in chunks of rows, each with a digest that tells whether it has changed."""
+"""Split the input into chunks of rows, each with a digest to detect changes."""
 
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
@@ -8,13 +8,13 @@ from typing import TypeVar
 from bulksync.model import InvalidRow, Row
 
 CHUNK = 1_000
-"""Rows that are read and checked at once: few enough to keep, many enough that the threads' hand-over costs nothing."""
+"""Rows read and validated at a time: few enough to hold in memory, enough to make the thread hand-over negligible."""
 
 T = TypeVar("T")
 
 
 def allowed_set(allowed: Iterable[str] | None) -> frozenset[str] | None:
-    """Return the statuses that rows may have; None for any."""
+    """Return the allowed statuses; None allows any."""
     return None if allowed is None else frozenset(allowed)
 
 
@@ -26,7 +26,7 @@ def chunks(rows: Iterable[T]) -> Iterator[list[T]]:
 
 
 def chunk_digest(chunk: Iterable[Row | InvalidRow]) -> bytes:
-    """Return what tells a chunk from one that was changed in anything that would be sent."""
+    """Return a digest of everything in the chunk that would be sent."""
     digest = blake2b(digest_size=16)
     for row in chunk:
         text = f"{row.row} {row.workflow_id} {row.execution_id} "

@@ -1,7 +1,7 @@
-"""Bytes to text: hashed, decompressed, decoded.
+"""Turn bytes into text: hash, decompress, decode.
 
-Decoding never fails here. A byte that is no text becomes a lone surrogate, which no valid text contains, so that it
-spoils its own row and no other.
+Decoding never fails here. An undecodable byte becomes a lone surrogate, which valid text never contains, so that it
+invalidates only its own row.
 """
 
 import codecs
@@ -24,22 +24,22 @@ from bulksync.reader.source import Source
 _BLOCK = 1 << 18
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is the first half of this one
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose BOM is a prefix of this one
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _HEAD = 1 << 16
-"""Bytes of the start of a file that tell what it is."""
+"""Bytes at the start of a file that are inspected to identify it."""
 
 _WITHOUT_MARK = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
-"""Encodings that put a mark before every text which they encode, and what they are without."""
+"""Encodings that write a BOM before every text they encode, and their counterparts without one."""
 
 _LOST = re.compile("([\udc00-\udcff]+)")
 
 
 def _kept(error: UnicodeError) -> tuple[str, int]:
-    """Stands for undecodable bytes as `surrogateescape` does, which refuses those of ASCII."""
+    """Replace undecodable bytes as `surrogateescape` does, but ASCII bytes too, which it refuses."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
@@ -49,20 +49,20 @@ codecs.register_error("bulksync_mark", _kept)
 
 
 class HashedFile(io.FileIO):
-    """A file opened for reading that keeps the SHA-256 of every byte read from it."""
+    """A file opened for reading that computes the SHA-256 of every byte read from it."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path, "rb")
         self._sha256 = hashlib.sha256()
 
     def readinto(self, buffer: Any, /) -> int:
-        """Fills *buffer* as far as it can, see io.RawIOBase."""
+        """Read into *buffer*, see io.RawIOBase."""
         count = super().readinto(buffer) or 0
         self._sha256.update(memoryview(buffer)[:count])
         return count
 
     def digest(self) -> str:
-        """The SHA-256 of the whole file in hex; reads what nobody has read yet."""
+        """Return the SHA-256 of the whole file in hex, after reading whatever is left of it."""
         buffer = bytearray(_BLOCK)
         while self.readinto(buffer):
             pass
@@ -84,22 +84,22 @@ class Text:
             self._start = start = _start(source, self._binary, raw)
         marked = [encoding for mark, encoding in _MARKS if start.startswith(mark)]
         self.bom = bool(marked)
-        encoding = marked[0] if marked else source.encoding or "utf-8"  # the mark knows better than the call
+        encoding = marked[0] if marked else source.encoding or "utf-8"  # the BOM overrides --encoding
         self.encoding = _WITHOUT_MARK.get(encoding, encoding)
 
     def lines(self) -> Iterator[str | TooLarge]:
-        """The physical lines of the text, see `split`."""
+        """Return the physical lines of the text, see `split`."""
         return split(self.blocks())
 
     @property
     def head(self) -> str:
-        """The start of the text: what a file is recognised by where it is not what it was said to be."""
-        with suppress(UnicodeError):  # of the codecs that know no "replace"
+        """The start of the text, used to identify a file that is not in the format it claims."""
+        with suppress(UnicodeError):  # raised by codecs that do not support "replace"
             return self._start.decode(self.encoding, "replace").removeprefix("\ufeff")
         return ""
 
     def blocks(self) -> Iterator[str]:
-        """The decoded text without its byte order mark; raises InputError where it cannot be read."""
+        """Yield the decoded text without its byte order mark. Raises InputError if it cannot be read."""
         with explained(self.source):
             errors = "surrogateescape" if self.encoding == "utf-8" else "bulksync_mark"
             decoder = codecs.getincrementaldecoder(self.encoding)(errors)
@@ -111,7 +111,7 @@ class Text:
 
 
 def encoded(text: str, encoding: str) -> bytes:
-    """The bytes that *text* was decoded from; a question mark for a character that is not in this encoding."""
+    """Return the bytes that *text* was decoded from; characters not in this encoding become question marks."""
     try:
         return text.encode(encoding)
     except UnicodeEncodeError:
@@ -132,7 +132,7 @@ def _refuse_empty(source: Source, raw: bytes) -> None:
 
 
 def _start(source: Source, binary: "io.BufferedReader[Any]", raw: bytes) -> bytes:
-    """The start of what is inside; InputError where that is no text, or nothing at all."""
+    """Return the start of the decompressed content. Raises InputError if it is empty or not text."""
     if source.compressed and not raw.startswith(b"\x1f\x8b") and (other := foreign(raw)):
         raise refused(replace(source, compressed=False), f" is {other.name}, not gzip", other.way)
     start = binary.peek(_HEAD)[:_HEAD]
@@ -145,7 +145,7 @@ def _start(source: Source, binary: "io.BufferedReader[Any]", raw: bytes) -> byte
 
 @contextmanager
 def explained(source: Source) -> Iterator[None]:
-    """Turns what reading *source* may raise into an InputError that says so."""
+    """Convert exceptions raised while reading *source* into an InputError that names the cause."""
     name = source.name
     try:
         yield

@@ -1,4 +1,4 @@
-"""CSV and TSV (RFC 4180): physical lines to cells to rows."""
+"""Parse CSV and TSV (RFC 4180): physical lines to cells to rows."""
 
 import csv
 import re
@@ -23,15 +23,15 @@ from bulksync.reader.workbook import SheetText
 from bulksync.text import clean, counted
 
 _QUOTING = 'write a literal quote as "" inside a quoted field'
-_MOST_PATTERNS = 1_000  # that are counted before they are summed up by column
+_MOST_PATTERNS = 1_000  # that are counted before they are added up by column
 _LOST = "where the next row starts cannot be told"
 
 _ODD_STARTS = frozenset(" \xa0").union(word[0] for word in NO_VALUES)
 
 Found = tuple[int, int, str, list[str], Flaw | None]
-"""Row, line, raw text, cells as far as they could be read, and what is wrong with them."""
+"""Row, line, raw text, the cells that could be read, and the flaw if there is one."""
 
-csv.field_size_limit(max(csv.field_size_limit(), ROW_LIMIT))  # the limit is ours, by row; csv's is by field, and lower
+csv.field_size_limit(max(csv.field_size_limit(), ROW_LIMIT))  # our limit is per row; csv's is per field, and lower
 
 
 class Delimited:
@@ -54,7 +54,7 @@ class Delimited:
 
     @property
     def columns(self) -> list[Column]:
-        """What becomes of each column, and how many of the rows so far carry it."""
+        """How each column is used, and how many rows so far have a value in it."""
         self._fold()
         sent, width = self._columns.sent(), len(self._columns.names)
         named = [(place, name) for place, name in enumerate(self._columns.names) if name]
@@ -62,7 +62,7 @@ class Delimited:
         return own + [Column("", field, self.row_count) for place, field in sent.items() if place >= width]
 
     def rows(self, allowed: frozenset[str] | None) -> Iterator[Row | InvalidRow]:
-        """Every row in order, valid or not."""
+        """Yield every row in order, valid or not."""
         workflow_at, execution_at, status_at = map(self._columns.known.get, ("workflowId", "executionId", "status"))
         width, fixed = len(self._columns.names), self._columns.fixed
         for row, line, _, cells, flaw in self._found():
@@ -79,7 +79,7 @@ class Delimited:
                 yield judge(row, line, workflow, execution, status, self._metadata(cells), allowed)
 
     def _note_absent(self, cells: list[str]) -> None:
-        """Count a row in which cells hold nothing, by which they are: most rows are alike."""
+        """Count a row with empty cells by the pattern of empty cells: most rows share a few patterns."""
         self._patterns[tuple(map(bool, cells))] += 1
         if len(self._patterns) > _MOST_PATTERNS:
             self._fold()
@@ -92,7 +92,7 @@ class Delimited:
         self._patterns.clear()
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:
-        """Every row as it stands, numbered as in `rows`, with its cells under these *names*."""
+        """Yield every row as it is in the input, numbered as in `rows`, with the cells of the columns *names*."""
         known = {name: place for place, name in enumerate(self._columns.names)}
         places = [(known | self._columns.echoed)[name] for name in names]
         for row, line, raw, cells, _ in self._found():
@@ -100,16 +100,16 @@ class Delimited:
 
     @property
     def annotated_header(self) -> str:
-        """The header with columns for an error and its detail behind."""
+        """The header with columns for the error and its detail appended."""
         return annotated_header(self.header, self.layout.delimiter, self.layout.columns)
 
     def annotated(self, raw: str, error: str, detail: str) -> str:
-        """A row with an error and its detail behind."""
+        """Return a row with an error and its detail appended."""
         is_quoted = not self._text.source.escapes
         return annotated_cells(raw, self.layout.delimiter, self.layout.columns, error, detail, is_quoted=is_quoted)
 
     def _is_unread_state(self, cells: list[str]) -> bool:
-        """Whether a line of a state file holds nothing to put back, as its execution could not be read."""
+        """Return whether a state-file line has nothing to restore because its execution could not be read."""
         columns = self._columns
         if not all(name in columns.echoed for name in STATE_NAMES):
             return False
@@ -133,7 +133,7 @@ class Delimited:
                 cells, flaw = self._guessed(lines.taken), self._malformed()
             except TooLarge as large:
                 cells, flaw = self._guessed(lines.taken), self._too_large(large, is_first=row == 0)
-                if self._text.source.escapes:  # which is over, as any generator that something was raised in
+                if self._text.source.escapes:  # which is exhausted, as is any generator that has raised
                     reader = escaped_cells(lines, delimiter)
             line = before + 1
             if not flaw and _is_blank(cells):
@@ -152,7 +152,7 @@ class Delimited:
                 return
 
     def _guessed(self, taken: list[str]) -> list[str]:
-        """The cells of a malformed row's first line, for its ids: those before the fault are right."""
+        """Return the cells of a malformed row's first line, for its IDs: the cells before the fault are correct."""
         with suppress(csv.Error):
             return next(csv.reader(taken[:1], delimiter=self.layout.delimiter), [])
         return []
@@ -182,7 +182,7 @@ class Delimited:
             return None
         for at, cell in enumerate(cells):
             if cell.startswith("{") and is_cut(cell):
-                return None  # JSON that should be in quotes, and was cut at its commas
+                return None  # unquoted JSON that was split at its commas
             if cell.startswith(" ") and cell.lstrip(" ").startswith('"') and not self._text.source.escapes:
                 what = f"a blank stands before the quote of {self._named(at)}, so that it does not quote"
                 return Flaw("csv_malformed", f"{what}; remove the blanks after the delimiter")
@@ -193,7 +193,7 @@ class Delimited:
         return f"column {at + 1}" + (f" '{clean(names[at], 40)}'" if at < len(names) and names[at] else "")
 
     def _miscounted(self, cells: list[str], raw: str) -> Flaw | None:
-        """What is wrong with the number of cells; empty ones behind the last name are nothing."""
+        """Return the flaw in the number of cells, if any; empty cells after the last named column are ignored."""
         width, named = len(self._columns.names), self._columns.named
         if len(cells) < width:
             what = f"{counted(len(cells), 'field')} where the header has {width}"
@@ -265,14 +265,14 @@ def _short(raw: str) -> str:
 
 
 def _unquoted_json(raw: str, delimiter: str) -> str:
-    """What to do about a JSON cell that should be in quotes; empty if there is none."""
+    """Return a hint for a JSON cell that lacks its quotes; empty if there is none."""
     if not re.search(rf'(?:^|{re.escape(delimiter)})\s*[{{\[]\s*["\'{{\[]', raw):
         return ""
     return '; put the JSON in quotes, and double those inside: "{""name"": 1}"'
 
 
 def _metadata_cell(text: str, escapes: bool) -> dict[str, Any] | Flaw | None:
-    if not text or (escapes and text == "NULL"):  # as mysql writes it; JSON has no such word
+    if not text or (escapes and text == "NULL"):  # NULL as mysql writes it; JSON's is lowercase
         return None
     value = parse(text, NESTING_LIMIT)
     if value is None or isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The columns of the input that are not sent, for the results that a program is given."""
+"""Provide the columns of the input that are not sent, for the results returned to a Python caller."""
 
 from array import array
 from collections.abc import Generator, Iterable, Sequence
@@ -13,11 +13,11 @@ from bulksync.reader.record import Record
 from bulksync.reader.source import Source
 
 Cells = dict[str, str]
-"""What a row has in the columns that are only echoed, by their names."""
+"""A row's cells in the echoed columns, by name."""
 
 
 class Kept:
-    """The echoed cells of a stream's rows, from when they came until they are asked for."""
+    """The echoed cells of a stream's rows, kept from their arrival until they are requested."""
 
     def __init__(self) -> None:
         self._cells: dict[int, Cells] = {}
@@ -28,16 +28,16 @@ class Kept:
             self._cells[row] = cells
 
     def of(self, rows: Iterable[int]) -> list[Cells]:
-        """Return the cells of some rows, once."""
+        """Return the cells of the given rows, and forget them."""
         return [self._cells.pop(row, {}) for row in rows]
 
     def close(self) -> None:
-        """Forget all."""
+        """Discard everything kept."""
         self._cells.clear()
 
 
 def records(source: Source, names: Sequence[str]) -> Generator[Record, None, None]:
-    """Yield the rows of an input; it ends early where the input is not what it was: the run itself says so."""
+    """Yield the rows of an input; stop early if it has changed, as the run itself reports that."""
     try:
         with open_input(source) as content:
             yield from content.records(names)
@@ -46,9 +46,10 @@ def records(source: Source, names: Sequence[str]) -> Generator[Record, None, Non
 
 
 class Echoes:
-    """The echoed cells of a file's rows, in any order: a copy in a file of its own that is read by place.
+    """The echoed cells of a file's rows in any order, from a temporary copy that is read by offset.
 
-    The input itself is read only once more, as far as rows are asked for; 8 bytes a row stay in memory.
+    The input itself is read only once more, and only up to the rows requested; this takes 8 bytes of memory per
+    row.
     """
 
     def __init__(self, source: Source, names: Sequence[str], path: Path) -> None:
@@ -58,7 +59,7 @@ class Echoes:
         self._records = records(source, names)
 
     def of(self, rows: Sequence[int]) -> list[Cells]:
-        """Return the cells of some rows; none of a row that is not there any more. Blocks."""
+        """Return the cells of the given rows; no cells for a row that is no longer there. Blocks."""
         if not self._names:
             return [{} for _ in rows]
         self._copy(max(rows) - len(self._places))

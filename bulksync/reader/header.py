@@ -1,4 +1,4 @@
-"""The header line of a CSV file: which delimiter, and which column is what."""
+"""Parse the header line of a CSV file: detect the delimiter and identify the columns."""
 
 import csv
 import re
@@ -23,17 +23,18 @@ _SEP_LINE = re.compile(r'"?sep=([^"\r\n\0])"?[\r\n]*', re.IGNORECASE)
 _UUID_LIKE = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-")
 _QUOTING = 'close each quote; write a literal quote as "" inside a quoted name'
 _SHOWN = 20
-"""Columns that a message lists."""
+"""Columns listed in a message."""
 _WANTED = "name the columns workflowId, executionId and status or metadata in the first line"
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where everything stands in a row: index by name, in header order.
+    """The position of every column in a row: index by name, in header order.
 
-    *known* has the four names that are sent, *members* the `metadata.*` columns by the member that they set, *echoed*
-    and *metadata* the columns under the names that the header gives them; *named* counts up to the last with a name.
-    What the caller gives to every row stands behind the others, as if in columns of its own: *fixed* has their cells.
+    *known* has the four names that are sent, *members* the `metadata.*` columns by the member that they set,
+    *echoed* and *metadata* the columns under their names in the header; *named* is the count up to the last named
+    column. Values that the caller fixes for every row are appended as if they had columns of their own: *fixed* has
+    their cells.
     """
 
     names: tuple[str, ...]
@@ -45,20 +46,20 @@ class Columns:
     fixed: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
-        """The names without which no row can be sent."""
+        """Return the missing names without which no row can be sent."""
         ids = [name for name in ("workflowId", "executionId") if name not in self.known]
         is_given = "status" in self.known or "metadata" in self.known or self.members
         return ids if is_given else [*ids, "status or metadata"]
 
     def sent(self) -> dict[int, str]:
-        """The field that each column is sent as, by its place."""
+        """Return the field that each column is sent as, by position."""
         members = {place: f"metadata.{member}" for member, place in self.members.items()}
         return {place: name for name, place in self.known.items()} | members
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header as found: its *raw* lines (a `sep=` line included), its delimiter and its columns."""
+    """The parsed header: its *raw* lines (including a `sep=` line), its delimiter and its columns."""
 
     raw: str
     delimiter: str
@@ -66,7 +67,7 @@ class Header:
 
 
 def read_header(lines: Lines, text: Text | SheetText) -> Header:
-    """The header of a text; raises InputError where there is none."""
+    """Return the header of a text. Raises InputError if there is none."""
     try:
         sep, taken = _header_lines(lines)
     except TooLarge:
@@ -104,7 +105,7 @@ def read_header(lines: Lines, text: Text | SheetText) -> Header:
 
 
 def _header_lines(lines: Lines) -> tuple[str, list[str]]:
-    """A `sep=` line, if there is one, and the lines up to the one where as many quotes are closed as were opened."""
+    """Return the `sep=` line, if there is one, and the header's lines up to the one where all quotes are closed."""
     sep, is_open = "", False
     lines.start_row()
     for line in lines:
@@ -133,7 +134,7 @@ def _columns(taken: list[str], delimiter: str, fields: Fields) -> Columns | None
     except csv.Error:
         return None
     if reader.line_num != len(taken):
-        return None  # a quote in the middle of a name made the lines behind it look like part of the header
+        return None  # a quote inside a name made the following lines look like part of the header
     return _sorted_out(names, fields)
 
 
@@ -155,7 +156,7 @@ def _sorted_out(names: list[str], fields: Fields) -> Columns:
 
 
 def _unused(name: str, names: Container[str]) -> str:
-    """*name*, numbered where another column has it already: both are echoed."""
+    """Return *name*, numbered if another column already has it, so that both can be echoed."""
     numbered = (f"{name} ({number})" for number in count(2))
     return next(one for one in chain([name], numbered) if one not in names)
 
@@ -180,7 +181,7 @@ def _refuse_unnamed(columns: Columns, where: str, fields: Fields) -> None:
 
 
 def _refuse_twice(columns: Columns, where: str, fields: Fields) -> None:
-    """Raise InputError where two columns would be sent as one; those that are only echoed may share a name."""
+    """Raise InputError if two columns would be sent as the same field; echoed columns may share a name."""
     seen: dict[str, str] = {}
     for name in columns.names:
         meaning = fields.of(name) or ""
@@ -219,7 +220,7 @@ def _no_header(text: Text | SheetText, where: str, columns: Columns, missing: li
 
 
 def _near(columns: Columns, missing: list[str]) -> dict[str, str]:
-    """The first column each whose name resembles that of a *missing* field."""
+    """Return, for each *missing* field, the first column with a similar name."""
     wanted = {field for what in missing for field in what.split(" or ")}
     found: dict[str, str] = {}
     for name in columns.echoed:

@@ -1,4 +1,4 @@
-"""The open input: the one place that owns the file."""
+"""The open input, the only owner of the file."""
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 
 class Input:
-    """An open input, good for one pass: `rows` or `records`, not both; close it, or use it in a `with`.
+    """An open input, good for one pass over `rows` or `records`, not both; close it, or use it in a `with`.
 
-    *digest* is the SHA-256 of the file's bytes in hex, empty until the pass is over.
+    *digest* is the SHA-256 of the file's bytes in hex, empty until the pass is complete.
     """
 
     def __init__(self, source: Source, file: HashedFile) -> None:
         self._file = file
-        # The text is kept: its buffer would close the file when nobody holds it any more.
+        # The text is kept: its buffer would close the file once nothing referenced it.
         self._text: Text | SheetText
         self._content: Parser
         if source.format == "xlsx":
@@ -43,12 +43,12 @@ class Input:
 
     @property
     def layout(self) -> Layout:
-        """What a report needs to look like this input."""
+        """What a report needs to match the format of this input."""
         return self._content.layout
 
     @property
     def header(self) -> str:
-        """The header as it is in the file, line ends and a `sep=` line included; empty for JSONL."""
+        """The header as it is in the file, including line endings and a `sep=` line; empty for JSONL."""
         return self._content.header
 
     @property
@@ -57,12 +57,12 @@ class Input:
         return self._content.annotated_header
 
     def annotated(self, record: Record, error: str, detail: str) -> str:
-        """A row as it stands there, with an error and its detail behind, as its format has them."""
+        """Return a row of the input with an error and its detail appended in the input's format."""
         where = "" if record.raw else f" (line {record.line})"
         return self._content.annotated(record.raw, error, detail + where)
 
     def encoded(self, text: str) -> bytes:
-        """*text* of this input as the bytes that it was read from."""
+        """Return *text* of this input as the bytes that it was read from."""
         return encoded(text, self._text.encoding)
 
     @property
@@ -72,29 +72,29 @@ class Input:
 
     @property
     def metadata_columns(self) -> tuple[str, ...]:
-        """`metadata` and the `metadata.*` columns, as the header spells them; for JSONL as the rows so far do."""
+        """`metadata` and the `metadata.*` columns as the header spells them; for JSONL as the rows so far do."""
         return self._content.metadata_columns
 
     @property
     def columns(self) -> list[Column]:
-        """What becomes of each column, and how many of the rows so far carry it."""
+        """How each column is used, and how many rows so far have a value in it."""
         return self._content.columns
 
     @property
     def notes(self) -> Sequence[str]:
-        """What is worth saying about the input as far as it was read, though it can be sent."""
+        """Notes on the input read so far that do not prevent sending it."""
         columns, rows = self.columns, self._content.row_count
         return [*self._text.notes, *self._content.notes.lines(), *unsent(columns, rows), *nested(columns)]
 
     def rows(self, allowed: frozenset[str] | None = None) -> Iterator[Row | InvalidRow]:
-        """Every row in input order, valid or not; *allowed* are the only values that `status` may have.
+        """Yield every row in input order, valid or not; *allowed* restricts the values of `status`.
 
-        Raises InputError where the input as a whole cannot be used.
+        Raises InputError if the input as a whole cannot be used.
         """
         return self._to_the_end(self._content.rows(allowed))
 
     def records(self, names: Sequence[str] = ()) -> Iterator[Record]:
-        """Every row in input order as it stands there, numbered as in `rows`, with its cells under these *names*.
+        """Yield every row as it is, in input order, numbered as in `rows`, with the cells of the columns *names*.
 
         Raises InputError.
         """
@@ -109,7 +109,7 @@ class Input:
             self.digest = self._file.digest()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -122,12 +122,12 @@ class Input:
 
 
 def parser_for(source: Source, text: Text) -> Parser:
-    """Return the parser of the source's format, its header read; raises InputError where that is not what it seems."""
+    """Return the parser for the source's format, its header read. Raises InputError if the format does not match."""
     return JsonLines(text) if source.format == "jsonl" else Delimited(text)
 
 
 def open_input(source: Source) -> Input:
-    """Opens *source* and reads its header; raises InputError where it cannot be read or is not what it seems."""
+    """Open *source* and read its header. Raises InputError if it is unreadable or its format does not match."""
     with explained(source):
         file = HashedFile(str(source.path))
     try:

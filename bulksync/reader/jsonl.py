@@ -1,4 +1,4 @@
-"""JSONL: one object a line."""
+"""Parse JSONL: one object per line."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,11 +21,11 @@ from bulksync.text import clean
 _MOST_NAMES = 1000  # each becomes a column of the report
 
 FLAW = "\0flaw"
-"""The member `[error, detail]` by which a line is invalid: a program gave a value that JSON cannot hold."""
+"""Marks an invalid line with `[error, detail]`: a program passed a value that JSON cannot hold."""
 
 _ERRORS = frozenset(get_args(LocalError))
 
-_MOST_SHAPES = 1000  # that are remembered
+_MOST_SHAPES = 1000  # that are cached
 
 _NOTHING = (None, "")
 _EXACT = frozenset({str, int, bool, type(None)})
@@ -33,9 +33,9 @@ _EXACT = frozenset({str, int, bool, type(None)})
 
 @dataclass(slots=True)
 class Shape:
-    """What the names of an object's members say: which are sent as what, and what is wrong with them.
+    """What an object's member names mean: which are sent as which field, and their flaw, if any.
 
-    Most rows of an input have one of a few shapes; *rows* counts those of this one that are not counted by name yet.
+    Most rows of an input have one of a few shapes; *rows* counts this shape's rows not yet counted by name.
     """
 
     known: dict[str, str]
@@ -47,7 +47,7 @@ class Shape:
 _NO_SHAPE = Shape({}, {}, None)
 
 Found = tuple[int, int, str, dict[str, Any], Shape, Flaw | None]
-"""Row, line, raw text, members as far as they could be read, their shape, and what is wrong with them."""
+"""Row, line, raw text, the members that could be read, their shape, and the flaw if there is one."""
 
 
 class JsonLines:
@@ -71,12 +71,12 @@ class JsonLines:
 
     @property
     def metadata_columns(self) -> tuple[str, ...]:
-        """The names so far of `metadata` and of its entries."""
+        """The names of `metadata` and its entries seen so far."""
         return tuple(name for name, field in self._names.items() if is_metadata(field) or is_metadata(own_field(name)))
 
     @property
     def columns(self) -> list[Column]:
-        """What becomes of each name, and how many of the rows so far carry it."""
+        """How each name is used, and how many rows so far have a value for it."""
         self._fold()
         own = [Column(name, field or "", self._carried[name]) for name, field in self._names.items()]
         mapped = [Column(name, field, 0) for name, field in self._text.source.fields.mapped.items()]
@@ -84,7 +84,7 @@ class JsonLines:
         return own + unseen + [Column("", field, self.row_count) for field in self._text.source.fields.given]
 
     def rows(self, allowed: frozenset[str] | None) -> Iterator[Row | InvalidRow]:
-        """Every row in order, valid or not."""
+        """Yield every row in order, valid or not."""
         given = self._text.source.fields.given
         fixed: dict[str, Any] = {name: given[name] for name in ("workflowId", "executionId", "status") if name in given}
         whole = parse(given["metadata"], NESTING_LIMIT) if "metadata" in given else None
@@ -104,12 +104,12 @@ class JsonLines:
             yield judge(row, line, workflow, execution, status, metadata, allowed)
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:
-        """Every row as it stands, numbered as in `rows`, with its cells under these *names*."""
+        """Yield every row as it is in the input, numbered as in `rows`, with the cells of the columns *names*."""
         for row, line, raw, members, _, _ in self._found():
             yield Record(row, line, raw, _echoes(raw, [members.get(name) for name in names], names))
 
     def annotated(self, raw: str, error: str, detail: str) -> str:
-        """A line with an error and its detail as members."""
+        """Return a line with an error and its detail added as members."""
         return annotated_object(raw, error, detail, is_utf=self._text.encoding.startswith("utf"))
 
     def _found(self) -> Iterator[Found]:
@@ -125,7 +125,7 @@ class JsonLines:
             if not flaw and not raw.strip(" \t\r\n"):
                 continue
             flaw = flaw or flawed(raw, lines.number, self._text.encoding)
-            value = flaw or parse(raw, NESTING_LIMIT + 1)  # the line itself is one level more than its metadata
+            value = flaw or parse(raw, NESTING_LIMIT + 1)  # the line itself is one level above its metadata
             if is_unread_state(value):
                 self.notes.unread += 1
                 continue
@@ -147,7 +147,7 @@ class JsonLines:
         refuse_other_shape(self._text.source, self._text.head)
 
     def _shape(self, members: dict[str, Any], line: int) -> Shape:
-        """The shape of an object, which is counted, and so are its members that hold nothing."""
+        """Return the shape of an object; count it, and its empty members."""
         names = tuple(members)
         shape = self._shapes.get(names)
         if shape is None:
@@ -178,7 +178,7 @@ class JsonLines:
         return shape
 
     def _fold(self) -> None:
-        """Count the members of the rows that were counted by their shape."""
+        """Add the rows counted per shape to the counts of their members."""
         for names, shape in self._shapes.items():
             self._carried.update(dict.fromkeys(names, shape.rows))
             shape.rows = 0
@@ -193,7 +193,7 @@ class JsonLines:
 
 
 def is_unread_state(value: object) -> bool:
-    """Whether a line of a state file holds nothing to put back, as its execution could not be read."""
+    """Return whether a state-file line has nothing to restore because its execution could not be read."""
     if not isinstance(value, dict) or not all(name in value for name in STATE_NAMES):
         return False
     return not value.get("status") and value.get("metadata") is None
@@ -213,7 +213,7 @@ def _metadata(value: object) -> dict[str, Any] | Flaw | None:
 
 
 def _with_entries(metadata: dict[str, Any] | Flaw | None, entries: dict[str, Any]) -> dict[str, Any] | Flaw | None:
-    """Metadata with the entries that stand in members of their own, but for those that hold nothing."""
+    """Return metadata with the non-empty entries that were given as separate members."""
     entries = {member: value for member, value in entries.items() if value not in _NOTHING}
     if isinstance(metadata, Flaw) or not entries:
         return metadata
@@ -223,7 +223,7 @@ def _with_entries(metadata: dict[str, Any] | Flaw | None, entries: dict[str, Any
 
 
 def _echoes(raw: str, values: list[Any], names: Sequence[str]) -> list[str]:
-    """The text of each value: a string as it is, anything else as JSON with the numbers of the line *raw*."""
+    """Return each value as text: a string as is, anything else as JSON with numbers as written in *raw*."""
     if not _EXACT.issuperset(map(type, values)):
         written = as_written(raw)
         values = [written.get(name) for name in names]

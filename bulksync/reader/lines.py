@@ -1,4 +1,4 @@
-"""Text to physical lines: split at line feeds only, none of them too long to hold."""
+"""Split text into physical lines: at line feeds only, and none too long to hold in memory."""
 
 from collections.abc import Iterable, Iterator
 from typing import Self
@@ -7,7 +7,7 @@ from bulksync.reader.record import ROW_LIMIT, Flaw
 
 
 class TooLarge(Exception):  # noqa: N818 - it ends a row, which is no error of ours
-    """A row is over the limit; *quotes* counts those in a line that was let go for its length, None if none was."""
+    """Raised when a row is over the limit; *quotes* counts those in a line dropped for its length, None if none was."""
 
     def __init__(self, quotes: int | None = None) -> None:
         super().__init__(quotes)
@@ -17,7 +17,8 @@ class TooLarge(Exception):  # noqa: N818 - it ends a row, which is no error of o
 class Lines:
     """Hands out physical lines, counts them from 1, and remembers those *taken* since the row began.
 
-    Iterating raises TooLarge, and goes on after it, when they or one line are over the limit.
+    Iteration raises TooLarge when these lines together, or a single line, exceed the limit; it can be continued
+    after that.
     """
 
     def __init__(self, lines: Iterable[str | TooLarge]) -> None:
@@ -28,7 +29,7 @@ class Lines:
         self.taken: list[str] = []
 
     def start_row(self) -> None:
-        """Forgets the lines of the row before."""
+        """Forget the lines of the previous row."""
         self.taken = []
         self._size = 0
 
@@ -51,8 +52,8 @@ class Lines:
 
 
 def split(blocks: Iterable[str]) -> Iterator[str | TooLarge]:
-    """Lines with their line feed; in place of one over the limit stands a TooLarge. A last Ctrl-Z is dropped."""
-    rest, lost = "", None  # *lost*: the quotes in what was already let go of the line being read
+    """Yield lines with their line feed; one over the limit is replaced by a TooLarge. A final Ctrl-Z is dropped."""
+    rest, lost = "", None  # *lost*: quotes in the part of the current line already dropped
     for block in blocks:
         *lines, rest = (rest + block).split("\n")
         for line in lines:
@@ -72,12 +73,12 @@ def _measured(line: str, lost: int | None) -> str | TooLarge:
 
 
 def size(text: str) -> int:
-    """How many bytes *text* has in UTF-8."""
+    """Return the size of *text* in UTF-8 bytes."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def flawed(raw: str, line: int, encoding: str) -> Flaw | None:
-    """What makes the lines *raw*, the first of which is *line*, no text: an undecodable byte or a NUL."""
+    """Return the flaw in the lines *raw*, the first being *line*: an undecodable byte or a NUL."""
     if raw.isascii() and "\0" not in raw:
         return None
     try:
@@ -95,7 +96,7 @@ def flawed(raw: str, line: int, encoding: str) -> Flaw | None:
 
 
 def _cause(raw: str, at: int) -> str:
-    """What wrote a byte that is not UTF-8; ED and A0 to BF behind it are half of a character as CESU-8 has it."""
+    """Explain where a non-UTF-8 byte came from; ED followed by A0 to BF is half a character in CESU-8."""
     if raw[at] == "\udced" and "\udca0" <= raw[at + 1 : at + 2] <= "\udcbf":
         return "it is half a character, as CESU-8 (Oracle, Java) writes them; export the file as UTF-8"
     return "if the whole file is like this, give --encoding cp1252"

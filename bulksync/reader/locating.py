@@ -1,4 +1,4 @@
-"""Finds out how a file is to be read: as the call says, or else by its name."""
+"""Find out how to read a file: as the caller says, or else by its extension."""
 
 import codecs
 import stat
@@ -26,9 +26,9 @@ def locate(
     fields: Fields | None = None,
     sheet: str | None = None,
 ) -> Source:
-    """The source at *path*, its format told by *format* or else by the extension.
+    """Return the source at *path*, its format given by *format* or else by the extension.
 
-    Raises UsageError where the call is wrong, InputError where the file cannot be read.
+    Raises UsageError if the options are wrong, InputError if the file cannot be read.
     """
     name = str(path) if name is None else name
     compressed = path.suffix.lower() == ".gz"
@@ -49,9 +49,9 @@ def locate(
 
 
 def _no_format(source: Source) -> UsageError:
-    """The error for a name that tells no format; InputError where the file itself tells that it has none of ours."""
+    """Return the error for a name without a known extension; InputError if the content is of no supported format."""
     with HashedFile(str(source.path)) as file:
-        text = Text(source, file)  # kept: its buffer would close the file when nobody holds it any more
+        text = Text(source, file)  # kept: its buffer would close the file once nothing referenced it
         told = meant_format(source, text.head)
     what = f"cannot tell the format of {source.name} by its name"
     if told is None:
@@ -99,9 +99,9 @@ def _encoding(encoding: str | None) -> str | None:
     if encoding is None:
         return None
     try:
-        "x".encode(encoding)  # unlike codecs.lookup, this refuses codecs that are not for text
+        "x".encode(encoding)  # unlike codecs.lookup, this rejects codecs that are not for text
         return codecs.lookup(encoding).name
-    except (LookupError, ValueError) as error:  # ValueError: a NUL in the name, and the codec called "undefined"
+    except (LookupError, ValueError) as error:  # ValueError: a NUL in the name, or the codec called "undefined"
         raise UsageError(
             f"unknown encoding {encoding!r}", "name one that Python knows, like --encoding cp1252 or utf-16"
         ) from error

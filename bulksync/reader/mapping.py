@@ -1,4 +1,4 @@
-"""What the caller says of columns: `--map FIELD=COLUMN` and `--set FIELD=VALUE`."""
+"""Parse the options about columns: `--map FIELD=COLUMN` and `--set FIELD=VALUE`."""
 
 from collections.abc import Iterable, Mapping
 
@@ -15,7 +15,7 @@ _SOME_ID = "00000000-0000-4000-8000-000000000000"
 
 
 def parse_fields(maps: Iterable[str], sets: Iterable[str]) -> Fields:
-    """Read what follows each `--map` (FIELD=COLUMN) and each `--set` (FIELD=VALUE); UsageError where it is wrong."""
+    """Parse each `--map` (FIELD=COLUMN) and each `--set` (FIELD=VALUE). Raises UsageError if one is invalid."""
     mapped: dict[str, str] = {}
     fixed: dict[str, str] = {}
     for text in maps:
@@ -45,7 +45,7 @@ def _pair(option: str, text: str) -> tuple[str, str]:
 
 
 def _check_fixed(fixed: Mapping[str, str]) -> None:
-    """Raise UsageError where a value is one that no row could have."""
+    """Raise UsageError if a fixed value would be invalid in any row."""
     metadata = parse(fixed["metadata"], NESTING_LIMIT) if fixed.get("metadata") else {}
     if not isinstance(metadata, dict | Flaw):
         metadata = Flaw("metadata_invalid", "metadata is not a JSON object")

@@ -1,4 +1,4 @@
-"""What is worth saying about an input that can be sent: what was passed over, and what may be read in another way."""
+"""Collect notes on an input that can be sent: what was skipped, and what could be read differently."""
 
 import re
 from collections import Counter
@@ -8,7 +8,7 @@ from bulksync.reader.source import Source
 from bulksync.text import clean, counted
 
 NO_VALUES = frozenset({"NULL", "null", "\\N", "None", "nan", "NaN", "#N/A", "undefined"})
-"""Words that programs write where there is no value."""
+"""Words that programs write for a missing value."""
 
 _ESCAPE = re.compile(r"\\[tnrN0\\]")
 _QUOTED_AS_CSV = re.compile(r'(?:^|\t)"(?:[^"]|"")*(?:""|[\t\n])(?:[^"]|"")*"(?=[\t\r\n]|$)')
@@ -26,7 +26,7 @@ class Seen:
     line: int = 0
 
     def again(self, row: int, line: int) -> None:
-        """Count one more."""
+        """Count one more occurrence."""
         if not self.times:
             self.row, self.line = row, line
         self.times += 1
@@ -37,7 +37,7 @@ class Seen:
 
 
 class Notes:
-    """Collects what is worth saying of an input while it is read; *looks_closer* says whether `look` is to be called.
+    """Collects notes on an input while it is read; *looks_closer* says whether `look` should be called.
 
     `look` is not called for most inputs, as it takes time.
     """
@@ -53,30 +53,30 @@ class Notes:
         self._escaped, self._for_nothing, self._utf8 = Seen(), Seen(), Seen()
         self._readings = ""
         self.unread = 0
-        """Lines of a state file that hold nothing to put back: such an execution could not be read, and is no row."""
+        """Lines of a state file with nothing to restore: the execution could not be read, so the line is not a row."""
 
     def note_blank(self, line: int, cells: list[str]) -> None:
-        """Count a line without text; those without delimiters need no word."""
+        """Count a blank line; one without delimiters needs no note."""
         if len(cells) > 1:
             self._blank += 1
             self._first_blank = self._first_blank or line
 
     def note_member(self, member: str, value: str) -> None:
-        """Count a cell of a metadata column that looks as if it was not meant as it stands."""
+        """Count a cell of a metadata column that looks unintended."""
         if value in NO_VALUES:
             self._words[member, value] += 1
         else:
             self._indented[member] += 1
 
     def look(self, row: int, line: int, raw: str, cells: list[str]) -> None:
-        """Look for what another way of reading would read otherwise."""
+        """Look for text that would be read differently under another format."""
         if self._may_be_escaped and ("\\" in raw or '"' in raw):
             self._look_for_escapes(row, line, raw, cells)
         if self._may_be_utf8 and not raw.isascii():
             self._look_for_utf8(row, line, raw)
 
     def _look_for_escapes(self, row: int, line: int, raw: str, cells: list[str]) -> None:
-        if '"' in raw and _QUOTED_AS_CSV.search(raw):  # so that no more need be looked at
+        if '"' in raw and _QUOTED_AS_CSV.search(raw):  # quotes are used as in CSV: stop looking
             self._may_be_escaped, self.looks_closer = False, self._may_be_utf8
         elif _ESCAPE.search(raw):
             self._escaped.again(row, line)
@@ -95,7 +95,7 @@ class Notes:
             self._readings = f"'{clean(found[0], 20)}' as {self._encoding}, '{clean(other, 20)}' as UTF-8"
 
     def lines(self) -> list[str]:
-        """Return what there is to say, a line each."""
+        """Return the notes, one line each."""
         said = []
         if self._blank:
             rows = counted(self._blank, "line")

@@ -1,4 +1,4 @@
-"""What every input format offers: its rows to be sent, and the same rows as they stand there."""
+"""The interface of every input format: the rows to send, and the same rows as they are in the input."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -9,7 +9,7 @@ from bulksync.reader.record import Column, Layout, Record
 
 
 class Parser(Protocol):
-    """A text in one format, good for one pass; a new format is one more class that has all of this."""
+    """A text in one format, good for one pass; a new format is another class with all of these members."""
 
     layout: Layout
     header: str
@@ -18,16 +18,16 @@ class Parser(Protocol):
 
     @property
     def columns(self) -> list[Column]:
-        """What becomes of each column, and how many of the rows so far carry it."""
+        """How each column is used, and how many rows so far have a value in it."""
         ...
 
     @property
     def annotated_header(self) -> str:
-        """The header with columns for an error and its detail behind."""
+        """The header with columns for the error and its detail appended."""
         ...
 
     def annotated(self, raw: str, error: str, detail: str) -> str:
-        """A row with an error and its detail behind."""
+        """Return a row with an error and its detail appended."""
         ...
 
     @property
@@ -41,9 +41,9 @@ class Parser(Protocol):
         ...
 
     def rows(self, allowed: frozenset[str] | None) -> Iterator[Row | InvalidRow]:
-        """Every row in order, valid or not."""
+        """Yield every row in order, valid or not."""
         ...
 
     def records(self, names: Sequence[str]) -> Iterator[Record]:
-        """Every row as it stands, numbered as in `rows`, with its cells under these *names*."""
+        """Yield every row as it is in the input, numbered as in `rows`, with the cells of the columns *names*."""
         ...

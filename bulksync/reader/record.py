@@ -1,19 +1,19 @@
-"""What the reader's modules hand to one another, and to the report."""
+"""Types shared by the reader's modules and the report."""
 
 from dataclasses import dataclass
 
 from bulksync.model import LocalError, value
 
 ROW_LIMIT = 1 << 20
-"""The most bytes that a row may have in the input, its line end included."""
+"""Maximum size of a row in the input in bytes, including its line ending."""
 
 NESTING_LIMIT = 32
-"""How many objects and arrays metadata may hold inside one another, itself included."""
+"""Maximum nesting depth of metadata, counting the metadata object itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a report needs to look like its input; *columns* is empty and *delimiter* a comma for JSONL."""
+    """What a report needs to match its input's format; for JSONL *columns* is empty and *delimiter* a comma."""
 
     columns: tuple[str, ...]
     delimiter: str
@@ -22,9 +22,9 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What becomes of a column: the *field* that it is sent as, or "" if it is only echoed; how many *rows* carry it.
+    """How a column is used: sent as *field*, or only echoed if that is ""; *rows* counts the rows with a value in it.
 
-    Without a *name* it stands for a value that the caller gives to every row.
+    A column without a *name* is a value that the caller sets for every row.
     """
 
     name: str
@@ -36,9 +36,9 @@ class Column:
 class Record:
     """One row as it is in the input.
 
-    *raw* is its physical lines, terminators included ("" for a row over the limit); undecodable bytes are there as
-    `surrogateescape` has them. *cells* holds the text of the columns that were asked for, empty where the row has none;
-    JSON that is not a string in compact form.
+    *raw* is its physical lines, including terminators ("" for a row over the limit), with undecodable bytes as
+    `surrogateescape` represents them. *cells* holds the text of the requested columns, empty where the row has
+    none; JSON other than strings is in compact form.
     """
 
     row: int
@@ -49,7 +49,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Why a row is not valid; after a *fatal* one nobody can tell where the next row starts."""
+    """Why a row is invalid; after a *fatal* flaw the start of the next row cannot be determined."""
 
     error: LocalError
     detail: str
@@ -57,9 +57,9 @@ class Flaw:
 
 
 STATE_NAMES = ("outcome", "fetchedAt")
-"""What tells a line of a state file: one that holds neither status nor metadata could not be read, and is no row."""
+"""Names that identify a line of a state file; one without status and metadata could not be read, so it is not a row."""
 
 
 def repaired(text: str) -> str:
-    """*text* with a question mark for everything that UTF-8 cannot hold."""
+    """Return *text* with a question mark for everything that UTF-8 cannot encode."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

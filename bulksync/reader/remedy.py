@@ -1,4 +1,4 @@
-"""Refuses an input as a whole, with the exact command that makes rows of it."""
+"""Refuse an input as a whole, with the exact command that converts it into rows."""
 
 import re
 from pathlib import Path
@@ -9,17 +9,17 @@ from bulksync.text import quoted
 
 _PIPED = re.compile(r"([^:]+: )(.+?)( < FILE| FILE)(.*) > NEW")
 _ON_STDIN = {"tar -xOf": "tar -xOf -", "unzip -p": "funzip"}
-"""How the programs are called that do not read stdin by themselves."""
+"""How to call the programs that do not read stdin by default."""
 
 _OURS = {".csv", ".tsv", ".jsonl", ".ndjson"}
 _COMPRESSED = {".gz", ".bz2", ".xz", ".zst", ".lz4", ".lz", ".z", ".7z", ".zip", ".rar", ".tar", ".tgz", ".gpg", ".asc"}
 
 
 def refused(source: Source, what: str, way: str, *, suffix: str = "") -> InputError:
-    """Return the error that says *what* a source is, after its name, and how to make rows of it.
+    """Return the error that says *what* a source is, after its name, and how to convert it into rows.
 
-    In the *way* on, FILE stands for the source and NEW for a file that is not there yet; *suffix* is that of the new
-    one where its format is another.
+    In *way*, FILE stands for the source and NEW for a file that does not exist yet; *suffix* is the new file's
+    extension if its format differs.
     """
     return InputError(f"{source.name}{what}", way_on(source, way, suffix))
 
@@ -30,7 +30,7 @@ def asks_for(source: Source, what: str, option: str, value: str) -> InputError:
 
 
 def way_on(source: Source, way: str, suffix: str = "") -> str:
-    """Return a way on with the names of the files in it; a pipe where the source is compressed, or is one itself."""
+    """Return *way* with the file names filled in; as a pipe if the source is compressed or comes from one."""
     if (piped := _PIPED.fullmatch(way)) and (source.compressed or source.name == "stdin"):
         filters = _ON_STDIN.get(piped[2], piped[2]) + piped[4]
         if source.name == "stdin":
@@ -41,7 +41,7 @@ def way_on(source: Source, way: str, suffix: str = "") -> str:
 
 
 def _free_name(path: Path, suffix: str) -> Path:
-    """Return a name beside *path* that no file has: who does what a message says must lose nothing."""
+    """Return an unused name next to *path*, so that following a message's advice never overwrites a file."""
     base = path
     while base.suffix.lower() in _COMPRESSED:
         base = base.with_suffix("")

@@ -1,4 +1,4 @@
-"""Columns that are only echoed, though their names look as if they were meant to be sent."""
+"""Find echoed columns whose names suggest that they were meant to be sent."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from bulksync.reader.record import Column
 from bulksync.text import clean, counted, quoted
 
 _LIKENESS = 0.8
-"""Share of letters that a misspelled name has in common with the right one: `stauts` has 0.83, `state` 0.73."""
+"""Minimum similarity of a misspelled name to the right one: `stauts` has 0.83, `state` 0.73."""
 
 _OTHER_WORDS = {
     "exec": "executionId", "execid": "executionId", "execuuid": "executionId", "execution": "executionId",
@@ -17,24 +17,24 @@ _OTHER_WORDS = {
     "workflow": "workflowId", "workflowuuid": "workflowId", "executionstatus": "status", "newstatus": "status",
     "meta": "metadata",
 }  # fmt: skip
-"""Other words for the four, without spaces and marks; not `state`, which may be the one that a lead lives in."""
+"""Synonyms of the four names, without spaces and marks; not `state`, which may be the US state of a lead."""
 
 _IN_BRACKETS = re.compile(r"\(.*?\)|\[.*?\]|\{.*?\}")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _MARKS = " \t\r\n_.:/\\-[](){}<>'\""
 _THE_WHOLE = frozenset({"json", "object", "obj", "raw", "text", "string", "column", "field"})
-"""What follows `metadata` in a name that means all of it."""
+"""Suffixes of `metadata` in names that mean all of it."""
 
 
 def meant(name: str) -> str | None:
-    """The field that the name of an echoed column may have been meant for."""
+    """Return the field that an echoed column may have been meant for, judging by its name."""
     if own_field(name):
-        return None  # it is echoed because the caller says so
+        return None  # it is echoed because the caller asked for that
     return _closest(name) or _entry(name) or _closest(_IN_BRACKETS.sub("", name))
 
 
 def unsent(columns: Sequence[Column], rows: int) -> Iterator[str]:
-    """Yield a sentence for each echoed column whose name resembles that of a field which some of the rows lack."""
+    """Yield a sentence for each echoed column whose name resembles a field that some rows lack."""
     carried = {column.field: column.rows for column in columns if column.field}
     for column in columns:
         if column.field or (field := meant(column.name)) is None or carried.get(field, 0) >= rows > 0:
@@ -45,7 +45,7 @@ def unsent(columns: Sequence[Column], rows: int) -> Iterator[str]:
 
 
 def nested(columns: Sequence[Column]) -> Iterator[str]:
-    """Yield a sentence where names of entries look as if they were meant as objects inside one another."""
+    """Yield a sentence if names of entries look as if they were meant as nested objects."""
     entries = [column.field.partition(".")[2] for column in columns]
     if names := [f"'{clean(entry, 40)}'" for entry in entries if "." in entry or "[" in entry]:
         said = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -59,7 +59,7 @@ def _closest(name: str) -> str | None:
 
 
 def _entry(name: str) -> str | None:
-    """`metadata.firstName` for `metadata_firstName`, `metadataFirstName`, `meta[firstName]` and the like."""
+    """Return `metadata.firstName` for `metadata_firstName`, `metadataFirstName`, `meta[firstName]` and the like."""
     words = list(_WORD.finditer(name))
     for word in words[:2]:
         rest = name[word.end() :]

@@ -1,4 +1,4 @@
-"""Rows that a program gives as values, written down as JSON lines that the reader validates like any others."""
+"""Write rows given as Python values to JSON lines, which the reader validates like any others."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -11,13 +11,13 @@ from bulksync.reader.tables import dicts
 from bulksync.reader.values import json_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of the disk; others may be the caller's own, raised while the rows are iterated over."""
+"""Errors of the disk; others may be the caller's own, raised while iterating over the rows."""
 
 
 def write_rows(rows: Any, path: Path, stopping: Callable[[], bool]) -> None:
-    """Write the rows of a frame or a collection as JSON lines. Blocks; *stopping* ends it between rows.
+    """Write the rows of a frame or a collection as JSON lines. Blocks; *stopping* is polled to stop between rows.
 
-    StorageError where the disk is full, TypeError where they are no rows, InterruptedError where it was ended.
+    Raises StorageError if the disk is full, TypeError if these are not rows, InterruptedError if stopped.
     """
     with stored(path), path.open("wb", buffering=1 << 20) as file:
         for line in map(json_line, dicts(rows)):
@@ -25,12 +25,12 @@ def write_rows(rows: Any, path: Path, stopping: Callable[[], bool]) -> None:
             if stopping():
                 raise InterruptedError
         if not file.tell():
-            file.write(b"\n")  # no rows, which a file of 0 bytes does not say: that one was cut
+            file.write(b"\n")  # no rows; a file of 0 bytes would look truncated
 
 
 @contextmanager
 def stored(path: Path) -> Iterator[None]:
-    """Turn a full disk into our own error, which says what to do next."""
+    """Convert a full-disk error into a StorageError that says what to do next."""
     try:
         yield
     except OSError as error:

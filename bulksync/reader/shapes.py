@@ -1,6 +1,6 @@
-"""What a text is, where it is neither the CSV nor the JSON lines that it was said to be, and the way on.
+"""Identify a text that is not the CSV or JSON lines it claims to be, and say how to convert it.
 
-Asked only once a text could not be read as what it was said to be, so that no valid input is ever refused here.
+Called only once a text could not be read in its claimed format, so that no valid input is ever refused here.
 """
 
 import re
@@ -13,18 +13,18 @@ from bulksync.reader.source import Format, Source
 DELIMITERS = (",", "\t", ";", "|")
 
 _BEFORE = " \t\r\n\ufeff"
-"""What may stand before a text without being part of it."""
+"""What may precede a text without being part of it."""
 
 _IDS = {"workflowid", "executionid"}
 _LINES_READ = 50
-"""Lines in which a header is looked for."""
+"""Lines that are searched for a header."""
 
 _UNRULED = r"grep -v '^|[-:| ]*$' FILE | sed 's/^| *//; s/ *| *$//; s/ *| */|/g' > NEW"
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A shape of text: *what* follows the file's name, and the *way* on, as `remedy` takes it."""
+    """A kind of text: *what* follows the file's name, and *way* is how to convert it, as `remedy` takes it."""
 
     what: str
     way: str
@@ -122,7 +122,7 @@ _ROW_NAME = re.compile(r'"workflow[ _-]?id"', re.IGNORECASE)
 
 
 def refuse_other_shape(source: Source, head: str) -> None:
-    """Raise InputError where a text that begins with *head* has a shape that is known."""
+    """Raise InputError if the text beginning with *head* is of a known other kind."""
     refuse_table(source, head)
     start = head.lstrip(_BEFORE)
     shape = _json_shape(source, start) if source.format == "jsonl" else _csv_shape(source, head, start)
@@ -133,14 +133,14 @@ def refuse_other_shape(source: Source, head: str) -> None:
 
 
 def refuse_table(source: Source, head: str) -> None:
-    """Raise InputError where a text is markup, code, or a table drawn for people, as its header may read as one."""
+    """Raise InputError if a text is markup, code, or a table drawn for display, which might parse as a header."""
     start = head.lstrip(_BEFORE)
     if shape := next((shape for pattern, shape in _FOREIGN if pattern.match(start)), None):
         raise refused(source, shape.what, shape.way, suffix=shape.suffix)
 
 
 def refuse_wide_characters(source: Source, text: str) -> None:
-    """Raise InputError where NUL characters show that UTF-16 or UTF-32 was read as another encoding."""
+    """Raise InputError if NUL characters show that UTF-16 or UTF-32 was decoded with another encoding."""
     nuls = text.count("\0")
     if nuls * 3 > len(text):
         width = "32" if nuls * 3 > len(text) * 2 else "16"
@@ -150,13 +150,13 @@ def refuse_wide_characters(source: Source, text: str) -> None:
 
 
 def refuse_bare_returns(source: Source, text: str) -> None:
-    """Raise InputError where rows follow one another after a carriage return alone."""
+    """Raise InputError if rows are separated by bare carriage returns."""
     if _ROW_BEHIND_RETURN.search(text):
         raise refused(source, _BARE_RETURNS.what, _BARE_RETURNS.way)
 
 
 def meant_format(source: Source, head: str) -> Format | None:
-    """Return the format that a text is in, as far as its start tells; InputError where it has another known shape."""
+    """Return the format of a text, as far as its start shows. Raises InputError if it is of another known kind."""
     start = head.lstrip(_BEFORE)
     if start.startswith("{") and not is_cut(_first_line(start)) and not after(_first_line(start)):
         return "jsonl"
@@ -216,7 +216,7 @@ def _first_line(text: str) -> str:
 
 
 def _is_header(line: str) -> bool:
-    """Whether a line names the two ids, under whatever delimiter."""
+    """Return whether a line names the two IDs, with any delimiter."""
     return any(
         {re.sub(r"[\s_\-\"'\ufeff]", "", cell).lower() for cell in line.split(delimiter)} >= _IDS
         for delimiter in DELIMITERS

@@ -1,6 +1,6 @@
-"""What a file is by its first bytes, where it is nothing that rows can be read from, and the way on.
+"""Identify files by their first bytes that cannot be read as rows, and say how to convert them.
 
-Ways on are as `remedy` takes them: FILE is the file, NEW the one to write.
+Instructions are as `remedy` takes them: FILE is the file, NEW the one to write.
 """
 
 import re
@@ -14,7 +14,7 @@ _PICKLE = "write it as CSV where it was made: DataFrame.to_csv('rows.csv', index
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """What a file is, after the words "the file is", and the *way* on."""
+    """What a file is, as it follows "the file is", and the *way* to convert it."""
 
     name: str
     way: str
@@ -25,11 +25,11 @@ _XLSX = Foreign(
 )
 
 _TAR_AT = 257
-"""Where a tar archive has its signature (POSIX.1-1988, ustar)."""
+"""Offset of a tar archive's signature (POSIX.1-1988, ustar)."""
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _LOOKED_AT = 4096
-"""Bytes in which a file that is no text has a control character, though its signature is made of letters."""
+"""Bytes searched for a control character, to tell a binary file from text if its signature is made of letters."""
 
 _ZIPPED = (
     (b"xl/workbook", _XLSX),
@@ -38,7 +38,7 @@ _ZIPPED = (
     (b"Index/Document.iwa", Foreign("a Numbers spreadsheet", _SAVE)),
     (b"word/", Foreign("a Word document (.docx)", "save its table as CSV UTF-8 or as plain text")),
 )
-"""What a zip archive is by the names of its files, as far as they stand at its start."""
+"""What a zip archive is, by the member names that appear at its start."""
 
 _ZIP = Foreign("a zip archive", "unpack it: unzip -p FILE > NEW")
 
@@ -79,7 +79,7 @@ _TEXTUAL = (
 
 
 def foreign(start: bytes) -> Foreign | None:
-    """Return what a file is that begins with *start*; None where it may be text."""
+    """Return what a file beginning with *start* is; None if it may be text."""
     if start[_TAR_AT : _TAR_AT + 5] == b"ustar":
         return Foreign("a tar archive", "unpack it: tar -xOf FILE > NEW")
     if start.startswith(b"PK\x03\x04"):

@@ -1,4 +1,4 @@
-"""Which file the rows come from and how to read it; its digest, and the copy of what comes by stdin."""
+"""Which file the rows come from and how to read it, its digest, and the copy of stdin."""
 
 import hashlib
 import os
@@ -23,9 +23,9 @@ class Source:
     """Where rows come from and how to read them.
 
     *path* is the file to open (for stdin: the spool), *name* what messages call it. A *delimiter* of None is
-    detected from the header; an *encoding* of None is UTF-8 or what the byte order mark says. *escapes* says that
-    cells are escaped with backslashes, not quoted. *fields* are what the caller says of columns, *sheet* is the name or
-    the number of the sheet that a workbook is read for.
+    detected from the header; an *encoding* of None is UTF-8 or given by the byte order mark. *escapes* means that
+    cells are escaped with backslashes, not quoted. *fields* is the caller's mapping of columns, *sheet* the name or
+    number of the sheet to read from a workbook.
     """
 
     path: Path
@@ -40,13 +40,13 @@ class Source:
 
 
 def format_of(path: Path) -> Format | None:
-    """The format that the name of a file tells."""
+    """Return the format that a file's name implies."""
     plain = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     return _FORMATS.get(plain.suffix.lower())
 
 
 def fingerprint(path: Path) -> str:
-    """The SHA-256 of the file's bytes as they stand on the disk, in hex; raises InputError."""
+    """Return the SHA-256 of the file's bytes on disk, in hex. Raises InputError."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -55,9 +55,9 @@ def fingerprint(path: Path) -> str:
 
 
 def spool(stream: BinaryIO, path: Path) -> None:
-    """Copies *stream* into a private file at *path* (mode 0600), which appears whole or not at all.
+    """Copy *stream* into a private file at *path* (mode 0600), which appears complete or not at all.
 
-    Raises StorageError: nothing is at *path* then that was not there before.
+    Raises StorageError, leaving whatever was at *path* before.
     """
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
@@ -66,10 +66,10 @@ def spool(stream: BinaryIO, path: Path) -> None:
         raise _not_spooled(path, error) from error
     try:
         with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)  # whatever the umask says
+            os.fchmod(descriptor, 0o600)  # regardless of the umask
             shutil.copyfileobj(stream, file, _BLOCK)
             file.flush()
-            os.fsync(descriptor)  # a run goes on from the spool after a power cut
+            os.fsync(descriptor)  # a run resumes from the spool after a power failure
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Tells a cell that holds a line break from one that swallowed the rows behind it, for want of a closing quote."""
+"""Distinguish a cell with a line break from one that swallowed the following rows for lack of a closing quote."""
 
 import re
 
@@ -6,10 +6,10 @@ _ID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 
 
 def has_swallowed(cell: str, delimiter: str, columns: int) -> bool:
-    """Whether a line of a *cell*, but its first, looks like a row of a table with so many *columns*.
+    """Return whether a line of *cell*, other than the first, looks like a row of a table with this many *columns*.
 
-    It does where it has an ID as a cell of its own, or as many delimiters as a row. Those with a blank behind do not
-    count: they are the commas of a sentence.
+    It does if it has an ID as a cell, or as many delimiters as a row. Delimiters followed by a space do not count:
+    they are the commas of a sentence.
     """
     _, *lines = re.split(r"\r\n?|\n", cell)
     apart = re.escape(delimiter)

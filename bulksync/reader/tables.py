@@ -1,7 +1,7 @@
-"""What a program may give as its rows: a path, a data frame, a collection of dicts, or a stream of them.
+"""Recognize what a Python program may pass as rows: a path, a data frame, a collection of dicts, or a stream of them.
 
-Frames are recognised by what they can do, so that neither pandas nor polars has to be installed. What has a length is
-a collection: all of it is validated before the first request. What has none is a stream, sent as it comes.
+Frames are recognized by their methods, so that neither pandas nor polars has to be installed. Anything with a length is
+a collection: all of it is validated before the first request. Anything else is a stream, sent as it arrives.
 """
 
 import os
@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, Protocol, TypeGuard
 
 AT_ONCE = 1_000
-"""Rows of a frame that are turned into dicts at once."""
+"""Rows of a frame converted to dicts at a time."""
 
 
 class Frame(Protocol):
@@ -20,10 +20,10 @@ class Frame(Protocol):
 
     @property
     def columns(self) -> Any:
-        """Return the names of the columns."""
+        """The names of the columns."""
 
     def to_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the values in another form."""
+        """Return the values converted to another form."""
 
 
 Rows = str | os.PathLike[str] | Frame | Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
@@ -31,7 +31,7 @@ Rows = str | os.PathLike[str] | Frame | Iterable[Mapping[str, Any]] | AsyncItera
 
 
 def check_rows(rows: object) -> None:
-    """Raise TypeError for what cannot be the rows of a run."""
+    """Raise TypeError if *rows* cannot be the rows of a run."""
     if isinstance(rows, Mapping):
         raise TypeError("rows is a single dict: give a list of dicts, sync([row])")
     if isinstance(rows, bytes | bytearray):
@@ -48,33 +48,33 @@ def check_rows(rows: object) -> None:
 
 
 def check_first(row: object) -> None:
-    """Raise TypeError where the first row shows that what is iterated over holds no rows at all."""
+    """Raise TypeError if the first item shows that the iterable does not yield rows."""
     if isinstance(row, str | bytes):
         raise TypeError(f"rows gives text, such as {row[:40]!r}, not dicts: were column names or lines iterated over?")
 
 
 def is_path(rows: object) -> TypeGuard[str | os.PathLike[str]]:
-    """Whether rows stand in a file."""
+    """Return whether rows are given as a file's path."""
     return isinstance(rows, str | os.PathLike)
 
 
 def is_frame(rows: object) -> bool:
-    """Whether rows are a data frame of pandas or polars."""
+    """Return whether rows are a data frame of pandas or polars."""
     return is_pandas(rows) or (hasattr(rows, "iter_rows") and hasattr(rows, "to_dicts"))
 
 
 def is_pandas(frame: object) -> bool:
-    """Whether a frame gives dicts by `to_dict(orient="records")`."""
+    """Return whether a frame is converted to dicts by `to_dict(orient="records")`."""
     return hasattr(frame, "to_dict") and hasattr(frame, "itertuples")
 
 
 def is_stream(rows: object) -> bool:
-    """Whether nobody can tell how many rows there are."""
+    """Return whether the number of rows cannot be known in advance."""
     return not is_path(rows) and not hasattr(rows, "__len__")
 
 
 def dicts(rows: Any) -> Iterator[Any]:
-    """Yield the rows of a frame or of an iterable, a part of a frame at a time; TypeError where they are no rows."""
+    """Yield the rows of a frame (in slices) or of an iterable. Raises TypeError if they are not rows."""
     if not is_frame(rows):
         yield from checked(iter(rows))
     elif is_pandas(rows):
@@ -87,7 +87,7 @@ def dicts(rows: Any) -> Iterator[Any]:
 
 
 def checked(rows: Iterator[Any]) -> Iterator[Any]:
-    """Yield rows; TypeError where the first is none."""
+    """Yield rows. Raises TypeError if the first is not a row."""
     for first in rows:
         check_first(first)
         yield from chain((first,), rows)

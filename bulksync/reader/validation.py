@@ -1,4 +1,4 @@
-"""Fields to a row: what the API can take, decided without asking it."""
+"""Turn fields into a row: check locally what the API can accept."""
 
 import re
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from bulksync.reader.record import Flaw
 from bulksync.text import character_name, clean
 
 KNOWN_STATUSES = frozenset({"CREATED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "PAUSED"})
-"""The filter of the API page "List workflow executions"."""
+"""The filter values of the API page "List workflow executions"."""
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _UUID_INSIDE = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
@@ -30,7 +30,7 @@ def judge(
     metadata: dict[str, Any] | Flaw | None,
     allowed: frozenset[str] | None,
 ) -> Row | InvalidRow:
-    """The row to send, or the first reason why it is none; None and "" mean that a field is not given."""
+    """Return the row to send, or an invalid row for the first flaw; None and "" mean that a field is not given."""
     flaw = (
         _id_flaw("workflowId", workflow, line)
         or _id_flaw("executionId", execution, line)
@@ -53,7 +53,7 @@ def judge(
 def refuse(
     row: int, line: int, flaw: Flaw, workflow: object = "", execution: object = "", status: object = ""
 ) -> InvalidRow:
-    """The invalid row for *flaw*, with as much of its ids and its status as is text, made safe to print."""
+    """Return the invalid row for *flaw*, with its IDs and status as far as they are text, made safe to print."""
     return InvalidRow(
         row, line, flaw.error, flaw.detail, _shown(workflow), _shown(execution), _shown(status), flaw.fatal
     )
@@ -79,7 +79,7 @@ def _id_flaw(name: str, value: object, line: int) -> Flaw | None:
 
 
 def _id_hint(value: str) -> str:
-    """What makes an ID of something that is nearly one."""
+    """Return a hint on how to fix something that is almost an ID."""
     if odd := _odd_character(value):
         return odd
     if _UUID.fullmatch(value.strip()):
@@ -113,7 +113,7 @@ def _status_flaw(value: object, allowed: frozenset[str] | None) -> Flaw | None:
 
 
 def _odd_character(value: str) -> str:
-    """Name the first character that nobody types into an ID or a status, as it is easily overlooked."""
+    """Name the first character that is unlikely to be typed into an ID or a status, as it is easily overlooked."""
     place = next((place for place, one in enumerate(value, 1) if not " " <= one <= "~"), 0)
     if not place:
         return ""
@@ -122,7 +122,7 @@ def _odd_character(value: str) -> str:
 
 
 def meant_status(value: str, statuses: Iterable[str]) -> str:
-    """Return the status that was probably meant; empty where none is near."""
+    """Return the status that was probably meant; empty if none is similar."""
     spelled = "_".join(re.findall(r"\w+", value.upper()))
     return next(iter(get_close_matches(spelled, sorted(statuses), 1, 0.8)), "")
 

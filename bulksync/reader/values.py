@@ -1,8 +1,8 @@
-"""A program's values as lines of JSON: what frames, databases and Python itself hold, as the reader takes it.
+"""Turn Python values into JSON lines for the reader: values from frames, databases and Python itself.
 
-What is missing (NaN, NaT, `pd.NA`) is left out, as an empty cell of a CSV file is. Dates and times become ISO 8601
-text, numbers keep every digit. A row with a value that JSON cannot hold becomes a line that says so: the reader finds
-it invalid, as it would a bad row of a file.
+Missing values (NaN, NaT, `pd.NA`) are omitted, like an empty CSV cell. Dates and times become ISO 8601 text; numbers
+keep every digit. A row with a value that JSON cannot hold becomes a line that says so, which the reader reports as
+invalid like a bad row of a file.
 """
 
 import math
@@ -27,17 +27,17 @@ ERRORS: dict[str | None, LocalError] = {
     "metadata": "metadata_invalid",
     None: "json_malformed",
 }
-"""The error of a row by the field that JSON cannot hold; None is a column that is only echoed."""
+"""A row's error by the field whose value JSON cannot hold; None is a column that is only echoed."""
 
 MISSING = object()
-"""Stands for a value that is left out."""
+"""Marks a value to omit."""
 
 TYPES_OF_MISSING = frozenset({"NaTType", "NAType"})
 """pandas' NaT and NA, by name: pandas is not imported."""
 
 
 class _Unwritable(Exception):  # noqa: N818  it never leaves this module
-    """Carries a value that JSON cannot hold out of those that it is inside of."""
+    """Raised from any depth for a value that JSON cannot hold."""
 
     def __init__(self, where: str, what: str) -> None:
         super().__init__(f"{clean(where, 60)} {what}")
@@ -55,7 +55,7 @@ def json_line(row: object) -> bytes:
 
 
 def cells_of(row: Mapping[object, object]) -> tuple[dict[str, Any], list[Flaw]]:
-    """Return what JSON can hold of a row, and what is wrong with the rest."""
+    """Return the cells that JSON can hold, and the flaws of the others."""
     cells: dict[str, Any] = {}
     flaws = []
     for name, value in row.items():
@@ -72,7 +72,7 @@ def cells_of(row: Mapping[object, object]) -> tuple[dict[str, Any], list[Flaw]]:
 
 
 def folded(cells: dict[str, Any]) -> tuple[dict[str, Any], Flaw | None]:
-    """Return a row with its metadata in one object, from text of JSON and from the columns `metadata.x`, as in CSV."""
+    """Return a row with its metadata merged into an object, from JSON text and from `metadata.x` columns, as in CSV."""
     given = {key: value for key, value in cells.items() if member_of(key) is not None}
     others = {key: value for key, value in cells.items() if key not in given}
     name = next((key for key in others if known_name(key) == "metadata"), "metadata")
@@ -83,7 +83,7 @@ def folded(cells: dict[str, Any]) -> tuple[dict[str, Any], Flaw | None]:
         return (others | {name: metadata} if name in others else others), None
     whole = {} if metadata is None else metadata
     if not isinstance(whole, dict):
-        return others, None  # which the reader refuses
+        return others, None  # which the reader rejects
     added = {str(member_of(key)): value for key, value in given.items() if value not in (None, "")}
     if twice := next((member for member in added if member in whole), None):
         return others, Flaw("metadata_invalid", f"'{clean(twice, 60)}' is given both in metadata and as a column")
@@ -92,7 +92,7 @@ def folded(cells: dict[str, Any]) -> tuple[dict[str, Any], Flaw | None]:
 
 
 def unfolded(metadata: object) -> Any:
-    """Return metadata that was given as text of JSON as what the text says, or why it says nothing."""
+    """Return metadata parsed if it was given as JSON text, or the flaw that prevents it."""
     if metadata == "":
         return None
     if not isinstance(metadata, str):
@@ -102,13 +102,13 @@ def unfolded(metadata: object) -> Any:
 
 
 def member_of(key: str) -> str | None:
-    """Return what follows the dot of a column `metadata.x`; None for any other column."""
+    """Return what follows the dot in a `metadata.x` column; None for any other column."""
     head, dot, member = key.partition(".")
     return member.strip() if dot and member.strip() and known_name(head) == "metadata" else None
 
 
 def plain(value: object, where: str, depth: int = 0) -> Any:
-    """Return a value in the types that JSON has, or MISSING; _Unwritable, naming *where*, if it has none for it."""
+    """Return a value as JSON types, or MISSING. Raises _Unwritable, naming *where*, if JSON has no type for it."""
     match value:
         case None | bool():
             return value
@@ -120,7 +120,7 @@ def plain(value: object, where: str, depth: int = 0) -> Any:
             return MISSING
         case int() | float() | Decimal():
             return number(value, where)
-        case date() | time():  # a datetime is a date, and so is a Timestamp of pandas
+        case date() | time():  # a datetime is a date, and so is a pandas Timestamp
             return value.isoformat()
         case UUID():
             return str(value)
@@ -134,14 +134,14 @@ def plain(value: object, where: str, depth: int = 0) -> Any:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value stands for none: NaN, NaT or `pd.NA`."""
+    """Return whether a value means "missing": NaN, NaT or `pd.NA`."""
     if isinstance(value, Decimal):
         return value.is_nan()
     return type(value).__name__ in TYPES_OF_MISSING or (isinstance(value, float) and math.isnan(value))
 
 
 def text(value: str, where: str) -> str:
-    """Return text that UTF-8 can hold."""
+    """Return text that UTF-8 can encode."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -150,7 +150,7 @@ def text(value: str, where: str) -> str:
 
 
 def number(value: float | Decimal, where: str) -> int | float | Number:
-    """Return a finite number with every digit that it has."""
+    """Return a finite number with all its digits."""
     try:
         if math.isinf(value):
             raise _Unwritable(where, "is infinite, or too large a number for JSON")
@@ -164,7 +164,7 @@ def number(value: float | Decimal, where: str) -> int | float | Number:
 
 
 def members(value: Mapping[object, object], where: str, depth: int) -> dict[str, Any]:
-    """Return what a dict holds, without what is missing."""
+    """Return the members of a dict, without missing values."""
     found = [(key := key_of(name, where), plain(member, f"{where}.{key}", depth)) for name, member in value.items()]
     unique = dict(found)
     if len(unique) < len(found):
@@ -173,7 +173,7 @@ def members(value: Mapping[object, object], where: str, depth: int) -> dict[str,
 
 
 def elements(value: Iterable[object], where: str, depth: int) -> list[Any]:
-    """Return what a list holds, with null for what is missing, so that the others keep their places."""
+    """Return the elements of a list, with null for missing values, so that the others keep their positions."""
     found = [plain(element, f"{where}[{place}]", depth) for place, element in enumerate(value)]
     return [None if element is MISSING else element for element in found]
 
@@ -188,7 +188,7 @@ def key_of(name: object, where: str) -> str:
 
 
 def of_numpy(value: Any, where: str) -> object:
-    """Return a scalar or an array of numpy, or a series, as Python's own values."""
+    """Return a numpy scalar or array, or a series, as Python's own types."""
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     if kind == "M":
         return dates(value.astype("U").tolist())
@@ -199,13 +199,13 @@ def of_numpy(value: Any, where: str) -> object:
 
 
 def dates(texts: Any) -> Any:
-    """Return numpy's dates, which `astype` has written in ISO 8601, without those that are missing."""
+    """Return numpy's dates, already converted to ISO 8601 text by `astype`, with NaN for missing ones."""
     if isinstance(texts, list):
         return [dates(one) for one in texts]
     return math.nan if texts == "NaT" else texts
 
 
 def article(value: object) -> str:
-    """Name the type of a value in a sentence."""
+    """Return a value's type name with its article."""
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

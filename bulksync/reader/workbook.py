@@ -1,4 +1,4 @@
-"""A sheet of a workbook (.xlsx) as the text of a CSV file, one line for each of its rows."""
+"""Read a sheet of a workbook (.xlsx) as CSV text, one line per row."""
 
 import csv
 import gzip
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from python_calamine import CalamineSheet, CalamineWorkbook
 
 Value = int | float | str | bool | time | date | datetime | timedelta
-"""What a cell may hold."""
+"""The possible types of a cell."""
 
 _BLOCK = 1 << 18
 _LARGEST = 1e21
-"""From here on a number is written with an exponent, as its digits are not known."""
+"""Numbers from here on are written with an exponent, as not all their digits are known."""
 
 
 class SheetText:
-    """The text of the sheet that a source names, or of the first; rows of nothing are blank lines.
+    """The text of a source's chosen sheet, or of the first one; empty rows become blank lines.
 
-    InputError where the file is no workbook, or has no such sheet.
+    Raises InputError if the file is not a workbook or has no such sheet.
     """
 
     bom = False
-    head = ""  # what no text shows: a sheet is no other shape
+    head = ""  # not needed: a sheet cannot be in another text format
     encoding = "utf-8"
 
     def __init__(self, source: Source, file: HashedFile) -> None:
         with explained(source):
-            raw = io.BufferedReader(file, _BLOCK)  # kept: it would close the file when nobody holds it any more
+            raw = io.BufferedReader(file, _BLOCK)  # kept: it would close the file once nothing referenced it
             self._binary = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if source.compressed else raw
             data = b"".join(iter(partial(self._binary.read, _BLOCK), b""))
         book = _opened(source.name, data)
@@ -47,20 +47,20 @@ class SheetText:
 
     @property
     def notes(self) -> list[str]:
-        """What is worth saying: that other sheets are not read, where the call named none."""
+        """A note that other sheets are not read, unless a sheet was chosen."""
         if self.source.sheet is not None or not self._others:
             return []
         return [f"only the sheet {_listed([self._sheet.name])} is read, not {_listed(self._others)}; --sheet names one"]
 
     def refused(self, error: InputError) -> InputError:
-        """The error of a sheet without a header, which may not be the one that was meant."""
+        """Return the error for a sheet without a header, suggesting another sheet that may have been meant."""
         other = f"; or name another sheet: --sheet {quoted(self._others[0])}" if self._others else ""
         return InputError(error.what, error.next_step + other)
 
     def lines(self) -> Iterator[str]:
-        """The rows of the sheet, from the first on, a line each, whatever line breaks their cells hold."""
+        """Yield the rows of the sheet from the first on, one line each, even if their cells contain line breaks."""
         line = io.StringIO()
-        writer = csv.writer(line, lineterminator="\r\n")  # which has carriage returns quoted too
+        writer = csv.writer(line, lineterminator="\r\n")  # which makes it quote carriage returns too
         for row in self._sheet.iter_rows():
             cells = [_text(value) for value in row]
             if any(cells):
@@ -71,7 +71,7 @@ class SheetText:
 
 
 def _opened(name: str, data: bytes) -> "CalamineWorkbook":
-    from python_calamine import CalamineError, CalamineWorkbook  # here, as it is an extra
+    from python_calamine import CalamineError, CalamineWorkbook  # here, as it is an optional dependency
 
     try:
         return CalamineWorkbook.from_filelike(io.BytesIO(data))
@@ -98,7 +98,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _text(value: Value) -> str:
-    """A cell as text: numbers without a needless fraction, times as ISO 8601 has them, `true` and `false`."""
+    """Return a cell as text: numbers without a needless fraction, times in ISO 8601, `true` and `false`."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

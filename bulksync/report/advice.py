@@ -1,4 +1,4 @@
-"""Where the time of a run went, and what would make it shorter."""
+"""Explain where a run's time went, and what would make it faster."""
 
 import math
 
@@ -15,20 +15,20 @@ CAUSES = {
 """What kept the next request from starting, in words."""
 
 WORTH_SAYING = 0.1
-"""Share of the time from which on a cause is named."""
+"""Minimum share of the time for a cause to be named."""
 
 TOO_SHORT = 1.0
-"""Seconds below which a run's time tells of its start and end only."""
+"""Seconds below which a run's time only reflects its start and end."""
 
 FASTER = 2.5
-"""Times the rate that a faster run is imagined with."""
+"""The higher rate used for comparison, as a multiple of the current one."""
 
 FULL = 0.5
-"""Share of what so many requests in flight can bring, from which on it is they that bound the run."""
+"""Share of the throughput possible with the requests in flight, above which they are the bottleneck."""
 
 
 def advice(measured: Measured) -> str:
-    """Say in a sentence where a run's time went, and what to do about it; empty where it took none to speak of."""
+    """Return a sentence on where a run's time went and what to do about it; empty if it took next to no time."""
     shares = {cause: share for cause, share in measured.time_went if share >= WORTH_SAYING}
     if not shares or measured.elapsed_seconds < TOO_SHORT:
         return ""
@@ -39,7 +39,7 @@ def advice(measured: Measured) -> str:
 
 
 def of_rate(measured: Measured) -> str:
-    """Say how long it would take at a higher rate; not where the server found this one too high."""
+    """Return how long the run would take at a higher rate; empty if the server rejected this one as too high."""
     if (refused := refusals(measured)) or measured.pauses:
         return f"; {refused or counted(measured.pauses, 'pause')}, so a higher --rate would not help"
     if (rate := measured.rate) is None:
@@ -52,7 +52,7 @@ def of_rate(measured: Measured) -> str:
 
 
 def refusals(measured: Measured) -> str:
-    """Say how many answers may have been refused for their rate; empty where none were."""
+    """Return how many answers may have been rejections for the rate; empty if there were none."""
     found = {"429": measured.throttled, "503": measured.unavailable}
     return " and ".join(
         f"{counted(count, 'answer was', 'answers were')} {status}" for status, count in found.items() if count
@@ -60,7 +60,7 @@ def refusals(measured: Measured) -> str:
 
 
 def of_server(measured: Measured) -> str:
-    """Say what bounds a run that waits for answers: requests in flight where they are all used, else rows in line."""
+    """Return what limits a run that waits for answers: the requests in flight if all are used, else the rows."""
     width, latency = measured.max_in_flight, milliseconds(measured)
     most = width * 1000 / latency
     if (measured.achieved_rate or 0.0) >= most * FULL:
@@ -70,7 +70,7 @@ def of_server(measured: Measured) -> str:
 
 
 def of_holds(measured: Measured) -> str:
-    """Say what held everyone."""
+    """Return what paused all requests."""
     held = f": {counted(measured.pauses, 'pause')} of {spell(measured.paused_seconds)} in all"
     if refused := refusals(measured):
         return f"{held}; {refused}, lower --rate"
@@ -78,7 +78,7 @@ def of_holds(measured: Measured) -> str:
 
 
 def of_retries(measured: Measured) -> str:
-    """Say how often rows were sent again, as those that back off are the usual reason to have none to send."""
+    """Return how often rows were retried: rows backing off are the usual reason for having none to send."""
     if not measured.retries:
         return ": the input and the ledger did not give them faster"
     retries = counted(measured.retries, "retry", "retries")

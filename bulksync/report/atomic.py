@@ -1,4 +1,4 @@
-"""Files for people: whole or not there at all, private, and never in place of what somebody else wrote."""
+"""Write files for people: atomically, private, and never over a file that somebody else wrote."""
 
 import errno
 import os
@@ -16,9 +16,9 @@ from bulksync.options.files import STDOUT
 
 @contextmanager
 def written(path: Path, what: str, mode: int = 0o600) -> Iterator[TextIO]:
-    """Yield a text file that appears at *path* by one rename once it is on the disk; `-` is stdout.
+    """Yield a text file that is renamed to *path* once it is on disk; `-` is stdout.
 
-    StorageError where it cannot be written, and nothing changed at *path* then.
+    Raises StorageError if it cannot be written; *path* is unchanged then.
     """
     with explained(path, what):
         if path == STDOUT:
@@ -35,7 +35,7 @@ def written(path: Path, what: str, mode: int = 0o600) -> Iterator[TextIO]:
 
 @contextmanager
 def written_bytes(path: Path, what: str, mode: int = 0o600) -> Iterator[BinaryIO]:
-    """Yield a file for bytes, otherwise as `written` does."""
+    """Yield a binary file, otherwise like `written`."""
     with explained(path, what):
         if path == STDOUT:
             text = stdout()
@@ -49,13 +49,13 @@ def written_bytes(path: Path, what: str, mode: int = 0o600) -> Iterator[BinaryIO
 
 @contextmanager
 def drafted(path: Path, mode: int) -> Iterator[int]:
-    """Yield the descriptor of a file that is renamed to *path* once what was written to it is on the disk."""
+    """Yield the descriptor of a file that is renamed to *path* once its contents are on disk."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(draft, flags, 0o600)
         try:
-            os.fchmod(descriptor, mode)  # whatever the umask says
+            os.fchmod(descriptor, mode)  # regardless of the umask
             yield descriptor
             os.fsync(descriptor)
         finally:
@@ -68,11 +68,11 @@ def drafted(path: Path, mode: int) -> Iterator[int]:
 
 @contextmanager
 def explained(path: Path, what: str) -> Iterator[None]:
-    """Turn what writing a file may raise into a StorageError that says so."""
+    """Convert exceptions raised while writing a file into a StorageError that names the cause."""
     try:
         yield
     except BrokenPipeError:
-        # Whoever read stdout has seen enough; nobody is left to tell.
+        # The reader of stdout has closed it; nobody is left to report to.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  stays open until the process ends
     except OSError as error:
         raise StorageError(
@@ -81,7 +81,7 @@ def explained(path: Path, what: str) -> Iterator[None]:
 
 
 def stdout() -> TextIO:
-    """Return stdout, in UTF-8 like every file of ours; OSError where whoever started us has closed it."""
+    """Return stdout, in UTF-8 like all our files. Raises OSError if the parent process closed it."""
     if sys.stdout is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     if isinstance(sys.stdout, TextIOWrapper):
@@ -90,7 +90,7 @@ def stdout() -> TextIO:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make a rename in *folder* survive a power cut (fsync(2): the directory needs one of its own)."""
+    """Make a rename in *folder* survive a power failure (fsync(2): the directory needs one of its own)."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

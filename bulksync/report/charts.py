@@ -1,4 +1,4 @@
-"""Where the lines of a picture stand: numbers in, coordinates out; the page draws them."""
+"""Chart geometry: numbers in, SVG coordinates out; the page draws them."""
 
 import math
 from collections import Counter
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 WIDE, NARROW = 1000, 480
-"""Widths of a picture, in the units of its `viewBox`: about a pixel where it stands alone, or beside another."""
+"""Chart widths in `viewBox` units: about one pixel each, for a chart alone or next to another."""
 
 LEFT, TOP, BOTTOM = 52, 16, 178
-"""Where the plot begins; it ends at the right edge."""
+"""Where the plot begins; it extends to the right edge."""
 
 ACROSS, UP = 7, 4
-"""Marks on an axis: at most so many, and about so many."""
+"""Marks on an axis: at most this many across, and about this many up."""
 
 BINS = 32
-"""Bars of a histogram: at most so many, and one more for what lies beyond."""
+"""Maximum number of histogram bars, not counting one for the values beyond."""
 
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400)
-"""Seconds between two marks on an axis of time, where people expect them."""
+"""Seconds between marks on a time axis, in steps that people expect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One piece of a bar: what *kind* it is of, and where it stands."""
+    """One piece of a bar: its *kind* and position."""
 
     kind: str
     y: float
@@ -33,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar, the parts it is stacked of from below, and what it says when pointed at."""
+    """One bar, the parts stacked in it from the bottom up, and its tooltip."""
 
     x: float
     width: float
@@ -43,7 +43,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A labelled place on an axis, or in a picture."""
+    """A labelled position on an axis or in a chart."""
 
     at: float
     label: str
@@ -51,7 +51,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A picture of bars: marks along both axes, and marked lines *down* (at an x) and *level* (at a y)."""
+    """A bar chart: marks along both axes, and labelled lines *down* (at an x) and *level* (at a y)."""
 
     width: int
     bars: tuple[Bar, ...]
@@ -63,7 +63,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """Counts by kind in equal parts of time of *width* seconds, from the Unix time *start* on."""
+    """Counts by kind in time slices of *width* seconds, starting at the Unix time *start*."""
 
     start: float
     width: float
@@ -71,13 +71,13 @@ class Slices:
 
     @property
     def used(self) -> int:
-        """How many parts there are up to the last that counts something."""
+        """The number of slices up to the last non-empty one."""
         totals = [sum(part) for part in zip(*self.counts.values(), strict=True)]
         return max((part + 1 for part, total in enumerate(totals) if total), default=0)
 
 
 def sliced(seconds: Sequence[tuple[int, int]], most: int = 120) -> Slices:
-    """Return counts by Unix second, in rising order, as at most so many slices of whole seconds; none without any."""
+    """Return counts by Unix second, in ascending order, as at most *most* slices of whole seconds; none if empty."""
     if not seconds:
         return Slices(0.0, 1.0, {"finished": ()})
     start, end = seconds[0][0], seconds[-1][0]
@@ -89,7 +89,7 @@ def sliced(seconds: Sequence[tuple[int, int]], most: int = 120) -> Slices:
 
 
 def over_time(slices: Slices, quota: float | None) -> Chart:
-    """Draw how many a second there were of each kind, stacked; with the *quota* a second where it is in sight."""
+    """Draw the rate of each kind over time, stacked; with a line at the *quota* if it is within range."""
     used, width = slices.used, slices.width
     rates = [sum(counts[part] for counts in slices.counts.values()) / width for part in range(used)]
     most = max(rates, default=0.0)
@@ -113,9 +113,9 @@ def over_time(slices: Slices, quota: float | None) -> Chart:
 
 
 def histogram(latencies: Sequence[tuple[int, int]], marked: Iterable[tuple[str, int]]) -> Chart:
-    """Draw how many answers took how long, from (milliseconds, count) in rising order, with *marked* latencies.
+    """Draw the distribution of latencies, from (milliseconds, count) in ascending order, with *marked* latencies.
 
-    What lies far behind the others shares the last bar.
+    Outliers share the last bar.
     """
     slow = percentile(latencies, 0.995)
     low = latencies[0][0]
@@ -150,12 +150,12 @@ def histogram(latencies: Sequence[tuple[int, int]], marked: Iterable[tuple[str, 
 
 
 def said(low: int, high: int) -> str:
-    """Say from which to which millisecond a bar counts."""
+    """Return the label of the milliseconds that a bar counts."""
     return f"{low:,} ms" if low == high else f"{low:,} to {high:,} ms"
 
 
 def bar(x: float, width: float, heights: Mapping[str, float], label: str) -> Bar:
-    """Stack parts from the bottom of the plot, with a gap to the next bar where there is room for one."""
+    """Stack parts from the bottom of the plot, with a gap to the next bar if there is room for one."""
     parts, y = [], float(BOTTOM)
     for kind, height in heights.items():
         if height:
@@ -165,7 +165,7 @@ def bar(x: float, width: float, heights: Mapping[str, float], label: str) -> Bar
 
 
 def percentile(latencies: Sequence[tuple[int, int]], share: float) -> int:
-    """Return the latency that a *share* of the answers did not exceed, from (milliseconds, count) in rising order."""
+    """Return the latency that a *share* of answers did not exceed, from (milliseconds, count) in ascending order."""
     wanted = share * sum(count for _, count in latencies)
     seen = 0
     for latency, count in latencies:
@@ -176,24 +176,24 @@ def percentile(latencies: Sequence[tuple[int, int]], share: float) -> int:
 
 
 def bin_width(span: int) -> int:
-    """Return the round number of milliseconds with which a span takes at most `BINS` bars."""
+    """Return the round number of milliseconds per bar with which a span takes at most `BINS` bars."""
     return max(1, int(step(span / BINS)))
 
 
 def step(atleast: float) -> float:
-    """Return the smallest of 1, 2 or 5 times a power of ten that is no less."""
+    """Return the smallest value not below *atleast* that is 1, 2 or 5 times a power of ten."""
     power = math.pow(10.0, math.floor(math.log10(atleast)))
     return next(power * factor for factor in (1.0, 2.0, 5.0, 10.0) if power * factor >= atleast * (1 - 1e-9))
 
 
 def scale(most: float) -> list[float]:
-    """Return the values to mark on an axis, in even round steps from 0 to the first that is no less than *most*."""
+    """Return the values to mark on an axis, in even round steps from 0 to the first not below *most*."""
     each = step((most or 1.0) / UP)
     return [round(each * index, 9) for index in range(math.ceil((most or 1.0) / each - 1e-9) + 1)]
 
 
 def rounds(low: int, high: int) -> list[int]:
-    """Return the round numbers to mark between two whole ones."""
+    """Return the round numbers to mark between two integers."""
     each = max(1, int(step((high - low) / ACROSS)))
     return list(range(math.ceil(low / each) * each, high + 1, each))
 
@@ -210,11 +210,11 @@ def times(start: float, span: float) -> tuple[Mark, ...]:
 
 
 def clock(seconds: float, each: int = 1) -> str:
-    """Write a Unix time as the time of day in UTC, as exactly as marks so many seconds apart need it."""
+    """Format a Unix time as the time of day in UTC, as precisely as marks *each* seconds apart need."""
     moment = datetime.fromtimestamp(seconds, UTC)
     return f"{moment:%H:%M:%S}" if each < 60 else f"{moment:%H:%M}" if each < 86_400 else f"{moment:%b} {moment.day}"
 
 
 def number(value: float) -> str:
-    """Write a number without needless zeros, thousands apart."""
+    """Format a number without needless zeros, with thousands separators."""
     return f"{value:,.10g}"

@@ -1,4 +1,4 @@
-"""Errors that say the same, as one: what people look at first, when thousands of rows went wrong."""
+"""Group similar errors: what people look at first when thousands of rows failed."""
 
 import re
 from collections.abc import Iterable
@@ -8,20 +8,20 @@ from functools import lru_cache
 from bulksync.ledger.line import Problem
 
 MOST = 1_000
-"""Groups that are told apart; what says something else again is counted under `…`, so that memory stays small."""
+"""Maximum number of groups; any further messages are counted under `…`, so that memory stays small."""
 
 MASK = "…"
 
 _VARYING = re.compile(
-    r"\b(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"  # ids
-    r"|\w*\d\w*(?:[.,:+-]\w*\d\w*)*)\b",  # numbers, times, and words with a digit in them, such as a request's id
+    r"\b(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"  # IDs
+    r"|\w*\d\w*(?:[.,:+-]\w*\d\w*)*)\b",  # numbers, times, and words with a digit in them, such as a request ID
     re.IGNORECASE,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows with one *error* that say the same, how many, and where the first of them stands."""
+    """Rows with the same *error* and a similar message: how many, and where the first one is."""
 
     error: str
     message: str
@@ -33,7 +33,7 @@ class Group:
 def grouped(rows: Iterable[Problem]) -> list[Group]:
     """Group rows by error and masked detail, most frequent first, then by first row.
 
-    The message is the detail as it stands where all rows of a group say the very same, else masked.
+    The message is the exact detail if all rows of a group share it, else the masked one.
     """
     found: dict[tuple[str, str], Group] = {}
     for row, line, error, detail in rows:
@@ -50,7 +50,7 @@ def grouped(rows: Iterable[Problem]) -> list[Group]:
     return sorted(found.values(), key=lambda group: (-group.count, group.row))
 
 
-@lru_cache(maxsize=1_000)  # the many rows that a stop leaves say the same
+@lru_cache(maxsize=1_000)  # the many rows left by a stop have the same message
 def masked(detail: str) -> str:
-    """Return what a detail says without the ids and numbers in it."""
+    """Return a detail with its IDs and numbers masked."""
     return _VARYING.sub(MASK, detail)

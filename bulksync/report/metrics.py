@@ -1,4 +1,4 @@
-"""What a run came to as a Prometheus textfile, which node_exporter's textfile collector serves until the next run."""
+"""A run's result as a Prometheus textfile, which node_exporter's textfile collector serves until the next run."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -29,22 +29,22 @@ class Snapshot(Collector):
 
 
 def write_metrics(path: Path, summary: Summary | None, *, exit_code: int | None, now: float) -> None:
-    """Write the metrics of a run that ended *now*, a Unix time; one without a report, or killed, has no *summary*.
+    """Write the metrics of a run that ended at *now* (Unix time); a run without a report, or killed, has no *summary*.
 
-    StorageError where it cannot be written.
+    Raises StorageError if the file cannot be written.
     """
     success = now if exit_code == 0 else last_success(path)
     metrics = [*ending(exit_code, now, success), *(counts(summary) if summary else ())]
     text = generate_latest(Snapshot(named(metrics, path.stem))).decode()
-    # The collector is another user, so this one file is for all to read; it holds counts, and nothing of a row.
+    # The collector is another user, so this one file is world-readable; it holds counts, and nothing of a row.
     with written(path, "metrics file", mode=0o644) as file:
         file.write(text)
 
 
 def last_success(path: Path) -> float:
-    """Return when the file that stands there says that a run went well; 0 where it does not say, so that alerts fire.
+    """Return the time of the last success recorded in the existing file; 0 if there is none, so that alerts fire.
 
-    A job that never succeeded must not look like one that nobody watches.
+    A job that never succeeded must not look like one that is not monitored.
     """
     with suppress(OSError, ValueError):
         for family in text_string_to_metric_families(path.read_text(encoding="utf-8") if path.is_file() else ""):
@@ -55,7 +55,7 @@ def last_success(path: Path) -> float:
 
 
 def ending(exit_code: int | None, now: float, success: float) -> Iterable[Metric]:
-    """Return what every ending has; a killed run left no exit code."""
+    """Yield the metrics that every ended run has; a killed run has no exit code."""
     yield gauge("bulksync_last_run_timestamp_seconds", "When the latest run ended.", now)
     yield gauge(SUCCESS, "When a run last ended with exit code 0; 0 if never.", success)
     if exit_code is not None:
@@ -63,7 +63,7 @@ def ending(exit_code: int | None, now: float, success: float) -> Iterable[Metric
 
 
 def counts(summary: Summary) -> Iterable[Metric]:
-    """Return what a summary counted; labels take few values: no ids, and no words of the server or of the input."""
+    """Yield the counts of a summary; labels take few values: no IDs, and no words from the server or the input."""
     yield labelled(
         "bulksync_run_info",
         "Which bulksync ran, and to where.",
@@ -80,18 +80,18 @@ def counts(summary: Summary) -> Iterable[Metric]:
     yield gauge("bulksync_pauses", pauses, summary.pauses)
     yield gauge("bulksync_pause_seconds", "Time that every request was held back.", summary.paused_seconds)
     yield gauge("bulksync_duration_seconds", "Time from the first request to the last answer.", summary.elapsed_seconds)
-    # No summary with quantiles: the collector would add a count and a sum of 0 to it.
+    # Not a summary with quantiles: the collector would add a count and a sum of 0 to it.
     known = [({"percentile": name[1:]}, value / 1000) for name, value in summary.latency_ms if value is not None]
     yield labelled("bulksync_latency_seconds", "Time to an answer that so many percent did not exceed.", known)
 
 
 def gauge(name: str, help_text: str, value: float) -> Metric:
-    """Return a metric of one number."""
+    """Return a metric with a single value."""
     return GaugeMetricFamily(name, help_text, value=value)
 
 
 def labelled(name: str, help_text: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:
-    """Return a metric of a number for each set of labels."""
+    """Return a metric with a value for each set of labels."""
     metric = GaugeMetricFamily(name, help_text)
     for labels, value in samples:
         metric.add_sample(name, labels, value)
@@ -99,7 +99,7 @@ def labelled(name: str, help_text: str, samples: Iterable[tuple[dict[str, str], 
 
 
 def named(metrics: Iterable[Metric], name: str) -> Iterable[Metric]:
-    """Label every sample with the file's *name*: two jobs with a file each are two series, not one that clashes."""
+    """Label every sample with the file's *name*: two jobs with a file each are two series that do not clash."""
     for metric in metrics:
         metric.samples = [sample._replace(labels={"name": name, **sample.labels}) for sample in metric.samples]
         if metric.samples:

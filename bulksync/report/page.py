@@ -1,4 +1,4 @@
-"""The page of a run: one file for a browser that loads nothing, and obeys nothing that stands in the data."""
+"""The HTML report of a run: one file that loads nothing and escapes all data."""
 
 import base64
 import hashlib
@@ -18,16 +18,16 @@ from bulksync.report.schema import Summary, iso
 from bulksync.text import clean, counted, spell
 
 MOST_ROWS = 3_000
-"""Rows that are listed: as many as a browser searches and sorts without a pause."""
+"""Maximum number of rows listed: as many as a browser searches and sorts without a pause."""
 
 MOST_WORDS = 20
-"""Dispositions that are listed one by one."""
+"""Maximum number of dispositions listed one by one."""
 
 MOST_GROUPS = 50
-"""Kinds of errors that are listed."""
+"""Maximum number of error groups listed."""
 
 LONGEST = 2_000
-"""Characters that are shown of any one text."""
+"""Maximum number of characters shown of any text."""
 
 MEANINGS = {
     "updated": ("acknowledged by the server and recorded", "no"),
@@ -54,7 +54,7 @@ VERDICTS = {
     10: "stopped at a limit that was set",
     12: "stopped: too many rows were not updated",
 }
-"""What an exit code says of a run."""
+"""What an exit code says about a run."""
 
 WENT = {
     "rate": ("waiting for a turn", "the quota, --rate"),
@@ -62,7 +62,7 @@ WENT = {
     "server": ("waiting for answers", "every slot in flight, --max-in-flight"),
     "retry": ("rows backing off", "nothing else was left to send"),
 }
-"""What each cause of waiting is, and what sets it."""
+"""What each cause of waiting is, and what determines it."""
 
 KINDS = {
     "acknowledged": "acknowledged",
@@ -77,8 +77,8 @@ KINDS = {
 class Facts:
     """What a page shows besides a run's summary.
 
-    *report* and *ledger* are paths, empty where there is none; *steps* counts step dispositions; *latencies* are
-    (milliseconds, rows) in rising order; *slices* counts answers, or finished rows, over time.
+    *report* and *ledger* are paths, empty if there is none; *steps* counts step dispositions; *latencies* are
+    (milliseconds, rows) in ascending order; *slices* counts answers, or finished rows, over time.
     """
 
     report: str
@@ -92,7 +92,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One line of a table of counts: what, how many, and how much of the whole that is, from 0 to 1."""
+    """One line of a table of counts: what, how many, and its share of the whole, from 0 to 1."""
 
     word: str
     count: int
@@ -100,7 +100,7 @@ class Share:
 
 
 def write_page(path: Path, summary: Summary, facts: Facts) -> None:
-    """Write the page of a run; StorageError where that fails."""
+    """Write the page of a run. Raises StorageError if that fails."""
     text = rendered(summary, facts)
     with written(path, "page") as file:
         file.write(text)
@@ -135,22 +135,22 @@ def rendered(summary: Summary, facts: Facts) -> str:
 
 
 def shown(value: object) -> object:
-    """Return a value as it may stand in a page: text without control, ANSI and bidi characters; what is HTML stays."""
+    """Return a value made safe for the page, without control, ANSI and bidi characters; markup is kept."""
     return clean(value, LONGEST) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def part(name: str) -> str:
-    """Return the text of a file in this folder."""
+    """Return the text of a resource file in this folder."""
     return files("bulksync.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def hashed(text: str) -> str:
-    """Return the source expression that lets a browser use this inline text and no other (CSP level 3, 2.3.1)."""
+    """Return the CSP source expression that allows exactly this inline text (CSP level 3, 2.3.1)."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def told(summary: Summary, facts: Facts) -> dict[str, Any]:
-    """Return the values that the page's template names."""
+    """Return the values for the page's template."""
     outcomes = summary.outcomes
     shown_outcomes = shares({outcome: outcomes[outcome] for outcome in MEANINGS if outcome in outcomes})
     went = shares_went(summary)
@@ -189,12 +189,12 @@ def told(summary: Summary, facts: Facts) -> dict[str, Any]:
 
 
 def mood(code: int | None) -> str:
-    """Return how good an ending is: `good`, `fair` where rows are left to fix or to send, `bad` after a stop."""
+    """Return how good a result is: `good`, `fair` if rows are left to fix or to send, `bad` after a stop."""
     return "good" if code == 0 else "fair" if code in (3, 4, 10) else "bad"
 
 
 def shares(counts: Mapping[str, int], whole: int = 0) -> list[Share]:
-    """Return counts with their shares of the *whole*, by default of what they add up to."""
+    """Return counts with their shares of *whole*, by default of their total."""
     whole = whole or sum(counts.values())
     return [Share(word, count, count / whole) for word, count in counts.items()]
 
@@ -209,21 +209,21 @@ def listed(counts: Mapping[str, int]) -> list[Share]:
 
 
 def with_rest(dispositions: Mapping[str, int], updated: int) -> dict[str, int]:
-    """Add how many acknowledged rows have no disposition."""
+    """Add the acknowledged rows without a disposition as `(none)`; return the counts, largest first."""
     rest = updated - sum(dispositions.values())
     counts = dict(dispositions) | ({"(none)": rest} if rest > 0 else {})
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def shares_went(summary: Summary) -> list[tuple[str, float, float]]:
-    """Return cause, share and seconds of what kept requests waiting; none where nothing was sent."""
+    """Return cause, share and seconds of what kept requests waiting; none if nothing was sent."""
     if not summary.requests:
         return []
     return [(cause, share, share * summary.elapsed_seconds) for cause, share in summary.time_went if share]
 
 
 def latency(latencies: Sequence[tuple[int, int]]) -> dict[str, Any] | None:
-    """Return the picture of latencies with the percentiles marked in it; None without an answer."""
+    """Return the latency chart with its percentiles marked; None without an answer."""
     if not latencies:
         return None
     marks = [(f"p{percent}", percentile(latencies, percent / 100)) for percent in (50, 95, 99)]
@@ -232,13 +232,13 @@ def latency(latencies: Sequence[tuple[int, int]]) -> dict[str, Any] | None:
 
 
 def sliced_rows(slices: Slices) -> Iterable[tuple[str, list[int]]]:
-    """Return the table behind the picture over time: when a slice begins, and its counts."""
+    """Yield the rows of the table behind the chart over time: the start of a slice, and its counts."""
     for index in range(slices.used):
         yield clock(slices.start + index * slices.width), [counts[index] for counts in slices.counts.values()]
 
 
 def share_of(share: float) -> str:
-    """Write a share so that 0 % means none and 100 % all."""
+    """Format a share so that 0 % means none and 100 % all."""
     if 0 < share < 0.001:
         return "< 0.1 %"
     if 0.999 < share < 1:
@@ -247,5 +247,5 @@ def share_of(share: float) -> str:
 
 
 def when(moment: datetime) -> str:
-    """Write a time for people."""
+    """Format a time for people."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

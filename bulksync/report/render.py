@@ -1,4 +1,4 @@
-"""Renders a run from its ledger: the report, the retry file, the summary, the page and the metrics."""
+"""Render a run from its ledger: the report, the retry file, the summary, the page and the metrics."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,7 +22,7 @@ from bulksync.sender.settings import settings_of
 
 
 def input_of(run: Run, source: Source) -> Source | InputError:
-    """Return *source* if its bytes are still those of the run, else why they cannot be shown."""
+    """Return *source* if its bytes are still those of the run, else the reason why it cannot be used."""
     try:
         if fingerprint(source.path) == run.digest:
             return source
@@ -32,10 +32,10 @@ def input_of(run: Run, source: Source) -> Source | InputError:
 
 
 def render(store: Store, run: Run, source: Source | InputError, output: Path | None, options: ReportOptions) -> str:
-    """Write what people see of a run: the report, the retry file, the summary and the page, each where asked for.
+    """Write a run's report, retry file, summary and page, each if asked for.
 
-    Returns what they ought to know about it. Where *source* is not to be had the report is without its columns, and a
-    retry file is refused with that InputError. StorageError where a file cannot be written.
+    Returns a note for the user on what they lack. If *source* is an InputError, the report is without the input's
+    columns, and a retry file is refused with that error. Raises StorageError if a file cannot be written.
     """
     if options.summary:
         write_summary(options.summary, summary_of(store, run))
@@ -61,7 +61,7 @@ def render(store: Store, run: Run, source: Source | InputError, output: Path | N
 
 
 def write_report(store: Store, run: Run, path: Path, records: Iterator[Record] | None, view: View) -> None:
-    """Write the report as its name asks for; StorageError where that fails."""
+    """Write the report in the format that its name implies. Raises StorageError if that fails."""
     risks = store.order_risks(run.id)
     if is_json(path):
         with closing(store.lines(run.id)) as lines:
@@ -72,7 +72,7 @@ def write_report(store: Store, run: Run, path: Path, records: Iterator[Record] |
 
 
 def draw(store: Store, run: Run, output: Path | None, path: Path) -> None:
-    """Write the page of a run; StorageError where that fails."""
+    """Write the page of a run. Raises StorageError if that fails."""
     summary = summary_of(store, run)
     facts = Facts(
         report="" if output in (None, STDOUT) else str(output),
@@ -87,22 +87,22 @@ def draw(store: Store, run: Run, output: Path | None, path: Path) -> None:
 
 
 def slices_of(store: Store, run: Run, timeline: Timeline | None) -> Slices:
-    """Return the answers over time that the last call of a run has counted; else when its rows were finished."""
+    """Return the answers over time counted by the run's last invocation, or else when its rows finished."""
     if timeline is None or timeline.start is None:
         return sliced(store.finished(run.id))
     return Slices(timeline.start.timestamp(), timeline.slice_seconds, timeline.counts)
 
 
 def measure(run: Run, options: ReportOptions, *, now: float) -> None:
-    """Write a run's metrics where asked for, as the last file: only then nothing else can fail any more."""
+    """Write a run's metrics if asked for, as the last file, once nothing else can fail."""
     if options.metrics_file:
-        from bulksync.report.metrics import write_metrics  # here, as the library need not be loaded without it
+        from bulksync.report.metrics import write_metrics  # here, so that the library is loaded only if needed
 
         write_metrics(options.metrics_file, recorded_summary(run), exit_code=run.exit_code, now=now)
 
 
 def view_of(run: Run, *, echoed: bool) -> View:
-    """Return how the report of a run looks, with the input's other columns if *echoed*."""
+    """Return the report's format, with the input's other columns if *echoed*."""
     settings = settings_of(run)
     columns = settings.echoed + (settings.metadata_columns if settings.echo_metadata else ())
     return View(

@@ -1,4 +1,4 @@
-"""Rows for another run, as they stand in the input: those still to be done, and those to be fixed."""
+"""Write rows for another run as they are in the input: those still to be done, and those to be fixed."""
 
 from collections.abc import Iterable, Iterator
 from gzip import GzipFile
@@ -16,7 +16,7 @@ TO_BE_FIXED = frozenset({"rejected", "invalid"})
 def write_retry_file(path: Path, lines: Iterable[Line], content: Input) -> None:
     """Write the rows still to be done, under the input's own header.
 
-    *lines* are the ledger's, in the order of the input's rows. StorageError where the file cannot be written.
+    *lines* are the ledger's, in the order of the input's rows. Raises StorageError if the file cannot be written.
     """
     records = zip(lines, content.records(), strict=True)
     rows = (record.raw for line, record in records if line.outcome in TO_BE_DONE)
@@ -24,7 +24,7 @@ def write_retry_file(path: Path, lines: Iterable[Line], content: Input) -> None:
 
 
 def write_rejected_file(path: Path, lines: Iterable[Line], content: Input) -> None:
-    """Write the rejected and the invalid rows with error and detail behind; otherwise as `write_retry_file` does."""
+    """Write the rejected and invalid rows with error and detail appended; otherwise like `write_retry_file`."""
     records = zip(lines, content.records(), strict=True)
     rows = (
         content.annotated(record, line.error, guarded(line.detail))
@@ -35,7 +35,7 @@ def write_rejected_file(path: Path, lines: Iterable[Line], content: Input) -> No
 
 
 def write_rows(path: Path, what: str, content: Input, header: str, rows: Iterable[str]) -> None:
-    """Write rows of an input in its encoding, compressed where the name ends in .gz; StorageError where that fails."""
+    """Write rows in the input's encoding, compressed if the name ends in .gz. Raises StorageError if that fails."""
     mark = "\ufeff" if content.layout.bom else ""
     texts = (content.encoded(text) for text in each_ended(mark + header, rows))
     with written_bytes(path, what) as file:
@@ -47,7 +47,7 @@ def write_rows(path: Path, what: str, content: Input, header: str, rows: Iterabl
 
 
 def each_ended(header: str, rows: Iterable[str]) -> Iterator[str]:
-    """Yield a header and its rows, each of which ends its line, the last of a file too, as the header does."""
+    """Yield a header and its rows, giving a row without a line ending, as at the end of a file, the header's."""
     yield header
     end = "\r\n" if header.endswith("\r\n") else "\n"
     for row in rows:

@@ -1,4 +1,4 @@
-"""What programs read of a run: its summary, and the lines of its JSON report."""
+"""The formats that programs read: a run's summary, and the lines of its JSON report."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,28 +7,28 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
-from typing_extensions import TypedDict  # pydantic makes no schema of the one in `typing` before Python 3.12
+from typing_extensions import TypedDict  # pydantic cannot make a schema of the one in `typing` before Python 3.12
 
 from bulksync.ledger.store import timestamp
 from bulksync.options.values import parse_rate, show_rate
 
 SCHEMA_VERSION = 1
-"""Rises when a key of the summary or of the JSON report changes its meaning or goes away, not when one is added."""
+"""Incremented when a key of the summary or the JSON report is removed or changes meaning, not when one is added."""
 
 
 def finite(rate: object) -> object:
-    """Read a rate as requests per second, None for `unlimited`; ValueError for what is not a rate."""
+    """Return a rate as requests per second, None for `unlimited`. Raises ValueError if it is not a rate."""
     found = parse_rate(rate) if isinstance(rate, str) else rate
     return None if isinstance(found, float) and isinf(found) else found
 
 
 def iso(moment: datetime) -> str:
-    """Write a time in UTC as the report does."""
+    """Format a time in UTC as in the report."""
     return timestamp(moment.timestamp()) or ""
 
 
 Rate = Annotated[float | None, BeforeValidator(finite), PlainSerializer(show_rate, str, "json")]
-"""Requests per second, None where unlimited; in JSON as people write it, such as `10/s`."""
+"""Requests per second, None if unlimited; in JSON as people write it, such as `10/s`."""
 
 Moment = Annotated[datetime, PlainSerializer(iso, str, "json")]
 """A time in UTC; in JSON with milliseconds and `Z`."""
@@ -41,7 +41,7 @@ class Part(BaseModel):
 
 
 class Latency(Part):
-    """Milliseconds that so many percent of the answers did not exceed; none where no answer came."""
+    """Latency percentiles in milliseconds; absent if no answer was received."""
 
     p50: int | None = None
     p95: int | None = None
@@ -51,7 +51,7 @@ class Latency(Part):
 class TimeWent(Part):
     """What kept the next request from starting, as shares of the time.
 
-    The `rate`, a `hold`, the `server` (all requests in flight), or no row to send (`retry`).
+    The `rate`, a `hold` (all requests paused), the `server` (all requests in flight), or no row to send (`retry`).
     """
 
     rate: float = 0.0
@@ -61,7 +61,7 @@ class TimeWent(Part):
 
 
 class Timeline(Part):
-    """Requests by their answer in slices of time, from the first request on."""
+    """Requests by their answer in time slices, from the first request on."""
 
     start: Annotated[Moment | None, Field(validation_alias="from", serialization_alias="from")] = None
     slice_seconds: float
@@ -76,7 +76,7 @@ class Timeline(Part):
 
 
 class Transition(Part):
-    """How many executions went from one disposition to another since an earlier run."""
+    """How many executions changed from one disposition to another since an earlier run."""
 
     old: Annotated[str, Field(validation_alias="from", serialization_alias="from")]
     new: Annotated[str, Field(validation_alias="to", serialization_alias="to")]
@@ -84,7 +84,7 @@ class Transition(Part):
 
 
 class Known(Part):
-    """What the ledger knows of a run: rows by outcome, HTTP status, disposition and error."""
+    """What the ledger knows about a run: rows by outcome, HTTP status, disposition and error."""
 
     run: str
     input: str
@@ -102,8 +102,8 @@ class Known(Part):
 class Measured(Part):
     """What the run's last invocation counted and timed.
 
-    *throttled* are answers with 429, *unavailable* those with 503; *pauses* held every request back. *time_breakdown*
-    is the other name of *time_went*.
+    `throttled` counts answers with 429, `unavailable` those with 503; `pauses` counts the times all requests were
+    paused. `timeBreakdown` is another name for `timeWent`.
     """
 
     requests: int = 0
@@ -125,8 +125,8 @@ class Measured(Part):
 class Summary(Measured, Known):
     """A run in numbers, why it stopped, the exit code, and the next step.
 
-    *exit_code* is None after a kill, which leaves nothing measured either. *version* is that of the bulksync that wrote
-    it.
+    `exitCode` is null if the run was killed, in which case nothing was measured either. `version` is the version of
+    bulksync that wrote the summary.
     """
 
     stopped: str = ""
@@ -137,7 +137,7 @@ class Summary(Measured, Known):
     schema_version: int = SCHEMA_VERSION
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the JSON holds; what was not measured, or not known to an earlier bulksync, is left out."""
+        """Return the JSON object, without values that were not measured or that an older bulksync did not record."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
@@ -153,7 +153,7 @@ class ReportStep(TypedDict):
 
 
 class ReportLine(TypedDict):
-    """One row of the input and its answer; null where nothing was sent. The input's other columns follow."""
+    """One row of the input and its answer; null if nothing was sent. The input's other columns follow."""
 
     row: int
     line: int

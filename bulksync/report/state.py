@@ -1,4 +1,4 @@
-"""The state file: one line for each execution of a fetch, in the order of its first row, which is itself an input."""
+"""The state file: one line per execution of a fetch, in the order of its first row; it is also a valid input."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -14,13 +14,13 @@ from bulksync.report.atomic import written
 from bulksync.report.table import guarded, is_json
 
 VERBATIM = frozenset({"workflowId", "executionId", "status", "metadata"})
-"""What a run of the state file sends: it stays exactly as the server holds it."""
+"""The fields that a run of the state file sends: they are kept exactly as the server has them."""
 
 
 def write_states(path: Path, lines: Iterable[tuple[Any, ...]], states: States) -> None:
-    """Write the states of a run's *lines*, in the ledger's columns, as JSON lines, or as CSV by its name.
+    """Write the states of a run's *lines*, in the ledger's columns, as JSON lines or CSV depending on the name.
 
-    StorageError where it cannot be written, or a state is missing that the ledger knows of.
+    Raises StorageError if the file cannot be written, or a state recorded in the ledger is missing.
     """
     found = state_lines(lines, states)
     with written(path, "state file") as file:
@@ -35,13 +35,13 @@ def write_states(path: Path, lines: Iterable[tuple[Any, ...]], states: States) -
 
 
 def cell(name: str, value: Any) -> str:
-    """Return a value as CSV has it; words of the server are guarded against formulas, but for those that are sent."""
+    """Return a value as a CSV cell; server text is guarded against formulas, except in fields that are sent."""
     text = ";".join(value) if isinstance(value, list) else "" if value is None else str(value)
     return text if name in VERBATIM else guarded(text)
 
 
 def state_lines(lines: Iterable[tuple[Any, ...]], states: States) -> Iterator[str]:
-    """Return the state of each execution as JSON; one that could not be read has neither status nor metadata."""
+    """Yield the state of each execution as JSON; one that could not be read has neither status nor metadata."""
     for line in lines:
         workflow, execution, outcome, http, error, detail = *line[2:4], *line[5:7], *line[-2:]
         if outcome == Outcome.INVALID:

@@ -26,14 +26,14 @@ from bulksync.sender.settings import settings_of
 from bulksync.sender.tally import Tally
 
 RAN_OUT = Stop(10, "interrupted", "the run ended before its turn")
-"""What rows are told that a run without a reason to stop did not get to."""
+"""The reason given for rows not reached by a run that ended without a stop."""
 
 MOVES = 20
-"""Kinds of moves that a summary shows; `bulksync report --diff` has every row."""
+"""Maximum number of disposition changes in a summary; `bulksync report --diff` has every row."""
 
 
 def exit_code(stop: Stop | None, outcomes: Mapping[str, int], errors: Mapping[str, int]) -> int:
-    """Say what the caller should do next; a stop tells more than rows, and rows to repeat more than rows to fix."""
+    """Return the exit code; a stop takes precedence over rows, and rows to retry over rows to fix."""
     if stop is not None:
         return stop.exit_code
     if errors.get("internal_error"):
@@ -45,7 +45,7 @@ def exit_code(stop: Stop | None, outcomes: Mapping[str, int], errors: Mapping[st
 
 
 def next_step(code: int, command: str, report: object, fixing: str = "") -> str:
-    """Say what to do after an exit code, with the exact command where it is to be run again; *fixing* is that for 3."""
+    """Return what to do after an exit code, with the exact command if it is to be run again; *fixing* is used for 3."""
     return {
         0: "",
         1: f"please report this as a bug, with the output; to resume the run: {command}",
@@ -72,7 +72,7 @@ def close_run(
     rate: float,
     fixing: str = "",
 ) -> Run:
-    """Close a run in the ledger, with a summary of what came of it, and return it as it stands then."""
+    """Close a run in the ledger with its summary, and return the closed run."""
     why = stop or RAN_OUT
     store.leave(run.id, error=why.error, detail=why.detail)
     counted, done = known(store, run, datetime.fromtimestamp(now, UTC)), measured(tally, rate)
@@ -92,13 +92,13 @@ def close_run(
 
 
 def report_of(store: Store, run: Run) -> Path | None:
-    """Return where the report of a run stands; None where it went to stdout, or nowhere."""
+    """Return the path of a run's report; None if it went to stdout or was not written."""
     report = settings_of(run).report
     return None if report is None else (store.path.parent if store.path else Path()) / report
 
 
 def known(store: Store, run: Run, ended: datetime | None) -> Known:
-    """Return what the ledger knows of a run that *ended* then."""
+    """Return what the ledger knows about a run that ended at *ended*."""
     return Known(
         run=run.name,
         input=run.input,
@@ -115,14 +115,14 @@ def known(store: Store, run: Run, ended: datetime | None) -> Known:
 
 
 def recorded_summary(run: Run) -> Summary | None:
-    """Return the summary that a run was closed with; None where a kill kept it from one."""
+    """Return the summary recorded when the run was closed; None if it was killed before that."""
     if run.summary is None:
         return None
     return Summary.model_validate({"ended": run.ended, **orjson.loads(run.summary)})
 
 
 def summary_of(store: Store, run: Run) -> Summary:
-    """Return a run's summary; where a kill kept it from one, what the ledger knows, and that it was killed."""
+    """Return a run's summary; if it was killed, what the ledger knows and that it was killed."""
     return recorded_summary(run) or Summary(
         **dict(known(store, run, datetime.fromisoformat(run.ended) if run.ended else None)),
         stopped="the run was killed",
@@ -134,13 +134,13 @@ def summary_of(store: Store, run: Run) -> Summary:
 
 
 def moved(store: Store, run: Run, since: Since | None = None) -> tuple[Transition, ...]:
-    """Return from which disposition to which executions went since an earlier run, the most frequent moves."""
+    """Return the most frequent changes of disposition since an earlier run."""
     moves = [move for move in store.moves(run.id, since) if move.old != move.new]
     return tuple(Transition(old=move.old, new=move.new, count=move.executions) for move in moves[:MOVES])
 
 
 def close_finished(store: Store, run: Run, *, now: float, command: str, rate: float, fixing: str = "") -> Run:
-    """Return a run that had nothing left to do, closed where a kill or a signal kept it from ending well."""
+    """Return a run with nothing left to do, first closing it if a kill or a signal kept it from ending properly."""
     if run.exit_code == 0 or (run.exit_code == 3 and not fixing):
         return run
     if run.exit_code == 3:
@@ -150,7 +150,7 @@ def close_finished(store: Store, run: Run, *, now: float, command: str, rate: fl
 
 
 def measured(tally: Tally, rate: float) -> Measured:
-    """Return what one invocation counted and timed; the rest of the summary is of the run."""
+    """Return what one invocation counted and timed; the rest of the summary is about the whole run."""
     span = (tally.last_answer or 0.0) - (tally.first_sent or 0.0)
     total = sum(tally.time_went.values())
     went = TimeWent(**{cause: round(spent / total, 3) if total else 0.0 for cause, spent in tally.time_went.items()})
@@ -173,7 +173,7 @@ def measured(tally: Tally, rate: float) -> Measured:
 
 
 def timeline_of(tally: Tally) -> Timeline:
-    """Return the answers over time, up to the last slice in use."""
+    """Return the answers over time, up to the last non-empty slice."""
     timeline = tally.timeline
     used = max((part + 1 for counts in timeline.counts.values() for part, n in enumerate(counts) if n), default=0)
     counts = {answer: tuple(counts[:used]) for answer, counts in timeline.counts.items()}
@@ -182,6 +182,6 @@ def timeline_of(tally: Tally) -> Timeline:
 
 
 def write_summary(path: Path, summary: Summary) -> None:
-    """Write a run's summary as JSON; StorageError where that fails."""
+    """Write a run's summary as JSON. Raises StorageError if that fails."""
     with written(path, "summary") as file:
         file.write(orjson.dumps(summary.as_json(), option=orjson.OPT_INDENT_2).decode() + "\n")
