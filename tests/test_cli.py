@@ -146,8 +146,8 @@ def test_json_log(folder: Path) -> None:
     done = run(folder, "--log-format", "json", "-vv")
     events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert [event["event"] for event in events] == ["planned", "columns", "sending", *["attempt"] * 5, "ended"]
-    assert {event["row"] for event in events[2:7]} == {1, 2, 3, 4, 5}
-    assert (events[1]["rows"], events[-1]["outcomes"], len(events)) == (
+    assert {event["row"] for event in events[3:8]} == {1, 2, 3, 4, 5}
+    assert (events[2]["rows"], events[-1]["outcomes"], len(events)) == (
         5,
         {"updated": 5},
         len(done.stderr.splitlines()),

@@ -42,8 +42,8 @@ Examples:
       With the rows still to be done as a file, and the counts as JSON
   bulksync run rows.csv --rejected-file fix.csv
       With the rejected and invalid rows as a file, to fix and run
-  bulksync run leads.csv --map executionId=Call --map metadata.firstName=Vorname --set status=COMPLETED
-      With columns that have other names, and one status for all rows
+  bulksync run leads.csv --map executionId=Call --set status=COMPLETED
+      With a column of another name, and one status for all rows
 
 Exit codes:
   0              every row is done

@@ -140,7 +140,7 @@ def for_people(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
 def for_programs(_: object, __: str, fields: MutableMapping[str, Any]) -> str:
     """Render an event as one line of JSON, its times in UTC."""
     said = {name: json_value(value) for name, value in fields.items()}
-    return orjson.dumps(said, default=str, option=orjson.OPT_UTC_Z).decode()
+    return orjson.dumps(said, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
 
 
 def json_value(value: object) -> object:

@@ -54,8 +54,8 @@ def test_the_first_ones_as_text(folder: Path) -> None:
     body = '{"status":"COMPLETED","metadata":{"turn":0,"note":"canary-metadata-5d1f"}}'
     head = (
         f"row 1 (line 2):\nPUT https://sandbox.featherhq.com{path}\nHost: sandbox.featherhq.com\n"
-        "Accept: application/json\nAccept-Encoding: identity\nContent-Type: application/json\n"
-        f"User-Agent: bulksync/{__version__}\nX-API-Key: ***\nContent-Length: {len(body)}"
+        f"Accept: application/json\nAccept-Encoding: identity\nUser-Agent: bulksync/{__version__}\n"
+        f"X-API-Key: ***\nContent-Type: application/json\nContent-Length: {len(body)}"
     )
     assert done.stdout.split("\n\n")[:2] == [head, body]
     assert "rows.csv: 4 rows, 3 valid, 1 invalid" in done.stdout

@@ -24,6 +24,8 @@ FAST = ("run", "rows.csv", "--sandbox", "--rate", "unlimited")
 COLOUR = re.compile(rb"\x1b\[[\d;]*m")
 MOVE = re.compile(rb"\x1b\[\d*[A-H]|\x1b\[\??\d*[JKhl]")
 
+SENT = "bulksync: columns sent: workflowId 30, executionId 30, status 30, metadata 30; only echoed: none"
+COLUMNS = "bulksync: columns sent: workflowId N, executionId N, status N, metadata N; only echoed: none"
 SENDING = "bulksync: sending N rows to sandbox at N/s, about N"
 BAR = "N %  N of N rows  ━  N to go"
 WORK = "N/s of N/s  N in flight  updated N"
@@ -55,6 +57,8 @@ def is_over(seat: Seat) -> bool:
 )
 def test_a_run_at_a_terminal(columns: int, head: list[str], dispositions: int, folder: Path) -> None:
     """How far, how fast, how long still, what became of rows and what the server said; nothing of it stays."""
+    first = [SENT[at : at + columns].rstrip() for at in range(0, len(SENT), columns)]
+    head = masked(first) + head
     with seated(*RUN, folder=folder, columns=columns) as seat:
         seat.until(lambda lines: masked(lines)[: len(head)] == head and 0 < len(lines) - len(head) <= dispositions)
         assert any("WARM_TRANSFER" in line for line in seat.until_word("WARM_TRANSFER")[len(head) :])
@@ -68,6 +72,7 @@ def test_the_closing_table(folder: Path) -> None:
     with seated(*RUN, folder=folder) as seat:
         assert seat.done() == 0
         assert [line for line in masked(seat.lines) if not line.startswith(" ")] == [
+            COLUMNS,
             SENDING,
             "input  rows.csv, N rows",
             "outcomes  updated  N  N %",
@@ -146,7 +151,7 @@ def test_nothing_is_shown_before_there_is_something(tmp_path: Path) -> None:
 def test_no_colour(folder: Path) -> None:
     """With NO_COLOR set nothing is coloured, bold or dim; without, it is."""
     with seated(*RUN, folder=folder, variables={"NO_COLOR": "1"}) as seat:
-        seat.until(lambda lines: masked(lines[1:2]) == [BAR])
+        seat.until(lambda lines: masked(lines[2:3]) == [BAR])
         assert seat.done() == 0
         assert COLOUR.search(seat.written) is None
     with seated(*BRIEF, "--restart", folder=folder) as seat:
@@ -155,6 +160,7 @@ def test_no_colour(folder: Path) -> None:
 
 
 PLAIN = [
+    COLUMNS,
     SENDING,
     "bulksync: N of N rows (N %), N/s of N/s, N in flight, N to go, updated N",
     "bulksync: rows.csv: N rows, updated N",
@@ -174,8 +180,8 @@ def test_lines_instead(more: tuple[str, ...], term: str, folder: Path) -> None:
         assert seat.done() == 0
         assert MOVE.search(seat.written) is None
         seen = kinds(seat.lines)
-        assert seen[:2] == PLAIN[:2]
-        assert (seen[2] == PLAIN[2]) is (term != "xterm")
+        assert seen[:3] == PLAIN[:3]
+        assert (seen[3] == PLAIN[3]) is (term != "xterm")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +216,7 @@ def test_stderr_to_a_file(folder: Path) -> None:
     with seated(*STATED, "--progress", folder=folder, through="exec {} 2>said") as seat:
         assert (seat.done(), seat.written) == (0, b"")
     said = (folder / "said").read_text().splitlines()
-    assert kinds(said)[:3] == PLAIN
+    assert kinds(said)[:4] == PLAIN
     assert "\x1b" not in "".join(said)
 
 
@@ -218,7 +224,7 @@ def test_a_reader_who_has_seen_enough(folder: Path) -> None:
     """`2>&1 | head -n 1` shows the first line, and every row is sent."""
     with seated(*BRIEF, folder=folder, through="{{ {}; echo $? >code; }} 2>&1 | head -n 1") as seat:
         assert seat.done() == 0
-        assert masked(seat.lines) == [SENDING]
+        assert masked(seat.lines) == [COLUMNS]
     assert ((folder / "code").read_text(), len(rows_of(folder / REPORT))) == ("0\n", 30)
 
 
@@ -233,7 +239,7 @@ def test_json_above_live_lines(folder: Path) -> None:
     """With both asked for, every event is a line of its own, whole."""
     with seated(*BRIEF, "--log-format", "json", "--progress", folder=folder, columns=2_000) as seat:
         assert seat.done() == 0
-        assert [json.loads(line)["event"] for line in seat.lines] == ["sending", "ended"]
+        assert [json.loads(line)["event"] for line in seat.lines] == ["columns", "sending", "ended"]
 
 
 # However it ends

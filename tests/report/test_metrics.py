@@ -7,7 +7,7 @@ import pytest
 
 from bulksync import __version__
 from bulksync.errors import StorageError
-from bulksync.model import Reply
+from bulksync.model import Outcome, Reply
 from bulksync.report.metrics import last_success, write_metrics
 from bulksync.report.schema import Summary
 from bulksync.report.summary import measured
@@ -38,13 +38,13 @@ def test_a_run_in_numbers(tmp_path: Path) -> None:
     """Every outcome has a series, also one of no rows, so that an alert on it has something to look at."""
     path = tmp_path / "night.prom"
     write_metrics(path, summary(four()), exit_code=0, now=1_000.5)
-    outcomes = {"updated": 2, "unchanged": 0, "rejected": 1, "invalid": 0, "failed": 1, "unknown": 0, "unsent": 0}
+    outcomes = dict.fromkeys(Outcome, 0) | ROWS
     expected: Series = {
         ("bulksync_last_run_timestamp_seconds", ()): 1_000.5,
         ("bulksync_last_success_timestamp_seconds", ()): 1_000.5,
         ("bulksync_exit_code", ()): 0,
         ("bulksync_run_info", (("target", "https://api.example.com"), ("version", __version__))): 1,
-        **{("bulksync_rows", (("outcome", outcome),)): count for outcome, count in outcomes.items()},
+        **{("bulksync_rows", (("outcome", str(outcome)),)): count for outcome, count in outcomes.items()},
         ("bulksync_row_errors", (("error", "http_503"),)): 1,
         ("bulksync_row_errors", (("error", "http_422"),)): 1,
         ("bulksync_requests", ()): 4,
