@@ -203,7 +203,7 @@ def fetch(
     options: Annotated[FetchOptions, ALL] = FetchOptions(),  # noqa: B008  frozen
     verbose: Annotated[int, VERBOSE] = 0,
 ) -> int:
-    """Read each execution of the input with one rate-limited GET, and write a state file: running that file puts them back."""
+    """Read each execution with one rate-limited GET, and write a state file: running that file puts them back."""
     from bulksync.commands.fetch import FETCH
 
     return answered(lambda: run_to_the_end(input, options, verbose, FETCH, "state.jsonl"), options.log_format)
