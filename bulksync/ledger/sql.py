@@ -123,7 +123,7 @@ FORGET = (
 SET_SETTINGS = "UPDATE run SET rows = ?, reading = ? WHERE id = ?"
 SET_REOPENED = """
 UPDATE run SET ended = NULL, exit_code = NULL, watermark = 0
-WHERE id = ?1 AND EXISTS (SELECT 1 FROM line WHERE run = ?1 AND due)
+WHERE id = :run AND EXISTS (SELECT 1 FROM line WHERE run = :run AND due)
 """
 SET_WATERMARK = "UPDATE run SET watermark = max(watermark, ?) WHERE id = ?"
 SET_ENDED = "UPDATE run SET ended = ?, exit_code = ?, summary = ? WHERE id = ?"
@@ -137,8 +137,8 @@ INSERT INTO line (run, row, line, workflow, execution, requested, due, outcome, 
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 KEEP_FIRST = """
-DELETE FROM line WHERE run = ?1 AND due AND row NOT IN (
-    SELECT min(row) FROM line WHERE run = ?1 AND due GROUP BY workflow, execution)
+DELETE FROM line WHERE run = :run AND due AND row NOT IN (
+    SELECT min(row) FROM line WHERE run = :run AND due GROUP BY workflow, execution)
 """
 DUE_AGAIN = """
 UPDATE line SET due = 1 WHERE run = ? AND (outcome IS NULL OR outcome IN ('failed', 'unknown', 'unsent'))
@@ -146,17 +146,17 @@ UPDATE line SET due = 1 WHERE run = ? AND (outcome IS NULL OR outcome IN ('faile
 REJECTED_DUE_AGAIN = "UPDATE line SET due = 1 WHERE run = ? AND outcome = 'rejected'"
 # CROSS JOIN: rows first, each looked up among the executions. SQLite would otherwise read all rows for each execution.
 SKIP_OVERTAKEN = """
-UPDATE line SET due = 0 WHERE run = ?1 AND row IN (
+UPDATE line SET due = 0 WHERE run = :run AND row IN (
     SELECT row FROM line CROSS JOIN (
         SELECT workflow AS w, execution AS e, max(row) AS last FROM line
-        WHERE run = ?1 AND outcome IN ('updated', 'unchanged') GROUP BY 1, 2) ON workflow = w AND execution = e
-    WHERE run = ?1 AND outcome = 'rejected' AND row < last)
+        WHERE run = :run AND outcome IN ('updated', 'unchanged') GROUP BY 1, 2) ON workflow = w AND execution = e
+    WHERE run = :run AND outcome = 'rejected' AND row < last)
 """
 READS = "coalesce(json_extract(reading, '$.reads'), 0)"
 """Whether a run changes nothing at the server: nothing can have been applied or reverted."""
 TOUCHED_SINCE = """
 FROM run JOIN line ON line.run = run.id
-WHERE run.id > ?1 AND target = (SELECT target FROM run WHERE id = ?1)
+WHERE run.id > :run AND target = (SELECT target FROM run WHERE id = :run)
     AND (outcome IN ('updated', 'unchanged') OR doubtful)
 """
 """Lines of later runs against the same target that updated their execution, or may have."""
@@ -167,8 +167,8 @@ UPDATE line SET due = 0, outcome = coalesce(outcome, 'unsent'), error = 'superse
     detail = 'run ' || name || ' has updated this execution since, in row ' || last || '; --resend sends this one too'
 FROM (
     SELECT row AS mine, name, last FROM line CROSS JOIN later ON workflow = w AND execution = e JOIN run ON run.id = by
-    WHERE line.run = ?1 AND due)
-WHERE run = ?1 AND row = mine AND NOT (SELECT {READS} FROM run WHERE id = ?1)
+    WHERE line.run = :run AND due)
+WHERE run = :run AND row = mine AND NOT (SELECT {READS} FROM run WHERE id = :run)
 """  # noqa: S608  a constant
 """A run's remaining rows must not revert what a later run has done, or may have done."""
 ACKNOWLEDGED = """
@@ -180,17 +180,17 @@ SELECT count(*) FROM (SELECT 1 FROM acknowledged WHERE target = (SELECT target F
 """
 LEAVE_OUT = """
 UPDATE line SET due = 0, outcome = 'unchanged', error = '', detail = ''
-WHERE run = ?1 AND row = ?2 AND due AND coalesce(outcome, 'unsent') = 'unsent' AND ?3 = (
-    SELECT a.digest FROM acknowledged AS a JOIN run ON run.id = ?1 AND run.target = a.target
+WHERE run = :run AND row = :row AND due AND coalesce(outcome, 'unsent') = 'unsent' AND :digest = (
+    SELECT a.digest FROM acknowledged AS a JOIN run ON run.id = :run AND run.target = a.target
     WHERE a.workflow = line.workflow AND a.execution = line.execution)
 """
 """Skips a row that was never sent and whose payload is already acknowledged."""
 TAKE_BACK = """
-UPDATE line SET due = 1, outcome = NULL WHERE run = ?1 AND row IN (
+UPDATE line SET due = 1, outcome = NULL WHERE run = :run AND row IN (
     SELECT row FROM line CROSS JOIN (
         SELECT workflow AS w, execution AS e, min(row) AS first FROM line
-        WHERE run = ?1 AND due GROUP BY 1, 2) ON workflow = w AND execution = e
-    WHERE run = ?1 AND outcome = 'unchanged' AND row > first)
+        WHERE run = :run AND due GROUP BY 1, 2) ON workflow = w AND execution = e
+    WHERE run = :run AND outcome = 'unchanged' AND row > first)
 """
 """After a row that will be sent, the execution will no longer hold this row's payload."""
 TAKE_ALL_BACK = "UPDATE line SET due = 1, outcome = NULL WHERE run = ? AND outcome = 'unchanged'"
@@ -198,13 +198,13 @@ MARK_AHEAD = "UPDATE line SET due = 2 WHERE run = ? AND row = ? AND due"
 WORKFLOWS = """
 SELECT row FROM (
     SELECT row, row_number() OVER (ORDER BY row) - 1 AS n, count(*) OVER () AS all_of_them FROM (
-        SELECT min(row) AS row FROM line WHERE run = ?1 AND due GROUP BY workflow))
-WHERE n * ?2 / all_of_them <> (n - 1) * ?2 / all_of_them OR n = 0 ORDER BY row LIMIT ?2
+        SELECT min(row) AS row FROM line WHERE run = :run AND due GROUP BY workflow))
+WHERE n * :most / all_of_them <> (n - 1) * :most / all_of_them OR n = 0 ORDER BY row LIMIT :most
 """
 """The first due rows of workflows, as many as requested, from the whole input."""
 SPREAD = """
-SELECT row FROM line AS one WHERE run = ?1 AND due AND row >= ?2 AND NOT EXISTS (
-    SELECT 1 FROM line WHERE run = ?1 AND row < one.row AND due
+SELECT row FROM line AS one WHERE run = :run AND due AND row >= :least AND NOT EXISTS (
+    SELECT 1 FROM line WHERE run = :run AND row < one.row AND due
         AND workflow = one.workflow AND execution = one.execution)
 ORDER BY row LIMIT 1
 """
@@ -259,8 +259,8 @@ WHERE run = ? AND row = ? AND outcome = 'unknown'
 UNSURE = """
 SELECT w, e FROM line CROSS JOIN (
     SELECT workflow AS w, execution AS e, min(row) AS first, max(outcome <> 'updated') AS is_open
-    FROM line WHERE run = ?1 AND doubtful GROUP BY 1, 2) ON workflow = w AND execution = e
-WHERE run = ?1 AND (is_open OR (row > first AND (attempts OR doubtful)))
+    FROM line WHERE run = :run AND doubtful GROUP BY 1, 2) ON workflow = w AND execution = e
+WHERE run = :run AND (is_open OR (row > first AND (attempts OR doubtful)))
 """
 """Executions whose state at the server is uncertain.
 
@@ -269,13 +269,13 @@ applied, after a later row.
 """
 DOUBT = f"""
 DELETE FROM acknowledged
-WHERE target = (SELECT target FROM run WHERE id = ?1) AND (workflow, execution) IN ({UNSURE})
+WHERE target = (SELECT target FROM run WHERE id = :run) AND (workflow, execution) IN ({UNSURE})
 """  # noqa: S608  a constant
 ACKNOWLEDGE = f"""
 INSERT OR REPLACE INTO acknowledged (target, workflow, execution, digest)
 SELECT target, workflow, execution, line.digest
 FROM line JOIN run ON run.id = run LEFT JOIN ({UNSURE}) ON workflow = w AND execution = e
-WHERE run = ?1 AND line.digest IS NOT NULL AND w IS NULL AND (workflow, execution) NOT IN (
+WHERE run = :run AND line.digest IS NOT NULL AND w IS NULL AND (workflow, execution) NOT IN (
     SELECT workflow, execution {TOUCHED_SINCE})
 ORDER BY workflow, execution, row
 """  # noqa: S608  a constant
@@ -292,9 +292,9 @@ UPDATE line SET error = 'predecessor_unresolved', detail = 'waits for row ' || f
 FROM (
     SELECT row AS waits, first FROM line CROSS JOIN (
         SELECT workflow AS w, execution AS e, min(row) AS first FROM line
-        WHERE run = ?1 AND outcome IN ('failed', 'unknown') GROUP BY 1, 2) ON workflow = w AND execution = e
-    WHERE run = ?1 AND outcome = 'unsent' AND error <> 'superseded' AND row > first)
-WHERE run = ?1 AND row = waits
+        WHERE run = :run AND outcome IN ('failed', 'unknown') GROUP BY 1, 2) ON workflow = w AND execution = e
+    WHERE run = :run AND outcome = 'unsent' AND error <> 'superseded' AND row > first)
+WHERE run = :run AND row = waits
 """
 
 # After a crash
@@ -303,8 +303,8 @@ KILLED = "SELECT id FROM run WHERE ended IS NULL"
 MAYBE_SENT = f"""
 UPDATE line SET outcome = 'unknown', error = 'interrupted', doubtful = 1, due = 0,
     detail = 'the run was killed; this row may have been sent'
-WHERE run = ?1 AND due AND (due = 2 OR row <= (SELECT watermark FROM run WHERE id = ?1))
-    AND NOT (SELECT {READS} FROM run WHERE id = ?1)
+WHERE run = :run AND due AND (due = 2 OR row <= (SELECT watermark FROM run WHERE id = :run))
+    AND NOT (SELECT {READS} FROM run WHERE id = :run)
 """  # noqa: S608  a constant
 
 # Reports
@@ -333,12 +333,12 @@ CELLS = {
     "dispositionCertain": "CASE WHEN doubtful THEN 'false' WHEN attempts THEN 'true' END",
     "orderRisk": """
         CASE WHEN NOT (attempts OR doubtful) THEN ''
-            WHEN row IN (SELECT value FROM json_each(?2)) THEN 'true' ELSE 'false' END""",
+            WHEN row IN (SELECT value FROM json_each(:risks)) THEN 'true' ELSE 'false' END""",
     "error": "error",
     "detail": "detail",
 }
-"""The report's columns in the contract's order, with the SQL for each cell; ?2 holds the rows at risk."""
-JOINED = f"SELECT printf(?3, {', '.join(CELLS.values())}) FROM line WHERE run = ?1 ORDER BY row"  # noqa: S608  a constant
+"""The report's columns in the contract's order, with the SQL for each cell; :risks holds the rows at risk."""
+JOINED = f"SELECT printf(:form, {', '.join(CELLS.values())}) FROM line WHERE run = :run ORDER BY row"  # noqa: S608  a constant
 """The cells of a CSV report row, joined into one text.
 
 20 cells took 6 µs per row when built in Python; here they take 2, or 3.5 if an execution has several steps (measured).
@@ -346,11 +346,12 @@ JOINED = f"SELECT printf(?3, {', '.join(CELLS.values())}) FROM line WHERE run = 
 LINES_OF = f"{SHOWN} FROM json_each(?) AS wanted JOIN line ON row = wanted.value WHERE run = ? ORDER BY wanted.key"
 ORDER_RISKS = """
 WITH
-doubt AS (SELECT workflow AS w, execution AS e, min(row) AS first FROM line WHERE run = ?1 AND doubtful GROUP BY 1, 2),
+doubt AS (SELECT workflow AS w, execution AS e, min(row) AS first FROM line
+          WHERE run = :run AND doubtful GROUP BY 1, 2),
 risk AS (SELECT w, e, first FROM line CROSS JOIN doubt ON workflow = w AND execution = e
-         WHERE run = ?1 AND attempts AND EXISTS (SELECT 1 FROM doubt) GROUP BY 1, 2, 3 HAVING max(row) > first)
+         WHERE run = :run AND attempts AND EXISTS (SELECT 1 FROM doubt) GROUP BY 1, 2, 3 HAVING max(row) > first)
 SELECT row FROM line CROSS JOIN risk ON workflow = w AND execution = e
-WHERE run = ?1 AND row >= first AND (attempts OR doubtful) AND EXISTS (SELECT 1 FROM doubt)
+WHERE run = :run AND row >= first AND (attempts OR doubtful) AND EXISTS (SELECT 1 FROM doubt)
 """
 """EXISTS is evaluated once: if nothing is ambiguous, which is the usual case, nothing else is read."""
 COUNTS = {

@@ -102,7 +102,7 @@ class Store:
         """Close runs that were killed: rows up to the watermark without a result may have been sent."""
         with self.transaction() as db:
             for (run,) in db.execute(sql.KILLED).fetchall():
-                db.execute(sql.MAYBE_SENT, (run,))
+                db.execute(sql.MAYBE_SENT, {"run": run})
                 leave(db, run, "interrupted", "the run was killed before its turn")
                 db.execute(sql.SET_ENDED, (timestamp(datetime.now(UTC).timestamp()), None, "{}", run))
 
@@ -154,7 +154,7 @@ class Store:
 
     def keep_first(self, run: int) -> None:
         """Remove all planned rows except the first of each execution, in the caller's transaction."""
-        self._db.execute(sql.KEEP_FIRST, (run,))
+        self._db.execute(sql.KEEP_FIRST, {"run": run})
 
     def count_acknowledged(self, run: int, rows: Iterable[Row | InvalidRow]) -> int:
         """Return how many rows have the last acknowledged payload of their execution."""
@@ -166,11 +166,12 @@ class Store:
     def leave_out(self, run: int, rows: Iterable[Row | InvalidRow]) -> None:
         """Mark rows whose payload is the last acknowledged one as `unchanged`, in the caller's transaction."""
         valid = [row for row in rows if isinstance(row, Row)]
-        self._db.executemany(sql.LEAVE_OUT, [(run, row.row, payload_digest(row.body)) for row in valid])
+        digests = [{"run": run, "row": row.row, "digest": payload_digest(row.body)} for row in valid]
+        self._db.executemany(sql.LEAVE_OUT, digests)
 
     def take_back(self, run: int) -> None:
         """Make skipped rows due again if they come after a due row of their execution."""
-        self._db.execute(sql.TAKE_BACK, (run,))
+        self._db.execute(sql.TAKE_BACK, {"run": run})
 
     def take_all_back(self, run: int) -> None:
         """Make every skipped row due again."""
@@ -215,9 +216,9 @@ class Store:
             db.execute(sql.DUE_AGAIN, (run,))
             if retry_rejected:
                 db.execute(sql.REJECTED_DUE_AGAIN, (run,))
-                db.execute(sql.SKIP_OVERTAKEN, (run,))
-            db.execute(sql.SUPERSEDE, (run,))
-            db.execute(sql.SET_REOPENED, (run,))
+                db.execute(sql.SKIP_OVERTAKEN, {"run": run})
+            db.execute(sql.SUPERSEDE, {"run": run})
+            db.execute(sql.SET_REOPENED, {"run": run})
 
     def leave(self, run: int, *, error: str, detail: str) -> None:
         """Record an outcome for the rows that a run did not reach, and store the acknowledged payloads."""
@@ -248,12 +249,12 @@ class Store:
         Each is the first due one of its execution; half of them, if there are as many, are of different workflows.
         """
         with explained(self.path):
-            rows = {row for (row,) in self._db.execute(sql.WORKFLOWS, (run, most // 2))}
+            rows = {row for (row,) in self._db.execute(sql.WORKFLOWS, {"run": run, "most": most // 2})}
             first, last = self._db.execute(sql.LAST_DUE, (run,)).fetchone()
             others = most - len(rows) if rows else 0
             for number in range(others):
                 wanted = last - (last - first) * number // others
-                rows.update(row for (row,) in self._db.execute(sql.SPREAD, (run, wanted)))
+                rows.update(row for (row,) in self._db.execute(sql.SPREAD, {"run": run, "least": wanted}))
             return {row: scalar(self._db, sql.CHUNK_OF, run, row) for row in sorted(rows)}
 
     # Access
@@ -320,7 +321,7 @@ class Store:
                 words = (said.status, said.disposition, orjson.dumps(said.steps).decode(), said.started_at)
                 values = (status, *words, said.completed_at, payload_digest(row.body), run, row.row)
                 count += db.execute(sql.SETTLE, values).rowcount
-            db.execute(sql.ACKNOWLEDGE, (run,))
+            db.execute(sql.ACKNOWLEDGE, {"run": run})
         return count
 
     # Reports
@@ -334,7 +335,7 @@ class Store:
         """Yield the report's cells of each line in row order, joined; close the generator if it is not exhausted."""
         form, risks = separator.join(["%s"] * len(sql.CELLS)), orjson.dumps([*order_risks]).decode()
         with explained(self.path):
-            for (text,) in self._db.execute(sql.JOINED, (run, risks, form)):
+            for (text,) in self._db.execute(sql.JOINED, {"run": run, "risks": risks, "form": form}):
                 yield text
 
     def lines_of(self, run: int, rows: Sequence[int]) -> list[Line]:
@@ -345,7 +346,7 @@ class Store:
     def order_risks(self, run: int) -> set[int]:
         """Return rows at or after an ambiguous attempt, for executions where a later row was also sent."""
         with explained(self.path):
-            return {row for (row,) in self._db.execute(sql.ORDER_RISKS, (run,))}
+            return {row for (row,) in self._db.execute(sql.ORDER_RISKS, {"run": run})}
 
     def counts(self, run: int, column: str) -> dict[str, int]:
         """Return the number of lines for each non-empty value in a column of `sql.COUNTS`, most frequent first."""
@@ -425,9 +426,9 @@ class Store:
 def leave(db: sqlite3.Connection, run: int, error: str, detail: str) -> None:
     """Make rows that are still due `unsent`, for the given reason or because of an earlier row in their way."""
     db.execute(sql.LEAVE_UNSENT, (error, detail, run))
-    db.execute(sql.UNRESOLVED, (run,))
-    db.execute(sql.DOUBT, (run,))
-    db.execute(sql.ACKNOWLEDGE, (run,))
+    db.execute(sql.UNRESOLVED, {"run": run})
+    db.execute(sql.DOUBT, {"run": run})
+    db.execute(sql.ACKNOWLEDGE, {"run": run})
 
 
 def planned(run: int, row: Row | InvalidRow) -> tuple[Any, ...]:

@@ -552,8 +552,8 @@ class LeavesNoOutcome(Store):
     def leave(self, run: int, *, error: str, detail: str) -> None:
         """Take over what was acknowledged, and no more."""
         with self.transaction() as db:
-            db.execute(sql.DOUBT, (run,))
-            db.execute(sql.ACKNOWLEDGE, (run,))
+            db.execute(sql.DOUBT, {"run": run})
+            db.execute(sql.ACKNOWLEDGE, {"run": run})
 
 
 class ForgetsAcknowledged(Store):
