@@ -5,8 +5,13 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support.leaks import leaks
+
+# No test asserts a time: Hypothesis would fail an example that takes longer than 0.2 s, which a busy machine does.
+settings.register_profile("bulksync", settings(), deadline=None)
+settings.load_profile("bulksync")
 
 # A suite started by nohup or cron, or in the background of a script, must see the same as one from a terminal.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
