@@ -23,7 +23,8 @@ from pydantic import SecretStr
 
 from bulksync import __version__
 from bulksync.commands import help as manual
-from bulksync.console.log import blanked, keep_secret, say_to_stderr, teller, write_to_stderr
+from bulksync.commands.call import changed_command, command_line, repeated_command
+from bulksync.console.log import keep_secret, say_to_stderr, teller, write_to_stderr
 from bulksync.errors import BulksyncError, StorageError, UsageError, leaves, ungrouped
 from bulksync.options.config import configured
 from bulksync.options.files import STDIN, STDOUT, Files, beside_it, check_files, files_for
@@ -43,7 +44,7 @@ from bulksync.options.values import show_rate
 from bulksync.text import name_of, quoted
 
 if TYPE_CHECKING:
-    from bulksync.commands.run import Job
+    from bulksync.commands.job import Job
     from bulksync.commands.verb import Verb
     from bulksync.console.closing import Ending
     from bulksync.console.terminal import Terminal
@@ -143,7 +144,7 @@ def run_to_the_end(path: Path, options: RunOptions, verbose: int, verb: "Verb", 
 
 def job_for(path: Path, options: RunOptions, files: Files, terminal: "Terminal | None", verb: "Verb") -> "Job":
     """Return the job for a call of `bulksync run`, or of another *verb*. Raises UsageError if it cannot be started."""
-    from bulksync.commands.run import Job
+    from bulksync.commands.job import Job
     from bulksync.options.quota import password_of
 
     need_format(path, options)
@@ -313,28 +314,18 @@ def verify(
 def ask_server(source: "Source", report: Path, options: VerifyOptions, verbose: int, *, json: bool) -> int:
     """Run `verify --live`. Raises BulksyncError if the server cannot be queried."""
     from bulksync.commands import live
-    from bulksync.commands import run as pipeline
+    from bulksync.commands.run import run as execute
 
     found, wanted = live.Found(), live.gather(source, report)
     chosen = live.sample(wanted, options.sample)
     ledger, target = options.ledger or beside_it(report, "ledger"), target_for(options)
+    tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say_to_stderr)
     with tempfile.TemporaryDirectory(prefix="bulksync-") as folder:
-        path = Path(folder) / "executions.jsonl"
-        live.write_keys(path, chosen)
-        files = Files(None, None, Path(folder) / "stdin", Path(folder) / "states")
-        plain = options.model_copy(update={"format": None, "delimiter": None, "encoding": None, "allow_status": None})
-        job = pipeline.Job(
-            input=path,
-            options=plain,
-            files=files,
-            target=target,
-            key=api_key(options),
-            command=repeated_command(sys.argv[1:]),
-            name=f"the executions of {source.name}",
-            verb=live.comparing(chosen, found),
+        again = repeated_command(sys.argv[1:])
+        job = live.job_for(
+            source, chosen, found, options, Path(folder), target=target, key=api_key(options), command=again
         )
-        tell = teller(options.log_format, quiet=options.quiet, verbosity=verbose, say=say_to_stderr)
-        summary = on_loop(lambda: pipeline.run(job, tell)).summary
+        summary = on_loop(lambda: execute(job, tell)).summary
     if options.output:
         live.write_differences(options.output, found.differences)
     print(live.live_json(found, len(chosen)) if json else "\n".join(live.live_lines(found, len(chosen))))
@@ -629,26 +620,6 @@ def internal(error: BaseException, style: Literal["text", "json"]) -> int:
 def called(arguments: list[str]) -> str:
     """Return the command that was called; empty if there was none."""
     return next((word for word in arguments if word in COMMANDS), "")
-
-
-def command_line(arguments: list[str]) -> str:
-    """Return a call of the program as a shell command, with secrets redacted."""
-    return " ".join(["bulksync", *(quoted(blanked(argument)) for argument in arguments)])
-
-
-def repeated_command(arguments: list[str]) -> str:
-    """Return the command that resumes this run: the same one, without restarting."""
-    return command_line([token for token in arguments if token not in ("--resend", "--restart")])
-
-
-def changed_command(arguments: list[str], option: str, value: str) -> str:
-    """Return the same command with another value for an option."""
-    kept = [
-        token
-        for before, token in zip(["", *arguments], arguments, strict=False)
-        if option not in (before, token, token.partition("=")[0])
-    ]
-    return command_line([*kept, option, value])
 
 
 def api_key(options: RunOptions) -> SecretStr:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bulksync.console.log import blanked
+from bulksync.commands.call import command_line
 from bulksync.reader.source import Format, format_of
 from bulksync.text import quoted
 
@@ -19,6 +19,7 @@ OF_THIS_RUN = frozenset(
         "--metrics-file",
         "--min-rows",
         "--limit",
+        "--save-before",
     }
 )
 """Options whose values only apply to the run of the whole input."""
@@ -56,10 +57,10 @@ def beside(source: Path, kind: Format) -> Path:
 
 def command_for(arguments: Sequence[str], source: Path, path: Path, kind: Format) -> str:
     """Return the command that runs the rejected rows at *path* with the options of the run of *source*."""
-    words = ["bulksync", *(str(path) if Path(word) == source else word for word in kept(arguments, kind))]
+    words = [*(str(path) if Path(word) == source else word for word in kept(arguments, kind))]
     if format_of(path) != written_as(kind) and "--format" not in words:
         words += ["--format", written_as(kind)]
-    return " ".join(quoted(blanked(word)) for word in [*words, "--rejected-file", str(next_name(path))])
+    return command_line([*words, "--rejected-file", str(next_name(path))])
 
 
 def kept(arguments: Sequence[str], kind: Format) -> Iterator[str]:

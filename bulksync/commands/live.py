@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import SecretStr
 
 from bulksync.client.connection import Client
+from bulksync.commands.job import Job
 from bulksync.commands.verb import Verb
 from bulksync.commands.verify import opened
 from bulksync.errors import UsageError
 from bulksync.ledger.store import Store
 from bulksync.model import Execution, Key, Outcome, Reply, Request, Row, Turn, Way
 from bulksync.options.files import Files
+from bulksync.options.models import InputOptions, VerifyOptions
 from bulksync.reader.input import open_input
 from bulksync.reader.source import Source, fingerprint
 from bulksync.report.atomic import written
@@ -142,6 +145,33 @@ def comparing(wanted: dict[Key, Asked], found: Found) -> Verb:
         return ""
 
     return Verb("verify", open_comparing, write, reads=True, saying="fetching")
+
+
+def job_for(
+    source: Source,
+    wanted: dict[Key, Asked],
+    found: Found,
+    options: VerifyOptions,
+    folder: Path,
+    *,
+    target: str,
+    key: SecretStr,
+    command: str,
+) -> Job:
+    """Return the job that gets each of the *wanted* executions into *found*; its files are in *folder*."""
+    path = folder / "executions.jsonl"
+    write_keys(path, wanted)
+    plain = {name: field.default for name, field in InputOptions.model_fields.items() if name != "rate"}
+    return Job(
+        input=path,
+        options=options.model_copy(update=plain),  # how the caller's input is read says nothing of this one
+        files=Files(None, None, folder / "stdin", folder / "states"),
+        target=target,
+        key=key,
+        command=command,
+        name=f"the executions of {source.name}",
+        verb=comparing(wanted, found),
+    )
 
 
 def write_keys(path: Path, wanted: Iterable[Key]) -> None:

@@ -1,71 +1,43 @@
 """`bulksync run`, from the input to the report: the program's table of contents."""
 
-import glob
 import shlex
-import sys
 import time
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
-from pydantic import SecretStr
 
 from bulksync.commands.again import fixing
+from bulksync.commands.announce import tell_plan, tell_sending
+from bulksync.commands.job import Job, located
 from bulksync.commands.target import connected, fitted, sharing
-from bulksync.commands.update import UPDATE
-from bulksync.commands.verb import Verb
 from bulksync.console.closing import Ending
-from bulksync.console.lines import columns_said
 from bulksync.console.progress import Doing, since
 from bulksync.console.watch import watched, watcher
 from bulksync.errors import BulksyncError, StorageError, leaves
 from bulksync.ledger.writer import Ledger, open_ledger
 from bulksync.model import Outcome, Stop, Tell
-from bulksync.options.files import STDIN, Files
+from bulksync.options.files import STDIN
 from bulksync.options.models import RunOptions
-from bulksync.options.values import show_rate
 from bulksync.quota.seat import seat_for
-from bulksync.reader.source import Source, spool
+from bulksync.reader.source import Source
 from bulksync.report.grouping import grouped
 from bulksync.report.render import input_of, measure
 from bulksync.report.summary import close_finished, close_run, summary_of
 from bulksync.sender.feed import Supply
-from bulksync.sender.plan import Plan, check_output, estimate, locate_input, plan_run, unknown_statuses
+from bulksync.sender.plan import Plan, check_output, estimate, locate_input, plan_run
 from bulksync.sender.send import Brake, Sent, send, stop_on_signals
 from bulksync.sender.tally import Tally
-from bulksync.text import spell
 
 if TYPE_CHECKING:
-    from bulksync.console.terminal import Terminal
+    pass
 
 SHOWN = 20
 """Maximum number of invalid rows printed; the report has them all."""
 
 REFUSED = Stop(7, "interrupted", "not sent: the input has invalid rows")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One call of `bulksync run`, or of `sync`: its input, its files, the API at *target* and its *key*.
-
-    *command* is the call itself, *arguments* are its words if it came from the command line, *name* is what
-    messages call the input if not by its path, and *terminal* is where live progress is shown, if anywhere.
-    """
-
-    input: Path
-    options: RunOptions
-    files: Files
-    target: str
-    key: SecretStr
-    command: str
-    name: str | None = None
-    verb: Verb = UPDATE
-    terminal: "Terminal | None" = None
-    arguments: tuple[str, ...] = ()
 
 
 async def run(job: Job, tell: Tell) -> Ending:
@@ -103,30 +75,6 @@ async def travel(job: Job, ledger: Ledger, brake: Brake, doing: Doing, tell: Tel
     return await reported(job, ledger, plan, source, sent)
 
 
-def tell_plan(tell: Tell, plan: Plan, files: Files, seconds: float) -> None:
-    """Log what will be done, and where the results are written, for verbose output."""
-    run = plan.run
-    tell(
-        "planned", run=run.name, input=run.input, rows=run.rows, invalid=plan.invalid, due=plan.due,
-        seconds=round(seconds, 3), report=str(files.output or "none"), ledger=str(files.ledger or "none"),
-    )  # fmt: skip
-
-
-async def located(job: Job) -> Source:
-    """Find the input; stdin is kept in a private file until its run is done."""
-    if job.input != STDIN:
-        return locate_input(job.options, job.input, job.name)
-    path = job.files.spool
-    try:
-        await to_thread.run_sync(spool, sys.stdin.buffer, path, abandon_on_cancel=True)
-    except anyio.get_cancelled_exc_class():
-        # Its thread is still waiting for stdin and never gets to clean up.
-        for draft in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
-            draft.unlink()
-        raise
-    return locate_input(job.options, path, name="stdin")
-
-
 async def planned(job: Job, ledger: Ledger, source: Source, brake: Brake) -> Plan:
     """Validate the input, or find what an earlier run left to do."""
     return await ledger.call(
@@ -152,21 +100,7 @@ async def sent_to_api(
     options = fitted(job.options, tell)
     turns = plan.due * (1 if job.files.before is None else 2)
     seconds = estimate(turns, await ledger.call(ledger.store.longest_chain, plan.run.id), options.rate)
-    if job.files.before is not None:
-        tell("saving before", path=str(job.files.before))
-    if columns := plan.settings.columns:  # not recorded by old versions
-        tell("columns", **columns_said(columns))
-    if plan.acknowledged:
-        leave_out = f"{job.command} --only-changed"
-        tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=leave_out)
-    if plan.superseded:
-        tell("superseded", rows=plan.superseded)
-    if begun := plan.continued and plan.settings.begun:
-        tell("continuing", name=plan.run.name, begun=begun)
-    rate, about = show_rate(options.rate), spell(seconds)
-    tell(job.verb.saying, rows=plan.due, target=job.target, rate=rate, about=about, etaSeconds=round(seconds, 3))
-    if not job.verb.reads and (unknown := unknown_statuses(plan.settings.statuses)):
-        tell("unknown statuses", statuses=unknown)
+    tell_sending(tell, job, plan, seconds)
     return await sent_through(job, ledger, plan, source, options, brake, doing, tell, total=plan.due)
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from bulksync.commands.run import Job, reported, sent_through
+from bulksync.commands.job import Job
+from bulksync.commands.run import reported, sent_through
 from bulksync.commands.target import fitted
 from bulksync.console.closing import Ending
 from bulksync.console.progress import Doing

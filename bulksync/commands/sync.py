@@ -23,8 +23,9 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import SecretStr, ValidationError
 
 from bulksync.client.key import checked_key, read_key
+from bulksync.commands.job import Job
 from bulksync.commands.results import Progress, RowResult, progress_of, result_of
-from bulksync.commands.run import Job, travel
+from bulksync.commands.run import travel
 from bulksync.commands.stream import Ends, travel_stream
 from bulksync.console.closing import Ending
 from bulksync.console.log import to_logging

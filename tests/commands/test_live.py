@@ -96,6 +96,28 @@ def test_the_server_holds_what_was_sent(tmp_path: Path) -> None:
     assert (part.code, orjson.loads(part.stdout)["read"]) == (0, 2)
 
 
+@pytest.mark.parametrize(
+    ("header", "reading", "read"),
+    [
+        ("workflowId,Call,status,metadata", ("--map", "executionId=Call"), 3),
+        ("workflowId,executionId,State,metadata", ("--set", "status=PAUSED"), 3),
+        ("workflowId,executionId,status,metadata", ("--min-rows", "3", "--sample", "2"), 2),
+        ("workflowId,executionId,status,metadata", ("--delimiter", ",", "--allow-status", "COMPLETED"), 3),
+    ],
+)
+def test_how_the_input_is_read_is_its_own_matter(
+    header: str, reading: tuple[str, ...], read: int, tmp_path: Path
+) -> None:
+    """Options that say how the input is read, or what must be in it, are not taken for the executions asked about."""
+    rows = write_rows(tmp_path / "rows.csv", [1, 2, 3]).read_text()
+    (tmp_path / "rows.csv").write_text(rows.replace("workflowId,executionId,status,metadata", header))
+    with api(tmp_path) as url:
+        run(tmp_path, url, *(word for word in reading if word not in ("--sample", "2")))
+        done = verify(tmp_path, url, *reading)
+    said = f"{read} of {read} executions read: the server holds what was asked for\n"
+    assert (done.code, done.stdout) == (0, said), done.stderr
+
+
 def test_differences_are_found(tmp_path: Path) -> None:
     """What was changed elsewhere is counted by kind, with its first row and line; -o lists all of it; exit 11."""
     write_rows(tmp_path / "rows.csv", range(1, 5))

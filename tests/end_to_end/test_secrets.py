@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from bulksync.client.key import read_key
-from bulksync.commands.run import Job
+from bulksync.commands.job import Job
 from bulksync.options.files import Files
 from bulksync.options.models import RunOptions, SandboxOptions
 from tests.support.leaks import leaks
