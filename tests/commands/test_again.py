@@ -22,6 +22,7 @@ def test_other_rows_get_no_option_of_the_whole_input(of_the_whole: tuple[str, ..
     arguments = ("run", "rows.csv", *of_the_whole, "--rate", "10/s")
     said = fixing(arguments, Path("rows.csv"), "csv", ledger=Path("l"), rejected=None)
     assert said == (
-        "get the rejected and invalid rows as a file: bulksync report l --rejected-file rows.rejected.csv; fix the rows in "
-        "rows.rejected.csv, then run them: bulksync run rows.rejected.csv --rate 10/s --rejected-file rows.rejected-2.csv"
+        "get the rejected and invalid rows as a file: bulksync report l --rejected-file rows.rejected.csv; "
+        "fix the rows in rows.rejected.csv, then run them: "
+        "bulksync run rows.rejected.csv --rate 10/s --rejected-file rows.rejected-2.csv"
     )
