@@ -22,7 +22,8 @@ def tell_sending(tell: Tell, job: Job, plan: Plan, seconds: float) -> None:
     """Log what will be sent within about so many *seconds*, and what of it may surprise."""
     if job.files.before is not None:
         tell("saving before", path=str(job.files.before))
-    if columns := plan.settings.columns:  # not recorded by old versions
+    sends_columns = not job.verb.reads  # a GET names the execution, and sends nothing else of the row
+    if sends_columns and (columns := plan.settings.columns):  # not recorded by old versions
         tell("columns", **columns_said(columns))
     if plan.acknowledged:
         tell("acknowledged already", known=plan.acknowledged, rows=plan.due, command=f"{job.command} --only-changed")
@@ -32,5 +33,5 @@ def tell_sending(tell: Tell, job: Job, plan: Plan, seconds: float) -> None:
         tell("continuing", name=plan.run.name, begun=begun)
     rate, about = show_rate(job.options.rate), spell(seconds)
     tell(job.verb.saying, rows=plan.due, target=job.target, rate=rate, about=about, etaSeconds=round(seconds, 3))
-    if not job.verb.reads and (unknown := unknown_statuses(plan.settings.statuses)):
+    if sends_columns and (unknown := unknown_statuses(plan.settings.statuses)):
         tell("unknown statuses", statuses=unknown)

@@ -39,6 +39,18 @@ def fetch(folder: Path, url: str, *options: object) -> int:
     return done.code
 
 
+def test_what_is_announced_is_what_is_sent(tmp_path: Path) -> None:
+    """A GET sends no column of the input, so none is said to be sent, nor that an unknown status will be."""
+    write_rows(tmp_path / "rows.csv", [1, 2], status="HELD")
+    with api(tmp_path) as url:
+        target = ("--base-url", url, "--rate", "unlimited")
+        read = bulksync("fetch", "rows.csv", *target, folder=tmp_path).stderr.splitlines()[0]
+        sent = bulksync("run", "rows.csv", *target, folder=tmp_path).stderr.splitlines()
+    assert read.startswith(f"bulksync: fetching 2 executions from {url} at unlimited, about ")
+    assert sent[0].startswith("bulksync: columns sent: workflowId 2, executionId 2, status 2, metadata 2;")
+    assert sent[2] == "bulksync: unknown statuses (will be sent anyway): HELD 2"
+
+
 def test_one_line_for_each_execution(tmp_path: Path) -> None:
     """Each execution is read once, and stands in the state file where its first row stands in the input."""
     write_rows(tmp_path / "rows.csv", [3, 1, 3, 2, 1])
